@@ -1,0 +1,116 @@
+# graphmem: build, tests and demonstration
+#
+#	make, make install		build and install against $(PG_CONFIG)
+#	make check				every test, on a private server; installs what is missing
+#	make unit [SAN=...]		unit tests of src/core, without a server
+#	make demo [KEEP=1]		WordNet in a throw-away server, with a short session
+#	make bench				measured claims; no part of pass or fail
+#	make headers-check		compile against the headers of newer majors
+
+MODULE_big = graphmem
+EXTENSION = graphmem
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" graphmem.control)
+DATA = $(sort $(wildcard graphmem--*.sql))
+PGFILEDESC = "graphmem - graph memory in PostgreSQL"
+
+CORE_SRCS = $(sort $(wildcard src/core/*.c))
+SERVER_SRCS = $(sort $(wildcard src/*.c src/api/*.c src/image/*.c src/shm/*.c src/worker/*.c))
+INCLUDED = $(wildcard src/*.h src/*/*.h)
+CORE_OBJS = $(CORE_SRCS:.c=.o)
+OBJS = $(CORE_OBJS) $(SERVER_SRCS:.c=.o)
+
+WARNINGS = -Wall -Wextra -Werror -Wdeclaration-after-statement \
+	-Wno-unused-parameter -Wno-missing-field-initializers
+
+PG_CPPFLAGS = -Isrc
+# The server's own headers compare signed with unsigned.
+PG_CFLAGS = -std=gnu11 $(WARNINGS) -Wno-sign-compare
+# Version 15 declares entry points without visibility, so the linker hides the
+# rest; one list serves every major.
+SHLIB_LINK = -Wl,--version-script=src/graphmem.map -lm
+
+# Bitcode would let the server inline these functions into expressions; none
+# is small enough for that to pay.
+override with_llvm = no
+
+# The server for installcheck must have pg_trgm; both suites find the extension
+# created.
+TEST_EXTENSIONS = --load-extension=pg_trgm --load-extension=graphmem
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS_OPTS = --inputdir=. $(TEST_EXTENSIONS)
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=output_iso $(TEST_EXTENSIONS)
+
+EXTRA_CLEAN = build tmp_check tmp_check_iso output_iso results
+
+# Targets that need no installed server headers come without PGXS, whose own
+# "check" would take the name.
+OWN_TARGETS = check check-source unit unit-programs list-regress list-isolation demo \
+	bench headers-check
+PG_CONFIG ?= pg_config
+
+ifneq ($(if $(MAKECMDGOALS),$(filter-out $(OWN_TARGETS),$(MAKECMDGOALS)),all),)
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq ($(wildcard $(PGXS)),)
+$(error the server headers are missing (Debian: postgresql-server-dev-15 or later); "make check" and "make demo" install them)
+endif
+include $(PGXS)
+
+$(OBJS): $(INCLUDED)
+# without the server's include path: core/ cannot come to depend on it
+$(CORE_OBJS): override CPPFLAGS := -Isrc
+$(CORE_OBJS): override CFLAGS += -O3 -fvisibility=hidden -Wsign-compare
+$(shlib): src/graphmem.map
+else
+check:
+	@exec test/run.sh
+endif
+
+check-source:
+	@exec test/check_source.sh
+
+demo:
+	@KEEP='$(KEEP)' exec test/demo/run.sh
+
+bench:
+	@exec test/bench/run.sh
+
+headers-check:
+	@exec test/headers_check.sh
+
+list-regress:
+	@echo $(REGRESS)
+
+list-isolation:
+	@echo $(ISOLATION)
+
+# ---- unit tests: the core as a static library, a program per test file ----
+# SAN takes what -fsanitize= takes; each choice has its own directory.
+
+comma = ,
+UNIT_DIR = build/unit$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+UNIT_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -fno-strict-aliasing -pthread \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+UNIT_OBJS = $(CORE_SRCS:src/core/%.c=$(UNIT_DIR)/core/%.o)
+UNIT_TESTS = $(patsubst test/unit/%.c,$(UNIT_DIR)/%,$(sort $(wildcard test/unit/test_*.c)))
+UNIT_RUNS = $(UNIT_TESTS:=.run)
+
+unit: $(UNIT_RUNS)
+
+unit-programs: $(UNIT_TESTS)
+
+$(UNIT_OBJS): $(UNIT_DIR)/core/%.o: src/core/%.c $(INCLUDED)
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -Isrc -c -o $@ $<
+
+$(UNIT_DIR)/libcore.a: $(UNIT_OBJS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(UNIT_TESTS): $(UNIT_DIR)/%: test/unit/%.c $(wildcard test/unit/*.h) $(UNIT_DIR)/libcore.a
+	$(CC) $(UNIT_CFLAGS) -Isrc -Itest/unit -o $@ $< $(UNIT_DIR)/libcore.a -lm
+
+$(UNIT_RUNS): %.run: %
+	$<
+
+.PHONY: $(OWN_TARGETS) $(UNIT_RUNS)

@@ -1,0 +1,175 @@
+/*-------------------------------------------------------------------------
+ *
+ * sql.c
+ *	  Saved statements of the writers, run as the calling user.
+ *
+ * Limits	the planner settings that gm_sql_enter() makes are also in force
+ *			in the tables' triggers and policies while a statement runs
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+#include "api/sql.h"
+
+#define QUOTED_BYTES	200
+
+static void
+set_off(const char *name)
+{
+	(void) set_config_option(name, "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Under row security the name keys are no index conditions unless their
+ * function is leakproof; then only a hash join is bearable.
+ */
+static bool
+names_are_secured(void)
+{
+	static const char *const tables[] = {"entities", "predicates", "sources", "aliases"};
+
+	for (size_t i = 0; i < lengthof(tables); i++)
+		if (check_enable_rls(gm_sql_relid(tables[i]), InvalidOid, true) == RLS_ENABLED)
+			return true;
+	return false;
+}
+
+int
+gm_sql_enter(void)
+{
+	int			level;
+
+	SPI_connect();
+	level = NewGUCNestLevel();
+	set_off("enable_seqscan");
+	set_off("jit");
+	if (!names_are_secured())
+	{
+		set_off("enable_hashjoin");
+		set_off("enable_mergejoin");
+	}
+	return level;
+}
+
+void
+gm_sql_leave(int level)
+{
+	AtEOXact_GUC(true, level);
+	SPI_finish();
+}
+
+static SPIPlanPtr
+saved_plan(GmSql *sql)
+{
+	if (sql->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare_cursor(sql->text, sql->nargs, sql->args,
+											  CURSOR_OPT_GENERIC_PLAN);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", sql->text,
+				 SPI_result_code_string(SPI_result));
+		if (SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not keep the plan of \"%s\"", sql->text);
+		sql->plan = plan;
+	}
+	return sql->plan;
+}
+
+static void
+check_result(const GmSql *sql, int code)
+{
+	if (code < 0)
+		elog(ERROR, "could not run \"%s\": %s", sql->text,
+			 SPI_result_code_string(code));
+}
+
+void
+gm_sql_run(GmSql *sql, Datum *values, const char *nulls)
+{
+	check_result(sql, SPI_execute_plan(saved_plan(sql), values, nulls, false, 0));
+}
+
+void
+gm_sql_read(GmSql *sql, Datum *values, const char *nulls)
+{
+	check_result(sql, SPI_execute_plan(saved_plan(sql), values, nulls, true, 0));
+}
+
+void
+gm_sql_read_latest(GmSql *sql, Datum *values, const char *nulls)
+{
+	check_result(sql, SPI_execute_snapshot(saved_plan(sql), values, nulls,
+										   GetLatestSnapshot(), InvalidSnapshot,
+										   true, false, 0));
+}
+
+void
+gm_sql_done(void)
+{
+	SPI_freetuptable(SPI_tuptable);
+}
+
+int64
+gm_sql_int8(uint64 row, int col)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+									  col, &isnull);
+
+	Assert(!isnull);
+	return DatumGetInt64(value);
+}
+
+Datum
+gm_sql_datum(uint64 row, int col, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col, isnull);
+}
+
+Datum
+gm_sql_array(Oid type, Datum *values, bool *nulls, int n)
+{
+	int16		len;
+	bool		byval;
+	char		align;
+	int			lower = 1;
+
+	get_typlenbyvalalign(type, &len, &byval, &align);
+	if (n == 0)
+		return PointerGetDatum(construct_empty_array(type));
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type,
+											  len, byval, align));
+}
+
+Oid
+gm_sql_relid(const char *name)
+{
+	Oid			relid = get_relname_relid(name, get_namespace_oid("graphmem", false));
+
+	if (!OidIsValid(relid))
+		elog(ERROR, "relation graphmem.%s does not exist", name);
+	return relid;
+}
+
+char *
+gm_sql_quote(const char *bytes, size_t len)
+{
+	int			clipped;
+
+	if (len <= QUOTED_BYTES)
+		return pnstrdup(bytes, len);
+	clipped = pg_mbcliplen(bytes, (int) Min(len, (size_t) 2 * QUOTED_BYTES), QUOTED_BYTES);
+	return psprintf("%.*s...", clipped, bytes);
+}

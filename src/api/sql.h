@@ -1,0 +1,71 @@
+/*-------------------------------------------------------------------------
+ *
+ * sql.h
+ *	  Saved statements of the writers, run as the calling user.
+ *
+ * The writers change tables by set-based SQL only, so that privileges, row
+ * security, constraints and triggers of the tables hold as for hand-written
+ * statements.  Every statement takes arrays, walks them in the order given
+ * and looks each element up in an index: the plans are made once, generic,
+ * with scans of whole tables switched off, because what is a small table when
+ * a statement is planned may be a large one later in the same transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_API_SQL_H
+#define GM_API_SQL_H
+
+#include "executor/spi.h"
+
+#define GM_SQL_MAX_ARGS		12
+
+/* operators that no search_path can bend */
+#define GM_EQ	" OPERATOR(pg_catalog.=) "
+
+/* Rows and bytes of one round of a set-based statement. */
+#define GM_SQL_BATCH_ROWS	8192
+#define GM_SQL_BATCH_BYTES	(8 * 1024 * 1024)
+
+/* Memory of each sort and store of a writer, in kB; the rest is on disk. */
+#define GM_SQL_STORE_KB		16384
+
+typedef struct GmSql
+{
+	const char *text;
+	int			nargs;
+	Oid			args[GM_SQL_MAX_ARGS];
+	SPIPlanPtr	plan;			/* private */
+} GmSql;
+
+/*
+ * Enter before the first statement, leave after the last; they connect to
+ * SPI and set the planner up.  An error in between needs no leave.
+ */
+extern int	gm_sql_enter(void);
+extern void gm_sql_leave(int level);
+
+/*
+ * Runs with a fresh snapshot (in READ COMMITTED); rows are in SPI_tuptable
+ * and SPI_processed, both of which the caller frees with gm_sql_done().
+ */
+extern void gm_sql_run(GmSql *sql, Datum *values, const char *nulls);
+/* Reads under the active snapshot; needs SPI_connect only. */
+extern void gm_sql_read(GmSql *sql, Datum *values, const char *nulls);
+/* Reads what is committed now, also in REPEATABLE READ. */
+extern void gm_sql_read_latest(GmSql *sql, Datum *values, const char *nulls);
+extern void gm_sql_done(void);
+
+/* Column col (from 1) of row of the last result. */
+extern int64 gm_sql_int8(uint64 row, int col);
+extern Datum gm_sql_datum(uint64 row, int col, bool *isnull);
+
+/* Parameter arrays; nulls may be NULL. */
+extern Datum gm_sql_array(Oid type, Datum *values, bool *nulls, int n);
+
+/* oid of a table or index of the schema graphmem */
+extern Oid	gm_sql_relid(const char *name);
+
+/* The start of a value, for a message. */
+extern char *gm_sql_quote(const char *bytes, size_t len);
+
+#endif							/* GM_API_SQL_H */

@@ -1,0 +1,98 @@
+/*-------------------------------------------------------------------------
+ *
+ * space.h
+ *	  The vectors of one space, and exact search over them.
+ *
+ * Rows lie in the image's memory in the order of their item ids.  An item is
+ * a node, a fact or a source: its id is what SQL calls item_id, its number the
+ * node or source number of the graph image (GM_NONE for facts, whose slots
+ * gm_graph_fact_slots finds).
+ *
+ * Interface
+ *	 gm_space_create, gm_space_add, gm_space_finish		building
+ *	 gm_space_find		row of an item
+ *	 gm_space_search	the k nearest rows among those allowed, exact
+ *	 gm_space_distance	one row against a prepared query
+ *
+ * Complexity	search: one pass over the rows (memory bandwidth) when all are
+ *				allowed, only the allowed rows are touched otherwise
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_CORE_SPACE_H
+#define GM_CORE_SPACE_H
+
+#include "core/array.h"
+#include "core/base.h"
+#include "core/mem.h"
+#include "core/topk.h"
+#include "core/vec.h"
+
+typedef struct GmSpaceRoot
+{
+	uint32_t	sp_dim;
+	uint32_t	sp_rows;
+	uint32_t	sp_metric;
+	uint32_t	sp_stride;		/* floats from row to row */
+	GmArrayRoot sp_item_id;		/* int64 by row, ascending once finished */
+	GmArrayRoot sp_number;		/* uint32 by row: node or source number */
+	GmArrayRoot sp_scale;		/* float by row: 1 / length under cosine */
+	GmArrayRoot sp_vector;		/* float[stride] by row */
+	GmArrayRoot sp_row_of;		/* uint32 by number: row + 1, 0 none; may be empty */
+} GmSpaceRoot;
+
+typedef struct GmSpace
+{
+	GmMem	   *mem;
+	GmSpaceRoot *root;
+	GmArray		item_id,
+				number,
+				scale,
+				vector,
+				row_of;
+} GmSpace;
+
+/* a query vector made ready for one space's metric */
+typedef struct GmSpaceQuery
+{
+	const float *vector;
+	double		scale;			/* 1 / length under cosine */
+} GmSpaceQuery;
+
+typedef struct GmSpaceHit
+{
+	uint32_t	row;
+	float		distance;
+} GmSpaceHit;
+
+extern GmStatus gm_space_create(GmMem *mem, uint32_t dim, GmMetric metric, GmSpace **space);
+extern void gm_space_destroy(GmSpace *space);	/* the handle; the memory stays */
+extern GmStatus gm_space_add(GmSpace *space, int64_t item_id, uint32_t number,
+							 const float *vector);
+
+/* numbers: how many nodes or sources there are; 0 for facts */
+extern GmStatus gm_space_finish(GmSpace *space, uint32_t numbers);
+
+/* row of an item id, or of a node or source number; GM_NONE if it has none */
+extern uint32_t gm_space_find(const GmSpace *space, int64_t item_id);
+extern uint32_t gm_space_row_of(const GmSpace *space, uint32_t number);
+
+/* GM_BAD_VALUE: zero vector under cosine, or not finite */
+extern GmStatus gm_space_prepare(const GmSpace *space, const float *vector, GmSpaceQuery *query);
+extern float gm_space_distance(const GmSpace *space, const GmSpaceQuery *query, uint32_t row);
+
+/*
+ * Similarity of a distance, in [0,1] and falling with it: cosine (2 - d) / 2,
+ * l2 1 / (1 + d), inner product logistic(-d).
+ */
+extern double gm_space_similarity(GmMetric metric, double distance);
+
+/*
+ * The k nearest rows, nearest first, ties by item id.  allowed: bitmap by row,
+ * NULL for all.  hits has room for min(k, rows); *found says how many came.
+ */
+extern GmStatus gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
+								const uint64_t *allowed, const GmInterrupt *intr,
+								GmSpaceHit *hits, uint32_t *found);
+
+#endif							/* GM_CORE_SPACE_H */

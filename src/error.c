@@ -1,0 +1,75 @@
+/*-------------------------------------------------------------------------
+ *
+ * error.c
+ *	  core/'s status codes as the server's errors: the only such place.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "error.h"
+#include "guc.h"
+
+static bool
+interrupt_pending(void *arg)
+{
+	(void) arg;
+	return INTERRUPTS_PENDING_CONDITION();
+}
+
+const GmInterrupt gm_server_interrupt = {interrupt_pending, NULL};
+
+void
+gm_error_check(GmStatus status, const char *what)
+{
+	switch (status)
+	{
+		case GM_OK:
+			return;
+		case GM_INTERRUPTED:
+			CHECK_FOR_INTERRUPTS();
+
+			/*
+			 * The interrupt needed no error (a catch-up of signals, say) yet
+			 * the work was given up: the caller may try again.
+			 */
+			ereport(ERROR,
+					(errcode(ERRCODE_QUERY_CANCELED),
+					 errmsg("%s was interrupted", what)));
+			break;
+		case GM_NO_MEMORY:
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory"),
+					 errdetail("Failed while %s.", what)));
+			break;
+		case GM_OVER_BUDGET:
+			ereport(ERROR,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("memory limit exceeded while %s", what),
+					 errdetail("\"graphmem.private_memory_limit\" is %d MB.",
+							   gm_guc_private_memory_limit),
+					 errhint("graphmem.estimate_memory() tells what the graph needs; raise \"graphmem.private_memory_limit\".")));
+			break;
+		case GM_TOO_MANY:
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("too many items while %s", what),
+					 errdetail("A graph holds at most %u entities, facts or vectors of a kind.",
+							   UINT32_MAX - 1)));
+			break;
+		case GM_BAD_VALUE:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("value out of range while %s", what)));
+			break;
+		case GM_BAD_DIM:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("different vector dimensions while %s", what)));
+			break;
+	}
+	elog(ERROR, "unexpected status %d while %s", (int) status, what);
+}

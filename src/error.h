@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * error.h
+ *	  core/'s status codes as the server's errors: the only such place.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_ERROR_H
+#define GM_ERROR_H
+
+#include "core/base.h"
+
+/*
+ * Raises the error that the status stands for; returns if it is GM_OK.
+ * GM_INTERRUPTED raises whatever interrupt is pending (cancel, timeout,
+ * termination).  what: a noun phrase for the message, "loading graph \"x\"".
+ */
+extern void gm_error_check(GmStatus status, const char *what);
+
+/* The callback to hand to core/: true when the server wants this query ended. */
+extern const GmInterrupt gm_server_interrupt;
+
+#endif							/* GM_ERROR_H */

@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * graphmem.c
+ *	  Module entry.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "core/vec.h"
+#include "guc.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	(void) gm_vec_choose(GM_SIMD_AUTO);
+	gm_guc_define();
+}

@@ -1,0 +1,128 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *	  Every setting of graphmem in one table of definitions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "compat.h"
+#include "core/vec.h"
+#include "guc.h"
+
+char	   *gm_guc_graph;
+int			gm_guc_private_memory_limit = 256;
+int			gm_guc_simd = GM_SIMD_AUTO;
+int			gm_guc_ef_search = 64;
+int			gm_guc_method = GM_METHOD_PPR;
+double		gm_guc_damping = 0.85;
+double		gm_guc_ppr_epsilon = 1e-5;
+int			gm_guc_rrf_k = 60;
+double		gm_guc_semantic_weight = 1.0;
+double		gm_guc_text_weight = 1.0;
+double		gm_guc_graph_weight = 1.0;
+double		gm_guc_topology_weight = 0.0;
+double		gm_guc_confidence_weight = 0.25;
+double		gm_guc_recency_weight = 0.0;
+int			gm_guc_text_candidates = 50;
+
+static const struct config_enum_entry simd_options[] = {
+	{"auto", GM_SIMD_AUTO, false},
+	{"scalar", GM_SIMD_SCALAR, false},
+	{"avx2", GM_SIMD_AVX2, false},
+	{"avx512", GM_SIMD_AVX512, false},
+	{"neon", GM_SIMD_NEON, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry method_options[] = {
+	{"ppr", GM_METHOD_PPR, false},
+	{"hops", GM_METHOD_HOPS, false},
+	{NULL, 0, false}
+};
+
+static const struct
+{
+	const char *name;
+	double	   *variable;
+	const char *description;
+}			weights[] = {
+	{"graphmem.semantic_weight", &gm_guc_semantic_weight,
+	"Weight of the vector leg in fusion_query."},
+	{"graphmem.text_weight", &gm_guc_text_weight,
+	"Weight of the text leg in fusion_query."},
+	{"graphmem.graph_weight", &gm_guc_graph_weight,
+	"Weight of the graph leg in fusion_query."},
+	{"graphmem.topology_weight", &gm_guc_topology_weight,
+	"Weight of the topology leg in fusion_query."},
+	{"graphmem.confidence_weight", &gm_guc_confidence_weight,
+	"Weight of the best path's confidence in fusion_query."},
+	{"graphmem.recency_weight", &gm_guc_recency_weight,
+	"Weight of the best path's recency in fusion_query."},
+};
+
+static bool
+check_simd(int *newval, void **extra, GucSource source)
+{
+	if (*newval != GM_SIMD_AUTO && gm_vec_kernels((GmSimd) *newval) == NULL)
+	{
+		GUC_check_errdetail("This machine cannot run these instructions.");
+		return false;
+	}
+	return true;
+}
+
+static void
+assign_simd(int newval, void *extra)
+{
+	(void) gm_vec_choose((GmSimd) newval);
+}
+
+void
+gm_guc_define(void)
+{
+	DefineCustomStringVariable("graphmem.graph",
+							   "Sets the graph that functions and views use when none is named.",
+							   NULL, &gm_guc_graph, "default",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("graphmem.private_memory_limit",
+							"Sets the memory that a session's private image of a graph may use.",
+							NULL, &gm_guc_private_memory_limit, 256, 1, INT_MAX / 2,
+							PGC_USERSET, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomEnumVariable("graphmem.simd",
+							 "Selects the instructions that distances are computed with.",
+							 NULL, &gm_guc_simd, GM_SIMD_AUTO, simd_options,
+							 PGC_USERSET, 0, check_simd, assign_simd, NULL);
+	DefineCustomIntVariable("graphmem.ef_search",
+							"Sets how many candidates an approximate vector search keeps.",
+							NULL, &gm_guc_ef_search, 64, 1, 100000,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("graphmem.method",
+							 "Selects how fusion_query spreads from its seeds.",
+							 NULL, &gm_guc_method, GM_METHOD_PPR, method_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("graphmem.damping",
+							 "Sets the probability that a random walk goes on rather than restarts.",
+							 NULL, &gm_guc_damping, 0.85, 0.0, 0.999,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("graphmem.ppr_epsilon",
+							 "Sets the error bound of personalised PageRank, per unit of degree.",
+							 NULL, &gm_guc_ppr_epsilon, 1e-5, 1e-12, 1.0,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("graphmem.rrf_k",
+							"Sets the constant k of reciprocal rank fusion.",
+							NULL, &gm_guc_rrf_k, 60, 0, 1000000,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("graphmem.text_candidates",
+							"Sets how many candidates text search hands to fusion_query.",
+							NULL, &gm_guc_text_candidates, 50, 1, 10000,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	for (size_t i = 0; i < lengthof(weights); i++)
+		DefineCustomRealVariable(weights[i].name, weights[i].description, NULL,
+								 weights[i].variable, *weights[i].variable, 0.0, 1000.0,
+								 PGC_USERSET, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("graphmem");
+}

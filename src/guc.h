@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.h
+ *	  Every setting of graphmem, one variable each.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_GUC_H
+#define GM_GUC_H
+
+typedef enum GmMethod
+{
+	GM_METHOD_PPR = 0,
+	GM_METHOD_HOPS
+} GmMethod;
+
+extern char *gm_guc_graph;
+extern int	gm_guc_private_memory_limit;	/* MB */
+extern int	gm_guc_simd;
+extern int	gm_guc_ef_search;
+extern int	gm_guc_method;
+extern double gm_guc_damping;
+extern double gm_guc_ppr_epsilon;
+extern int	gm_guc_rrf_k;
+extern double gm_guc_semantic_weight;
+extern double gm_guc_text_weight;
+extern double gm_guc_graph_weight;
+extern double gm_guc_topology_weight;
+extern double gm_guc_confidence_weight;
+extern double gm_guc_recency_weight;
+extern int	gm_guc_text_candidates;
+
+extern void gm_guc_define(void);
+
+#endif							/* GM_GUC_H */
