@@ -14,17 +14,23 @@ RETURNS bytea
 AS 'MODULE_PATHNAME', 'graphmem_name_key'
 LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1;
 
--- What full-text search sees of a name or of a source's content.
-CREATE FUNCTION graphmem.search_vector(content text)
+-- What full-text search sees of a source's content.
+CREATE FUNCTION graphmem.search_vector(graph_id int, content text)
 RETURNS pg_catalog.tsvector
 AS 'MODULE_PATHNAME', 'graphmem_search_vector'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 
--- What trigram search sees of a name.
+-- What full-text search sees of an entity's name.
+CREATE FUNCTION graphmem.search_name_vector(graph_id int, name text)
+RETURNS pg_catalog.tsvector
+AS 'MODULE_PATHNAME', 'graphmem_search_name_vector'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+
+-- What trigram search sees of an entity's name.
 CREATE FUNCTION graphmem.search_name(name text)
 RETURNS text
 AS 'MODULE_PATHNAME', 'graphmem_search_name'
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 
 --
 -- 2. Tables
@@ -53,10 +59,10 @@ CREATE TABLE graphmem.entities (
 );
 CREATE UNIQUE INDEX entities_name_key ON graphmem.entities
 	(graph_id, graphmem.name_key(name, literal_type));
+-- One index for both, so that trigrams of one graph only are looked at.
 CREATE INDEX entities_search ON graphmem.entities
-	USING gin (graphmem.search_vector(name)) WHERE literal_type IS NULL;
-CREATE INDEX entities_trgm ON graphmem.entities
-	USING gin (graphmem.search_name(name) gin_trgm_ops) WHERE literal_type IS NULL;
+	USING gin (graphmem.search_name_vector(graph_id, name), graphmem.search_name(name) gin_trgm_ops)
+	WHERE literal_type IS NULL;
 CREATE INDEX entities_properties ON graphmem.entities
 	USING gin (properties jsonb_path_ops) WHERE properties <> '{}';
 
@@ -87,7 +93,7 @@ CREATE TABLE graphmem.predicates (
 	graph_id	int NOT NULL REFERENCES graphmem.graphs ON DELETE CASCADE,
 	name		text NOT NULL,
 	functional	bool NOT NULL DEFAULT false,
-	symmetric	bool NOT NULL DEFAULT false,
+	"symmetric" bool NOT NULL DEFAULT false,
 	weight		real NOT NULL DEFAULT 1
 				CHECK (weight > 0 AND weight <= 1000000),
 	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -145,7 +151,7 @@ CREATE TABLE graphmem.sources (
 CREATE UNIQUE INDEX sources_name_key ON graphmem.sources
 	(graph_id, graphmem.name_key(name));
 CREATE INDEX sources_search ON graphmem.sources
-	USING gin (graphmem.search_vector(content)) WHERE content IS NOT NULL;
+	USING gin (graphmem.search_vector(graph_id, content)) WHERE content IS NOT NULL;
 CREATE INDEX sources_metadata ON graphmem.sources
 	USING gin (metadata jsonb_path_ops) WHERE metadata <> '{}';
 
@@ -399,12 +405,42 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_fusion_query'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
 
+-- Bytes: graph.h and space.h say what each thing takes; arrays and tables are
+-- counted at their average fill.
 CREATE FUNCTION graphmem.estimate_memory(
 	graph text DEFAULT NULL,
 	OUT part text, OUT items bigint, OUT bytes bigint)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'graphmem_estimate_memory'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 6;
+LANGUAGE sql STABLE PARALLEL SAFE COST 10000 ROWS 6
+BEGIN ATOMIC
+	WITH g AS MATERIALIZED (
+		SELECT graphmem.current_graph_id(graph) AS graph_id
+	), parts(position, part, items, bytes) AS (
+		SELECT 1, 'entities', pg_catalog.count(*),
+			COALESCE(pg_catalog.sum(96 + pg_catalog.octet_length(e.name)), 0)
+		FROM graphmem.entities e JOIN g USING (graph_id)
+		UNION ALL
+		SELECT 2, 'triples', pg_catalog.count(*), pg_catalog.count(*) * 60
+		FROM graphmem.triples t JOIN g USING (graph_id)
+		UNION ALL
+		SELECT 3, 'sources', pg_catalog.count(*),
+			COALESCE(pg_catalog.sum(72 + pg_catalog.octet_length(c.name)
+				+ COALESCE(pg_catalog.octet_length(c.session), 0)
+				+ COALESCE(pg_catalog.octet_length(c.kind), 0)), 0)
+		FROM graphmem.sources c JOIN g USING (graph_id)
+		UNION ALL
+		SELECT 4, 'assertions', pg_catalog.count(*), pg_catalog.count(*) * 28
+		FROM graphmem.assertions a JOIN g USING (graph_id)
+		UNION ALL
+		SELECT 5, 'vectors', pg_catalog.count(m.item_id),
+			COALESCE(pg_catalog.sum(v.dim * 4 + 24), 0)
+		FROM graphmem.vector_spaces v JOIN g USING (graph_id)
+			JOIN graphmem.embeddings m USING (space_id)
+	)
+	SELECT p.part, p.items, p.bytes::bigint FROM parts p
+	UNION ALL
+	SELECT 'total', pg_catalog.sum(p.items)::bigint, pg_catalog.sum(p.bytes)::bigint FROM parts p;
+END;
 
 --
 -- 4. Functions that write
@@ -445,7 +481,7 @@ AS 'MODULE_PATHNAME', 'graphmem_add_triple'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
 
 CREATE FUNCTION graphmem.set_predicate(
-	name text, functional bool DEFAULT NULL, symmetric bool DEFAULT NULL, weight real DEFAULT NULL,
+	name text, functional bool DEFAULT NULL, "symmetric" bool DEFAULT NULL, weight real DEFAULT NULL,
 	graph text DEFAULT NULL)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'graphmem_set_predicate'
@@ -509,6 +545,81 @@ SELECT CASE v.target
 FROM graphmem.embeddings m
 	JOIN graphmem.vector_spaces v USING (space_id)
 WHERE v.graph_id = graphmem.current_graph_id();
+
+--
+-- 6a. Integrity
+--
+
+-- Foreign keys by statement instead of by row (src/api/integrity.c, which
+-- holds the list of references).  They do not fire in replica mode, as foreign
+-- keys do not.
+
+CREATE FUNCTION graphmem.check_references()
+RETURNS pg_catalog.trigger
+AS 'MODULE_PATHNAME', 'graphmem_check_references'
+LANGUAGE C;
+
+CREATE FUNCTION graphmem.enforce_references()
+RETURNS pg_catalog.trigger
+AS 'MODULE_PATHNAME', 'graphmem_enforce_references'
+LANGUAGE C;
+
+CREATE FUNCTION graphmem.refuse_change()
+RETURNS pg_catalog.trigger
+AS 'MODULE_PATHNAME', 'graphmem_refuse_change'
+LANGUAGE C;
+
+DO $$
+DECLARE
+	child text;
+	parent record;
+BEGIN
+	FOREACH child IN ARRAY '{entities, triples, assertions, supersessions, aliases, functional_keys,
+		accesses, activations, embeddings, topology_vectors}'::pg_catalog.text[]
+	LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER %1$s_check_insert AFTER INSERT ON graphmem.%1$s
+			REFERENCING NEW TABLE AS new_rows
+			FOR EACH STATEMENT EXECUTE FUNCTION graphmem.check_references()', child);
+		EXECUTE pg_catalog.format('CREATE TRIGGER %1$s_check_update AFTER UPDATE ON graphmem.%1$s
+			REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+			FOR EACH STATEMENT EXECUTE FUNCTION graphmem.check_references()', child);
+	END LOOP;
+
+	FOR parent IN
+		SELECT * FROM (VALUES
+			('graphs', 'graph_id'),
+			('entities', 'entity_id, graph_id'),
+			('predicates', 'predicate_id, graph_id'),
+			('triples', 'graph_id'),
+			('sources', 'source_id, graph_id'),
+			('vector_spaces', 'space_id, graph_id, target, dim, metric')) AS v (name, fixed)
+	LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER %1$s_enforce_delete AFTER DELETE ON graphmem.%1$s
+			REFERENCING OLD TABLE AS old_rows
+			FOR EACH STATEMENT EXECUTE FUNCTION graphmem.enforce_references()', parent.name);
+		EXECUTE pg_catalog.format('CREATE TRIGGER %1$s_enforce_truncate AFTER TRUNCATE ON graphmem.%1$s
+			FOR EACH STATEMENT EXECUTE FUNCTION graphmem.enforce_references()', parent.name);
+		EXECUTE pg_catalog.format('CREATE TRIGGER %1$s_refuse_change AFTER UPDATE ON graphmem.%1$s
+			FOR EACH ROW WHEN ((%2$s) IS DISTINCT FROM (%3$s))
+			EXECUTE FUNCTION graphmem.refuse_change(%4$L)', parent.name,
+			'OLD.' || pg_catalog.replace(parent.fixed, ', ', ', OLD.'),
+			'NEW.' || pg_catalog.replace(parent.fixed, ', ', ', NEW.'), parent.fixed);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION graphmem.name_key(text, text) IS
+'key of a name for unique indexes, whatever its length';
+COMMENT ON FUNCTION graphmem.create_graph(text, text, jsonb) IS
+'creates an empty graph and returns its id';
+COMMENT ON FUNCTION graphmem.drop_graph(text) IS
+'deletes a graph with everything in it and returns the number of its triples';
+COMMENT ON FUNCTION graphmem.check_references() IS
+'trigger: inserted and updated rows refer to rows of their graph';
+COMMENT ON FUNCTION graphmem.enforce_references() IS
+'trigger: rows that are referred to stay, or go with what refers to them';
+COMMENT ON FUNCTION graphmem.refuse_change() IS
+'trigger: ids and graphs of rows that are referred to do not change';
 
 -- The triggers of tables and views are created here (section 6), comments
 -- (section 7), grants and dump configuration (section 8) follow.

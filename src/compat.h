@@ -14,7 +14,22 @@
 #endif
 
 #include "utils/array.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
+#include "storage/proc.h"
 #include "utils/guc.h"
+
+/* the backend-local number of a process's transaction */
+static inline LocalTransactionId
+gm_compat_lxid(const PGPROC *proc)
+{
+#if PG_VERSION_NUM >= 170000
+	return proc->vxid.lxid;
+#else
+	return proc->lxid;
+#endif
+}
 
 #endif							/* GM_COMPAT_H */

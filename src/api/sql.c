@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_operator_d.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
@@ -22,6 +23,9 @@
 #include "api/sql.h"
 
 #define QUOTED_BYTES	200
+
+/* the writers keep int8 values of rows that are gone */
+StaticAssertDecl(sizeof(Datum) == 8, "bigint must be passed by value");
 
 static void
 set_off(const char *name)
@@ -172,4 +176,46 @@ gm_sql_quote(const char *bytes, size_t len)
 		return pnstrdup(bytes, len);
 	clipped = pg_mbcliplen(bytes, (int) Min(len, (size_t) 2 * QUOTED_BYTES), QUOTED_BYTES);
 	return psprintf("%.*s...", clipped, bytes);
+}
+
+TupleDesc
+gm_sql_desc(int ncols, const Oid *types)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(ncols);
+
+	for (int i = 0; i < ncols; i++)
+		TupleDescInitEntry(desc, (AttrNumber) (i + 1), "", types[i], -1, 0);
+	return desc;
+}
+
+Tuplesortstate *
+gm_sql_sort(TupleDesc desc, int nkeys)
+{
+	AttrNumber	columns[4];
+	Oid			less[4];
+	Oid			collations[4];
+	bool		nulls_first[4];
+
+	Assert(nkeys <= 4);
+	for (int i = 0; i < nkeys; i++)
+	{
+		columns[i] = (AttrNumber) (i + 1);
+		less[i] = Int8LessOperator;
+		collations[i] = InvalidOid;
+		nulls_first[i] = false;
+	}
+	return tuplesort_begin_heap(desc, nkeys, columns, less, collations, nulls_first,
+								GM_SQL_STORE_KB, NULL, TUPLESORT_NONE);
+}
+
+void
+gm_sql_put_sorted(Tuplesortstate *sort, TupleTableSlot *slot, const Datum *values, const bool *nulls)
+{
+	int			ncols = slot->tts_tupleDescriptor->natts;
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, values, ncols * sizeof(Datum));
+	memcpy(slot->tts_isnull, nulls, ncols * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+	tuplesort_puttupleslot(sort, slot);
 }

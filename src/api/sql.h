@@ -16,6 +16,7 @@
 #define GM_API_SQL_H
 
 #include "executor/spi.h"
+#include "utils/tuplesort.h"
 
 #define GM_SQL_MAX_ARGS		12
 
@@ -61,6 +62,13 @@ extern Datum gm_sql_datum(uint64 row, int col, bool *isnull);
 
 /* Parameter arrays; nulls may be NULL. */
 extern Datum gm_sql_array(Oid type, Datum *values, bool *nulls, int n);
+
+/* Sorts and stores of rows whose columns have these types. */
+extern TupleDesc gm_sql_desc(int ncols, const Oid *types);
+/* By the first nkeys columns, all of them int8, at most four. */
+extern Tuplesortstate *gm_sql_sort(TupleDesc desc, int nkeys);
+extern void gm_sql_put_sorted(Tuplesortstate *sort, TupleTableSlot *slot,
+							  const Datum *values, const bool *nulls);
 
 /* oid of a table or index of the schema graphmem */
 extern Oid	gm_sql_relid(const char *name);

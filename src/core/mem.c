@@ -57,7 +57,7 @@ gm_mem_create(size_t first_extent, size_t limit, const GmMemOps *ops, GmMem **me
 	m->limit = limit;
 	if (ops != NULL)
 		m->ops = *ops;
-	else
+	if (m->ops.create == NULL)
 	{
 		m->ops.create = private_create;
 		m->ops.destroy = private_destroy;
@@ -81,8 +81,9 @@ gm_mem_destroy(GmMem *mem)
 GmStatus
 gm_mem_charge(GmMem *mem, int64_t bytes)
 {
-	if (bytes > 0 && mem->limit > 0 && mem->charged + (size_t) bytes > mem->limit)
-		return GM_OVER_BUDGET;
+	while (bytes > 0 && mem->limit > 0 && mem->charged + (size_t) bytes > mem->limit)
+		if (mem->ops.pressure == NULL || !mem->ops.pressure(mem->ops.arg, (size_t) bytes))
+			return GM_OVER_BUDGET;
 	mem->charged += (size_t) bytes;
 	return GM_OK;
 }

@@ -39,6 +39,13 @@ typedef struct GmMemOps
 {
 	void	   *(*create) (void *arg, size_t bytes);	/* NULL if refused; zeroed */
 	void		(*destroy) (void *arg, void *base, size_t bytes);
+
+	/*
+	 * Optional: asked before a request beyond the limit is refused.  True if
+	 * it has raised the limit, perhaps by giving up something elsewhere; it is
+	 * asked again while that is not enough.
+	 */
+	bool		(*pressure) (void *arg, size_t bytes);
 	void	   *arg;
 } GmMemOps;
 
@@ -56,7 +63,10 @@ typedef struct GmMem
 	GmMemOps	ops;
 } GmMem;
 
-/* ops NULL: malloc (large extents by anonymous huge pages where possible) */
+/*
+ * ops NULL, or its create NULL: malloc (large extents by anonymous huge pages
+ * where possible)
+ */
 extern GmStatus gm_mem_create(size_t first_extent, size_t limit, const GmMemOps *ops,
 							  GmMem **mem);
 extern void gm_mem_destroy(GmMem *mem);

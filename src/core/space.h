@@ -9,7 +9,7 @@
  * gm_graph_fact_slots finds).
  *
  * Interface
- *	 gm_space_create, gm_space_add, gm_space_finish		building
+ *	 gm_space_create, gm_space_add, gm_space_finish		building; one writer
  *	 gm_space_find		row of an item
  *	 gm_space_search	the k nearest rows among those allowed, exact
  *	 gm_space_distance	one row against a prepared query
@@ -52,6 +52,12 @@ typedef struct GmSpace
 				row_of;
 } GmSpace;
 
+/*
+ * Under cosine a vector with a smaller square counts as zero: at 2^-108 the
+ * products of two of them still have all their bits.
+ */
+#define GM_SPACE_MIN_SQUARE	0x1p-108f
+
 /* a query vector made ready for one space's metric */
 typedef struct GmSpaceQuery
 {
@@ -65,19 +71,52 @@ typedef struct GmSpaceHit
 	float		distance;
 } GmSpaceHit;
 
+/* GM_BAD_DIM unless 1 <= dim <= GM_VEC_MAX_DIM */
 extern GmStatus gm_space_create(GmMem *mem, uint32_t dim, GmMetric metric, GmSpace **space);
 extern void gm_space_destroy(GmSpace *space);	/* the handle; the memory stays */
+
+/*
+ * Any order of ids.  GM_BAD_VALUE, and nothing added: an element that is not
+ * finite, dot(v, v) above FLT_MAX / 4, a zero vector under cosine.
+ */
 extern GmStatus gm_space_add(GmSpace *space, int64_t item_id, uint32_t number,
 							 const float *vector);
 
-/* numbers: how many nodes or sources there are; 0 for facts */
+/*
+ * numbers: how many nodes or sources there are; 0 for facts.  GM_BAD_VALUE if
+ * an item id came twice or a number is out of range.
+ */
 extern GmStatus gm_space_finish(GmSpace *space, uint32_t numbers);
 
 /* row of an item id, or of a node or source number; GM_NONE if it has none */
 extern uint32_t gm_space_find(const GmSpace *space, int64_t item_id);
-extern uint32_t gm_space_row_of(const GmSpace *space, uint32_t number);
+static inline uint32_t
+gm_space_row_of(const GmSpace *s, uint32_t number)
+{
+	if (number >= s->root->sp_row_of.ar_length)
+		return GM_NONE;
+	return GM_ARRAY_U32(&s->row_of, number) - 1;
+}
 
-/* GM_BAD_VALUE: zero vector under cosine, or not finite */
+static inline int64_t
+gm_space_item_id(const GmSpace *s, uint32_t row)
+{
+	return GM_ARRAY_I64(&s->item_id, row);
+}
+
+static inline uint32_t
+gm_space_number(const GmSpace *s, uint32_t row)
+{
+	return GM_ARRAY_U32(&s->number, row);
+}
+
+static inline const float *
+gm_space_vector(const GmSpace *s, uint32_t row)
+{
+	return (const float *) gm_array_at(&s->vector, row);
+}
+
+/* the query keeps the pointer; GM_BAD_VALUE as for gm_space_add */
 extern GmStatus gm_space_prepare(const GmSpace *space, const float *vector, GmSpaceQuery *query);
 extern float gm_space_distance(const GmSpace *space, const GmSpaceQuery *query, uint32_t row);
 

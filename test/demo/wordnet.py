@@ -3,14 +3,14 @@
 
     wordnet.py --out DIR [--dict DIR] [--dim N]    write the files below
     wordnet.py --query DIR TEXT                    print TEXT's vector as real[]
-    wordnet.py --judge DIR                         neighbours against relations
 
 Files in DIR, in COPY's text format:
     facts.tsv      subject, predicate, object, source, subject_kind, object_kind
     sources.tsv    name, kind, content: a synset's words and its gloss
     entities.tsv   name, kind
     vectors.tsv    name, embedding
-    vectors.npy, words.npy, words.txt    the same vectors and those of words
+    vectors.npy    the same as a matrix, a row for each row of entities.tsv
+    words.npz      what --query needs: words, their vectors and weights
 
 Names.  A synset is named after its first word with the word's part of speech
 and sense number, "dog (n1)": unique, readable, and its word is found by full
@@ -38,7 +38,6 @@ A question's vector is made by steps 1 and 4 from the same words.
 
 import argparse
 import collections
-import json
 import math
 import os
 import re
@@ -51,9 +50,12 @@ DICT = "/usr/share/wordnet"
 WINDOW = 5
 MIN_COUNT = 2
 SEED = 20
-POWER_ITERATIONS = 3
+POWER_ITERATIONS = 2
 OVERSAMPLING = 20
 OWN_WORD_WEIGHT = 2.0
+DECIMALS = 4            # of the vectors' elements
+JUDGED = 2000
+RANDOM_PAIRS = 200000
 
 FILES = (("noun", "n"), ("verb", "v"), ("adj", "a"), ("adv", "r"))
 KINDS = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
@@ -207,37 +209,75 @@ def unit(vectors):
     return vectors / np.where(length > 0, length, 1)
 
 
+def orthonormal(columns):
+    """An orthonormal basis of the columns' span, by Cholesky factors twice."""
+    for _ in range(2):
+        factor = np.linalg.cholesky((columns.T @ columns).astype(np.float64))
+        columns = columns @ np.linalg.inv(factor).T.astype(np.float32)
+    return columns
+
+
 def word_vectors(information, dim):
     random = np.random.RandomState(SEED)
+    transposed = information.T.tocsr()
     basis = random.standard_normal(
         (information.shape[1], dim + OVERSAMPLING)).astype(np.float32)
     for _ in range(POWER_ITERATIONS):
-        basis, _ = np.linalg.qr(information @ basis)
-        basis, _ = np.linalg.qr(information.T @ basis)
-    basis, _ = np.linalg.qr(information @ basis)
-    u, s, _ = np.linalg.svd((information.T @ basis).T, full_matrices=False)
-    u = (basis @ u)[:, :dim]
+        basis = orthonormal(transposed @ orthonormal(information @ basis))
+    basis = orthonormal(information @ basis)
+    projected = transposed @ basis
+    squares, u = np.linalg.eigh((projected.T @ projected).astype(np.float64))
+    largest = squares.argsort()[::-1][:dim]
+    u = basis @ u[:, largest].astype(np.float32)
     # the sign of a singular vector is free: make its largest element positive
-    u *= np.sign(u[np.abs(u).argmax(axis=0), np.arange(u.shape[1])])
-    return unit(u * np.sqrt(s[:dim]))
+    u *= np.sign(u[np.abs(u).argmax(axis=0), np.arange(dim)])
+    return unit(u * squares[largest].astype(np.float32) ** 0.25)
 
 
-def text_vectors(texts, index, weights, vectors):
-    rows, cols, values = [], [], []
-    for row, (own, gloss) in enumerate(texts):
-        for factor, words in ((OWN_WORD_WEIGHT, own), (1.0, gloss)):
-            for word in words:
-                if word in index:
-                    rows.append(row)
-                    cols.append(index[word])
-                    values.append(factor * weights[index[word]])
-    sums = sparse.csr_matrix((np.array(values, np.float32), (rows, cols)),
-                             shape=(len(texts), len(index)))
-    return np.asarray(sums @ vectors)
+class Model:
+    """What turns a text into a vector."""
+
+    def __init__(self, forms, listed, weights, vectors, mean):
+        self.words = Words(forms)
+        self.listed = listed
+        self.index = {word: i for i, word in enumerate(listed)}
+        self.weights = weights
+        self.vectors = vectors
+        self.mean = mean
+
+    def save(self, path):
+        np.savez(path, forms=np.array(sorted(self.words.forms)),
+                 listed=np.array(self.listed), weights=self.weights,
+                 vectors=self.vectors, mean=self.mean)
+
+    @classmethod
+    def load(cls, path):
+        with np.load(path) as f:
+            return cls(set(f["forms"].tolist()), f["listed"].tolist(), f["weights"],
+                       f["vectors"], f["mean"])
+
+    def sums(self, texts):
+        """A row per (own words, other words); 0 where none is known."""
+        rows, cols, values = [], [], []
+        for row, (own, gloss) in enumerate(texts):
+            for factor, words in ((OWN_WORD_WEIGHT, own), (1.0, gloss)):
+                for word in words:
+                    if word in self.index:
+                        rows.append(row)
+                        cols.append(self.index[word])
+                        values.append(factor * self.weights[self.index[word]])
+        shape = (len(texts), len(self.listed))
+        return unit(sparse.csr_matrix((np.array(values, np.float32), (rows, cols)),
+                                      shape=shape) @ self.vectors)
+
+    def embed(self, text):
+        vector = self.sums([([], self.words.split(text))])
+        return unit(vector - self.mean)[0] if vector.any() else None
 
 
-def make_vectors(synsets, dim, say):
-    words = Words(single_words(synsets))
+def make_vectors(synsets, dim):
+    """A Model, and a row for every synset; rows of 0 have no known word."""
+    words = Words({w.lower() for s in synsets.values() for w in s.words if w.isalpha()})
     texts = [(words.split(" ".join(s.words)), words.split(s.gloss))
              for s in synsets.values()]
     frequency = collections.Counter()
@@ -245,47 +285,119 @@ def make_vectors(synsets, dim, say):
     for own, gloss in texts:
         frequency.update(own)
         frequency.update(gloss)
-        documents.update(set(own) | set(gloss))
-    # a word of one synset and no gloss still gives that synset its direction
+        documents.update(set(own + gloss))
     listed = sorted(w for w, n in frequency.items() if n >= MIN_COUNT)
     index = {word: i for i, word in enumerate(listed)}
     weights = np.array([math.log(len(texts) / documents[w]) for w in listed],
                        dtype=np.float32)
-    say("%d texts, %d words" % (len(texts), len(listed)))
+    say("%d texts with %d words" % (len(texts), len(listed)))
     information = positive_information(count_pairs(texts, index))
-    say("%d pairs of words with information" % information.nnz)
-    vectors = word_vectors(information, dim)
-    say("%d dimensions by singular value decomposition" % dim)
-    sums = text_vectors(texts, index, weights, vectors)
-    mean = unit(sums).mean(axis=0)
-    return words, listed, weights, vectors, mean, unit(unit(sums) - mean)
+    say("%d pairs of words; reducing to %d dimensions" % (information.nnz, dim))
+    model = Model(words.forms, listed, weights, word_vectors(information, dim), None)
+    sums = model.sums(texts)
+    model.mean = sums.mean(axis=0)
+    vectors = unit(sums - model.mean)
+    vectors[~sums.any(axis=1)] = 0
+    return model, vectors
 
 
-def single_words(synsets):
-    return {w.lower() for s in synsets.values() for w in s.words if w.isalpha()}
+# ---- files ----
+
+def escaped(text):
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+
+
+def write_rows(path, rows):
+    with open(path, "w", encoding="utf-8") as out:
+        for row in rows:
+            out.write("\t".join(escaped(field) for field in row) + "\n")
+
+
+def write_vectors(path, names, vectors):
+    """Fixed point, since a table of strings is quicker than formatting."""
+    scale = 10 ** DECIMALS
+    table = [b"%.*f" % (DECIMALS, i / scale) for i in range(scale + 1)]
+    table += [b"-" + text for text in table[:0:-1]]
+    with open(path, "wb") as out:
+        for name, row in zip(names, np.rint(vectors * scale).astype(np.int32)):
+            if row.any():
+                numbers = b",".join([table[i] for i in row.tolist()])
+                out.write(b"%s\t{%s}\n" % (escaped(name).encode(), numbers))
+
+
+def write_all(folder, dictionary, dim):
+    synsets = read_synsets(dictionary)
+    os.makedirs(folder, exist_ok=True)
+
+    def at(name):
+        return os.path.join(folder, name)
+
+    fact_list = list(facts(synsets))
+    write_rows(at("facts.tsv"), (
+        (synsets[a].name, predicate, synsets[b].name, "gloss:" + synsets[a].name,
+         synsets[a].kind, synsets[b].kind) for a, predicate, b in fact_list))
+    write_rows(at("sources.tsv"), (
+        ("gloss:" + s.name, "gloss", "%s: %s" % (", ".join(s.words), s.gloss))
+        for s in synsets.values()))
+    write_rows(at("entities.tsv"), ((s.name, s.kind) for s in synsets.values()))
+    say("%d synsets, %d facts, %d predicates" %
+        (len(synsets), len(fact_list), len({f[1] for f in fact_list})))
+    model, vectors = make_vectors(synsets, dim)
+    model.save(at("words.npz"))
+    vectors = np.round(vectors, DECIMALS)
+    np.save(at("vectors.npy"), vectors)
+    write_vectors(at("vectors.tsv"), (s.name for s in synsets.values()), vectors)
+    say("%d vectors written" % vectors.any(axis=1).sum())
+    judge(synsets, fact_list, vectors)
+
+
+def judge(synsets, fact_list, vectors):
+    """How often the nearest vector is a related synset, beside random pairs."""
+    number = {key: i for i, key in enumerate(synsets)}
+    near = [set() for _ in synsets]
+    for a, _, b in fact_list:
+        near[number[a]].add(number[b])
+        near[number[b]].add(number[a])
+
+    def share(firsts, seconds):
+        pairs = [(a, b) for a, b in zip(firsts, seconds) if a != b]
+        one = sum(b in near[a] for a, b in pairs)
+        two = sum(b in near[a] or not near[a].isdisjoint(near[b]) for a, b in pairs)
+        return 100 * one / len(pairs), 100 * two / len(pairs)
+
+    random = np.random.RandomState(SEED)
+    sample = random.choice(np.flatnonzero(vectors.any(axis=1)), JUDGED, replace=False)
+    likeness = vectors[sample] @ vectors.T
+    likeness[np.arange(JUDGED), sample] = -2
+    pairs = random.randint(0, len(vectors), (2, RANDOM_PAIRS))
+    say("of %d synsets, %.1f %% have a nearest vector that WordNet relates to them "
+        "and %.1f %% one within 2 hops"
+        % ((JUDGED,) + share(sample, likeness.argmax(axis=1))))
+    say("of %d random pairs it is %.3f %% and %.2f %%" % ((RANDOM_PAIRS,) + share(*pairs)))
+
+
+def say(line):
+    print("  " + line, file=sys.stderr, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dict", default=DICT, help="folder of data.noun and its kin")
+    parser.add_argument("--dim", type=int, default=300)
+    parser.add_argument("--out", metavar="DIR", help="write all files")
+    parser.add_argument("--query", metavar=("DIR", "TEXT"), nargs=2,
+                        help="print the vector of a text")
+    given = parser.parse_args()
+    if given.out:
+        write_all(given.out, given.dict, given.dim)
+    elif given.query:
+        vector = Model.load(os.path.join(given.query[0], "words.npz")).embed(given.query[1])
+        if vector is None:
+            sys.exit("no word of the question is known")
+        print("{%s}" % ",".join("%.6f" % x for x in vector))
+    else:
+        parser.error("one of --out and --query is needed")
 
 
 if __name__ == "__main__":
-    import time
-    t=time.time(); c=time.process_time()
-    def say(x): print("%6.1f %6.1f %s" % (time.time()-t, time.process_time()-c, x), flush=True)
-    syn = read_synsets(DICT); say("read")
-    fs = list(facts(syn)); say(len(fs))
-    ref = set(tuple(l.rstrip("\n").split("\t")) for l in open("/tmp/inf/triples.tsv"))
-    print(len(ref), len(fs), set(fs) == ref, len({f[1] for f in fs}), sum(a==c for a,b,c in fs))
-    words, listed, weights, vectors, mean, v = make_vectors(syn, 300, say); say("made")
-    np.save("/tmp/inf/v.npy", v)
-    keys=list(syn); ix={k:i for i,k in enumerate(keys)}
-    adj=collections.defaultdict(set)
-    for a,b,c2 in fs: adj[ix[a]].add(ix[c2]); adj[ix[c2]].add(ix[a])
-    rs=np.random.RandomState(1); smp=rs.choice(len(keys),2000,replace=False)
-    sim=v[smp]@v.T; sim[np.arange(2000),smp]=-9; nn=sim.argmax(1)
-    d=[n in adj[q] for q,n in zip(smp,nn)]
-    h2=[n in adj[q] or bool(adj[q]&adj[n]) for q,n in zip(smp,nn)]
-    r=rs.choice(len(keys),2000)
-    rd=[n in adj[q] for q,n in zip(smp,r)]; rh=[n in adj[q] or bool(adj[q]&adj[n]) for q,n in zip(smp,r)]
-    say((np.mean(d),np.mean(h2),np.mean(rd),np.mean(rh), 'zero', (np.linalg.norm(v,axis=1)<.5).sum()))
-    names=[s.name for s in syn.values()]
-    for q in ("dog","loom","program the computer","who invented the loom"):
-        qs=words.split(q); qv=sum(weights[listed.index(w)]*vectors[listed.index(w)] for w in qs if w in listed)
-        qv=qv/np.linalg.norm(qv)-mean; o=np.argsort(-(v@qv))[:6]; print(q, qs, [names[i] for i in o])
+    main()

@@ -1,0 +1,365 @@
+/*-------------------------------------------------------------------------
+ *
+ * fn_match.c
+ *	  Facts by pattern: match, neighbors, confidence.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "api/args.h"
+#include "api/rows.h"
+#include "core/traverse.h"
+#include "error.h"
+
+PG_FUNCTION_INFO_V1(graphmem_match);
+PG_FUNCTION_INFO_V1(graphmem_neighbors);
+PG_FUNCTION_INFO_V1(graphmem_confidence);
+
+/* slots in a growing array */
+typedef struct Slots
+{
+	GmSlot	   *slots;
+	uint64		count;
+	uint64		room;
+} Slots;
+
+static void
+add_slot(Slots *s, GmSlot slot)
+{
+	if (s->count == s->room)
+	{
+		s->room = s->room == 0 ? 64 : s->room * 2;
+		s->slots = s->slots == NULL ?
+			palloc(s->room * sizeof(GmSlot)) :
+			repalloc_huge(s->slots, s->room * sizeof(GmSlot));
+	}
+	s->slots[s->count++] = slot;
+}
+
+/* a pattern of three terms; GM_NONE: unbound */
+typedef struct Pattern
+{
+	GmNode		subject;
+	uint32_t	predicate;
+	GmNode		object;
+	const text *object_type;
+	bool		impossible;		/* names a term that the graph does not have */
+} Pattern;
+
+static GmNode
+literal_or_name(const GmGraph *g, const text *name, const text *type)
+{
+	if (type == NULL)
+		return gm_find_text(g, name);
+	return gm_graph_find_literal(g, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name),
+								 VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type));
+}
+
+/* from the arguments 0 to 2, and type_arg */
+static Pattern
+get_pattern(FunctionCallInfo fcinfo, int type_arg, const GmGraph *g)
+{
+	Pattern		p = {GM_NONE, GM_NONE, GM_NONE, NULL, false};
+
+	if (!PG_ARGISNULL(type_arg))
+		p.object_type = PG_GETARG_TEXT_PP(type_arg);
+	if (!PG_ARGISNULL(0))
+	{
+		p.subject = gm_find_text(g, PG_GETARG_TEXT_PP(0));
+		p.impossible |= p.subject == GM_NONE;
+	}
+	if (!PG_ARGISNULL(1))
+	{
+		text	   *name = PG_GETARG_TEXT_PP(1);
+
+		p.predicate = gm_graph_find_predicate(g, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+		p.impossible |= p.predicate == GM_NONE;
+	}
+	if (!PG_ARGISNULL(2))
+	{
+		p.object = literal_or_name(g, PG_GETARG_TEXT_PP(2), p.object_type);
+		p.impossible |= p.object == GM_NONE;
+	}
+	return p;
+}
+
+static bool
+object_has_type(const GmGraph *g, const Pattern *p, GmNode object)
+{
+	const GmString *type;
+
+	if (p->object_type == NULL || p->object != GM_NONE)
+		return true;
+	type = gm_graph_type(g, object);
+	return type != NULL && type->length == VARSIZE_ANY_EXHDR(p->object_type) &&
+		memcmp(type->bytes, VARDATA_ANY(p->object_type), type->length) == 0;
+}
+
+static int
+compare_slots(const void *a, const void *b)
+{
+	GmSlot		x = *(const GmSlot *) a;
+	GmSlot		y = *(const GmSlot *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* one term is a node: its run in that direction */
+static void
+match_node(const GmGraph *g, GmView *view, const Pattern *p, Slots *found)
+{
+	bool		out = p->subject != GM_NONE;
+	uint8_t    *only = NULL;
+	GmEdgeIter	iter;
+	GmEdge		edge;
+
+	if (p->predicate != GM_NONE)
+	{
+		only = palloc0(g->root->gr_predicates);
+		only[p->predicate] = 1;
+		view->predicates = only;
+	}
+	view->direction = out ? GM_OUT : GM_IN;
+	gm_view_settle(g, view);
+	gm_edges_begin(&iter, g, view, out ? p->subject : p->object);
+	while (gm_edges_next(&iter, &edge))
+	{
+		/* the stated direction counts, also for a symmetric predicate */
+		if (edge.out != out && edge.neighbor != iter.node)
+			continue;
+		if (out && p->object != GM_NONE && edge.neighbor != p->object)
+			continue;
+		if (out && !object_has_type(g, p, edge.neighbor))
+			continue;
+		add_slot(found, edge.slot);
+	}
+	qsort(found->slots, found->count, sizeof(GmSlot), compare_slots);
+}
+
+/* no term is a node: all slots */
+static void
+match_all(const GmGraph *g, const GmView *view, const Pattern *p, uint64_t limit, Slots *found)
+{
+	uint32_t	n = g->root->gr_slots;
+
+	for (GmSlot slot = 0; slot < n && found->count < limit; slot++)
+	{
+		if (slot % GM_INTERRUPT_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (p->predicate != GM_NONE && GM_ARRAY_U32(&g->predicate, slot) != p->predicate)
+			continue;
+		if (!object_has_type(g, p, GM_ARRAY_U32(&g->object, slot)))
+			continue;
+		if (gm_graph_visible(g, view, slot))
+			add_slot(found, slot);
+	}
+}
+
+static void
+find_matches(const GmGraph *g, GmView *view, const Pattern *p, uint64_t limit, Slots *found)
+{
+	memset(found, 0, sizeof(*found));
+	if (p->impossible)
+		return;
+	if (p->subject != GM_NONE || p->object != GM_NONE)
+		match_node(g, view, p, found);
+	else
+		match_all(g, view, p, limit, found);
+}
+
+static void
+put_terms(GmRows *rows, const GmGraph *g, const GmTriple *t)
+{
+	gm_row_string(rows, gm_graph_name(g, t->subject));
+	gm_row_string(rows, gm_graph_string(g, gm_graph_predicate(g, t->predicate)->name));
+	gm_row_string(rows, gm_graph_name(g, t->object));
+}
+
+/*
+ * match(subject, predicate, object, match_count, min_confidence, as_of,
+ *		 known_at, object_type, graph)
+ */
+Datum
+graphmem_match(PG_FUNCTION_ARGS)
+{
+	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 8));
+	const GmGraph *g = image->graph;
+	uint64_t	limit = gm_arg_count8(fcinfo, 3, "match_count", GM_ALL_ROWS);
+	Pattern		pattern = get_pattern(fcinfo, 7, g);
+	GmView		view;
+	Slots		found;
+	GmRows		rows;
+
+	gm_arg_view(fcinfo, 4, image, &view);
+	gm_rows_begin(fcinfo, &rows);
+	find_matches(g, &view, &pattern, limit, &found);
+	for (uint64 i = 0; i < found.count && i < limit; i++)
+	{
+		GmTriple	t;
+
+		gm_graph_slot(g, found.slots[i], &t);
+		gm_row_int8(&rows, t.triple_id);
+		gm_row_int8(&rows, t.fact_id);
+		put_terms(&rows, g, &t);
+		gm_row_string(&rows, gm_graph_type(g, t.object));
+		gm_row_float4(&rows, gm_graph_confidence(g, &view, found.slots[i]));
+		gm_row_time(&rows, t.times.valid_from);
+		gm_row_time(&rows, t.times.valid_to);
+		gm_rows_put(&rows);
+	}
+	return (Datum) 0;
+}
+
+/* outgoing before incoming, then predicate, neighbour and triple */
+static int
+compare_edges(const void *a, const void *b)
+{
+	const GmEdge *x = a;
+	const GmEdge *y = b;
+
+	if (x->out != y->out)
+		return x->out ? -1 : 1;
+	if (x->predicate != y->predicate)
+		return x->predicate < y->predicate ? -1 : 1;
+	if (x->neighbor != y->neighbor)
+		return x->neighbor < y->neighbor ? -1 : 1;
+	return x->slot < y->slot ? -1 : x->slot > y->slot;
+}
+
+static GmEdge *
+collect_edges(const GmGraph *g, const GmView *view, GmNode node, uint64_t limit, uint64 *count)
+{
+	uint64		room = 64;
+	GmEdge	   *edges = palloc(room * sizeof(GmEdge));
+	GmEdgeIter	iter;
+	GmEdge		edge;
+
+	*count = 0;
+	gm_edges_begin(&iter, g, view, node);
+	while ((view->timed || *count < limit) && gm_edges_next(&iter, &edge))
+	{
+		if (*count == room)
+		{
+			room *= 2;
+			edges = repalloc_huge(edges, room * sizeof(GmEdge));
+		}
+		edges[(*count)++] = edge;
+	}
+	/* history runs come after the current ones */
+	if (view->timed)
+		qsort(edges, *count, sizeof(GmEdge), compare_edges);
+	*count = Min(*count, limit);
+	return edges;
+}
+
+/*
+ * neighbors(entity, direction, predicates, match_count, min_confidence, as_of,
+ *			 known_at, graph)
+ */
+Datum
+graphmem_neighbors(PG_FUNCTION_ARGS)
+{
+	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 7));
+	const GmGraph *g = image->graph;
+	GmNode		node = gm_arg_node(fcinfo, 0, "entity", g);
+	uint64_t	limit = gm_arg_count8(fcinfo, 3, "match_count", GM_ALL_ROWS);
+	uint64		count;
+	GmEdge	   *edges;
+	GmView		view;
+	GmRows		rows;
+
+	gm_arg_view(fcinfo, 4, image, &view);
+	view.direction = gm_arg_direction(fcinfo, 1);
+	view.predicates = gm_arg_predicates(fcinfo, 2, g);
+	gm_view_settle(g, &view);
+	gm_rows_begin(fcinfo, &rows);
+	if (node == GM_NONE)
+		return (Datum) 0;
+	edges = collect_edges(g, &view, node, limit, &count);
+	for (uint64 i = 0; i < count; i++)
+	{
+		GmTriple	t;
+
+		gm_graph_slot(g, edges[i].slot, &t);
+		gm_row_int8(&rows, t.triple_id);
+		put_terms(&rows, g, &t);
+		gm_row_string(&rows, gm_graph_name(g, edges[i].neighbor));
+		gm_row_cstring(&rows, edges[i].out ? "out" : "in");
+		gm_row_float4(&rows, gm_graph_confidence(g, &view, edges[i].slot));
+		gm_row_time(&rows, t.times.valid_from);
+		gm_row_time(&rows, t.times.valid_to);
+		gm_rows_put(&rows);
+	}
+	return (Datum) 0;
+}
+
+/* the sources column: names of the sources that had asserted the fact by then */
+static int
+put_sources(GmRows *rows, const GmGraph *g, int64_t fact_id, int64_t known_at)
+{
+	uint32_t	first;
+	uint32_t	n = gm_graph_assertions(g, fact_id, &first);
+	const GmString **names = palloc((n + 1) * sizeof(GmString *));
+	int			count = 0;
+
+	for (uint32_t i = first; i < first + n; i++)
+	{
+		const GmAssertion *a = gm_array_at(&g->assertion, i);
+
+		if (a->asserted_at <= known_at)
+			names[count++] = gm_graph_string(g, gm_graph_source(g, a->source)->name);
+	}
+	gm_row_strings(rows, names, count);
+	pfree(names);
+	return count;
+}
+
+/*
+ * confidence(subject, predicate, object, as_of, known_at, object_type, graph)
+ *
+ * contradiction and topology are NULL: they are not part of the confidence
+ * that this version computes.
+ */
+Datum
+graphmem_confidence(PG_FUNCTION_ARGS)
+{
+	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 6));
+	const GmGraph *g = image->graph;
+	Pattern		pattern = get_pattern(fcinfo, 5, g);
+	GmView		view;
+	Slots		found;
+	GmRows		rows;
+
+	gm_view_init(g, image->now, &view);
+	gm_arg_times(fcinfo, 3, &view);
+	gm_view_settle(g, &view);
+	gm_rows_begin(fcinfo, &rows);
+	find_matches(g, &view, &pattern, GM_ALL_ROWS, &found);
+	for (uint64 i = 0; i < found.count; i++)
+	{
+		GmSlot		slot = found.slots[i];
+		bool		has_asserted = g->root->gr_asserted.ar_length > 0;
+		int			sources_column;
+		int			sources;
+		GmTriple	t;
+
+		gm_graph_slot(g, slot, &t);
+		gm_row_int8(&rows, t.triple_id);
+		put_terms(&rows, g, &t);
+		gm_row_float4(&rows, gm_graph_confidence(g, &view, slot));
+		gm_row_float4(&rows, has_asserted ? GM_ARRAY_F32(&g->asserted, slot) : t.confidence);
+		sources_column = rows.next;
+		gm_row_float4(&rows, gm_graph_confidence(g, &view, slot));
+		gm_row_null(&rows);
+		gm_row_null(&rows);
+		sources = put_sources(&rows, g, t.fact_id, view.known_at);
+		rows.nulls[sources_column] = sources == 0;
+		gm_rows_put(&rows);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,156 @@
+/*-------------------------------------------------------------------------
+ *
+ * overlap.c
+ *	  No two open versions of one fact are valid at the same time.
+ *
+ * The check is a constraint's, so it reads the index itself and sees rows
+ * that row security hides; like a unique index it tells that there is such a
+ * row and not what is in it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "api/overlap.h"
+#include "api/sql.h"
+
+struct GmOverlap
+{
+	Relation	triples;
+	Oid			index;
+	AttrNumber	terms[3];
+	AttrNumber	valid_from;
+	AttrNumber	valid_to;
+	AttrNumber	expired_at;
+};
+
+GmOverlap *
+gm_overlap_begin(void)
+{
+	static const char *const terms[] = {"subject_id", "predicate_id", "object_id"};
+	GmOverlap  *overlap = palloc_object(GmOverlap);
+	Oid			relid = gm_sql_relid("triples");
+
+	overlap->triples = table_open(relid, RowExclusiveLock);
+	overlap->index = gm_sql_relid("triples_spo");
+	for (int i = 0; i < 3; i++)
+		overlap->terms[i] = get_attnum(relid, terms[i]);
+	overlap->valid_from = get_attnum(relid, "valid_from");
+	overlap->valid_to = get_attnum(relid, "valid_to");
+	overlap->expired_at = get_attnum(relid, "expired_at");
+	return overlap;
+}
+
+void
+gm_overlap_end(GmOverlap *overlap)
+{
+	table_close(overlap->triples, NoLock);
+	pfree(overlap);
+}
+
+static TimestampTz
+time_of(const GmOverlap *overlap, HeapTuple tuple, AttrNumber column)
+{
+	bool		isnull;
+
+	return DatumGetTimestampTz(heap_getattr(tuple, column,
+											RelationGetDescr(overlap->triples), &isnull));
+}
+
+static void
+wait_for(const GmOverlap *overlap, TransactionId xid, uint32 token, ItemPointer tid)
+{
+	if (token != 0)
+		SpeculativeInsertionWait(xid, token);
+	else
+		XactLockTableWait(xid, overlap->triples, tid, XLTW_RecheckExclusionConstr);
+}
+
+static void
+report_overlap(TimestampTz from, TimestampTz to)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to a concurrent version of the same fact")));
+	ereport(ERROR,
+			(errcode(ERRCODE_EXCLUSION_VIOLATION),
+			 errmsg("validity overlaps another version of the same fact"),
+			 errdetail("Given was %s.", gm_interval_text(from, to)),
+			 errhint("Change the validity of the other version in graphmem.facts, or state a validity that lies inside or outside it.")));
+}
+
+/* False if a transaction in progress had to be waited for. */
+static bool
+check_once(GmOverlap *overlap, ScanKey keys, TimestampTz from, TimestampTz to)
+{
+	SnapshotData dirty;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	InitDirtySnapshot(dirty);
+	scan = systable_beginscan(overlap->triples, overlap->index, true, &dirty, 3, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		TimestampTz other_from = time_of(overlap, tuple, overlap->valid_from);
+		TransactionId xid;
+		uint32		token;
+		ItemPointerData tid;
+
+		if (other_from == from || other_from >= to ||
+			time_of(overlap, tuple, overlap->valid_to) <= from ||
+			time_of(overlap, tuple, overlap->expired_at) != DT_NOEND)
+			continue;
+		xid = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+		if (!TransactionIdIsValid(xid))
+			report_overlap(from, to);
+		token = TransactionIdIsValid(dirty.xmin) ? dirty.speculativeToken : 0;
+		tid = tuple->t_self;
+		systable_endscan(scan);
+		wait_for(overlap, xid, token, &tid);
+		return false;
+	}
+	systable_endscan(scan);
+	return true;
+}
+
+void
+gm_overlap_check(GmOverlap *overlap, int64 subject, int64 predicate, int64 object,
+				 TimestampTz from, TimestampTz to)
+{
+	int64		terms[3] = {subject, predicate, object};
+
+	for (;;)
+	{
+		ScanKeyData keys[3];
+
+		/* the scan rewrites them to the index's columns */
+		for (int i = 0; i < 3; i++)
+			ScanKeyInit(&keys[i], overlap->terms[i], BTEqualStrategyNumber, F_INT8EQ,
+						Int64GetDatum(terms[i]));
+		if (check_once(overlap, keys, from, to))
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+char *
+gm_interval_text(TimestampTz from, TimestampTz to)
+{
+	char	   *start = pstrdup(from == DT_NOBEGIN ? "-infinity" : timestamptz_to_str(from));
+
+	return psprintf("[%s, %s)", start, to == DT_NOEND ? "infinity" : timestamptz_to_str(to));
+}

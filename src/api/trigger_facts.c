@@ -1,0 +1,352 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger_facts.c
+ *	  INSERT, COPY, UPDATE and DELETE on the views facts and vectors.
+ *
+ * Each view has a BEFORE STATEMENT trigger that opens a writer, an INSTEAD OF
+ * ROW trigger that hands it the rows, and an AFTER STATEMENT trigger that
+ * makes it write.  One C function serves them all.
+ *
+ * Open statements are a stack.  The server fires a view's statement triggers
+ * once per kind of event and query, also when several writable CTEs have that
+ * event, and a query nested in another (in a function that a row calls, say)
+ * ends before the outer one goes on.  So the topmost entry of the view and
+ * event is always the one that a row belongs to.  An entry remembers the
+ * subtransaction that it was opened in, whose abort takes it away: a
+ * statement never outlives its subtransaction.
+ *
+ * Limits	no RETURNING of ids, since rows are written after the last one;
+ *			under session_replication_role = replica the server fires none of
+ *			these triggers and such statements do nothing
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "api/facts.h"
+#include "api/names.h"
+#include "api/vectors.h"
+
+/* the columns of graphmem.facts, in order */
+enum
+{
+	F_SUBJECT, F_PREDICATE, F_OBJECT, F_SOURCE, F_CONFIDENCE, F_VALID_FROM, F_VALID_TO,
+	F_PROPERTIES, F_SUBJECT_KIND, F_OBJECT_KIND, F_OBJECT_TYPE, F_SOURCES, F_FACT_ID,
+	F_TRIPLE_ID, F_COLS
+};
+
+/* the columns of graphmem.vectors, in order */
+enum
+{
+	V_ITEM, V_EMBEDDING, V_SPACE, V_TARGET, V_ITEM_ID, V_COLS
+};
+
+typedef struct Statement
+{
+	struct Statement *below;
+	MemoryContext context;
+	Oid			view;
+	TriggerEvent event;
+	int			nest_level;
+	GmFactWriter *facts;		/* this or */
+	GmVectorWriter *vectors;	/* that */
+} Statement;
+
+static Statement *statements = NULL;
+
+PG_FUNCTION_INFO_V1(graphmem_facts_trigger);
+PG_FUNCTION_INFO_V1(graphmem_vectors_trigger);
+
+/* ---- the stack ---- */
+
+static void
+drop_statements(int nest_level)
+{
+	while (statements != NULL && statements->nest_level >= nest_level)
+	{
+		Statement  *top = statements;
+
+		statements = top->below;
+		MemoryContextDelete(top->context);
+	}
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		drop_statements(0);
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId self, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		drop_statements(GetCurrentTransactionNestLevel());
+}
+
+static Statement *
+open_statement(const TriggerData *trigger)
+{
+	static bool registered = false;
+	MemoryContext context;
+	Statement  *statement;
+
+	if (!registered)
+	{
+		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterSubXactCallback(at_subtransaction_end, NULL);
+		registered = true;
+	}
+	context = AllocSetContextCreate(TopTransactionContext, "graphmem view statement",
+									ALLOCSET_DEFAULT_SIZES);
+	statement = MemoryContextAllocZero(context, sizeof(Statement));
+	statement->context = context;
+	statement->view = RelationGetRelid(trigger->tg_relation);
+	statement->event = trigger->tg_event & TRIGGER_EVENT_OPMASK;
+	statement->nest_level = GetCurrentTransactionNestLevel();
+	statement->below = statements;
+	statements = statement;
+	return statement;
+}
+
+static Statement *
+find_statement(const TriggerData *trigger)
+{
+	Statement  *statement = statements;
+
+	while (statement != NULL &&
+		   (statement->view != RelationGetRelid(trigger->tg_relation) ||
+			statement->event != (trigger->tg_event & TRIGGER_EVENT_OPMASK)))
+		statement = statement->below;
+	if (statement == NULL)
+		elog(ERROR, "no statement is open on view \"%s\"",
+			 RelationGetRelationName(trigger->tg_relation));
+	return statement;
+}
+
+static void
+close_statement(Statement *statement)
+{
+	Statement **link = &statements;
+
+	while (*link != statement)
+		link = &(*link)->below;
+	*link = statement->below;
+	MemoryContextDelete(statement->context);
+}
+
+/* ---- facts ---- */
+
+static text *
+text_or_null(const Datum *values, const bool *nulls, int col)
+{
+	return nulls[col] ? NULL : DatumGetTextPP(values[col]);
+}
+
+static void
+state_fact(GmFactWriter *writer, const Datum *values, const bool *nulls)
+{
+	GmFact		fact = {0};
+
+	fact.subject = text_or_null(values, nulls, F_SUBJECT);
+	fact.predicate = text_or_null(values, nulls, F_PREDICATE);
+	fact.object = text_or_null(values, nulls, F_OBJECT);
+	fact.source = text_or_null(values, nulls, F_SOURCE);
+	fact.sources = nulls[F_SOURCES] ? NULL : DatumGetArrayTypeP(values[F_SOURCES]);
+	fact.subject_kind = text_or_null(values, nulls, F_SUBJECT_KIND);
+	fact.object_kind = text_or_null(values, nulls, F_OBJECT_KIND);
+	fact.object_type = text_or_null(values, nulls, F_OBJECT_TYPE);
+	fact.properties = nulls[F_PROPERTIES] ? NULL : DatumGetJsonbP(values[F_PROPERTIES]);
+	fact.has_confidence = !nulls[F_CONFIDENCE];
+	if (fact.has_confidence)
+		fact.confidence = DatumGetFloat4(values[F_CONFIDENCE]);
+	fact.has_from = !nulls[F_VALID_FROM];
+	if (fact.has_from)
+		fact.valid_from = DatumGetTimestampTz(values[F_VALID_FROM]);
+	fact.has_to = !nulls[F_VALID_TO];
+	if (fact.has_to)
+		fact.valid_to = DatumGetTimestampTz(values[F_VALID_TO]);
+	gm_facts_state(writer, &fact);
+}
+
+static bool
+unchanged(const TupleDesc desc, int col, const Datum *old, const bool *old_nulls,
+		  const Datum *new, const bool *new_nulls)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, col);
+
+	if (old_nulls[col] || new_nulls[col])
+		return old_nulls[col] == new_nulls[col];
+	return datum_image_eq(old[col], new[col], att->attbyval, att->attlen);
+}
+
+static void
+change_fact(GmFactWriter *writer, TupleDesc desc, const Datum *old, const bool *old_nulls,
+			const Datum *new, const bool *new_nulls)
+{
+	GmFactChange change;
+	bool		changed = false;
+
+	for (int col = 0; col < F_COLS; col++)
+	{
+		if (unchanged(desc, col, old, old_nulls, new, new_nulls))
+			continue;
+		changed = true;
+		if (col != F_CONFIDENCE && col != F_VALID_FROM && col != F_VALID_TO &&
+			col != F_PROPERTIES)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of a fact cannot be updated",
+							NameStr(TupleDescAttr(desc, col)->attname)),
+					 errhint("Close this fact by setting valid_to and insert the new one.")));
+	}
+	if (!changed)
+		return;
+	change.fact_id = DatumGetInt64(old[F_FACT_ID]);
+	change.triple_id = DatumGetInt64(old[F_TRIPLE_ID]);
+	change.confidence = new_nulls[F_CONFIDENCE] ? 1.0f : DatumGetFloat4(new[F_CONFIDENCE]);
+	change.valid_from = new_nulls[F_VALID_FROM] ? DT_NOBEGIN :
+		DatumGetTimestampTz(new[F_VALID_FROM]);
+	change.valid_to = new_nulls[F_VALID_TO] ? DT_NOEND : DatumGetTimestampTz(new[F_VALID_TO]);
+	change.properties = new_nulls[F_PROPERTIES] ? NULL : DatumGetJsonbP(new[F_PROPERTIES]);
+	gm_facts_change(writer, &change);
+}
+
+static HeapTuple
+take_fact(Statement *statement, const TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	Datum		values[F_COLS];
+	bool		nulls[F_COLS];
+	Datum		new_values[F_COLS];
+	bool		new_nulls[F_COLS];
+
+	if (desc->natts != F_COLS)
+		elog(ERROR, "unexpected columns of view \"facts\"");
+	heap_deform_tuple(trigger->tg_trigtuple, desc, values, nulls);
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	{
+		state_fact(statement->facts, values, nulls);
+		return trigger->tg_trigtuple;
+	}
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	{
+		gm_facts_erase(statement->facts, DatumGetInt64(values[F_FACT_ID]));
+		return trigger->tg_trigtuple;
+	}
+	heap_deform_tuple(trigger->tg_newtuple, desc, new_values, new_nulls);
+	change_fact(statement->facts, desc, values, nulls, new_values, new_nulls);
+	return trigger->tg_newtuple;
+}
+
+static TriggerData *
+trigger_data(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function was not called by trigger manager")));
+	return (TriggerData *) fcinfo->context;
+}
+
+Datum
+graphmem_facts_trigger(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = trigger_data(fcinfo);
+	Statement  *statement;
+
+	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+	{
+		statement = open_statement(trigger);
+		statement->facts = gm_facts_begin(statement->context, gm_graph_name(NULL));
+		return PointerGetDatum(NULL);
+	}
+	statement = find_statement(trigger);
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		return PointerGetDatum(take_fact(statement, trigger));
+	(void) gm_facts_finish(statement->facts);
+	close_statement(statement);
+	return PointerGetDatum(NULL);
+}
+
+/* ---- vectors ---- */
+
+static HeapTuple
+take_vector(Statement *statement, const TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	Datum		values[V_COLS];
+	bool		nulls[V_COLS];
+	Datum		new_values[V_COLS];
+	bool		new_nulls[V_COLS];
+
+	if (desc->natts != V_COLS)
+		elog(ERROR, "unexpected columns of view \"vectors\"");
+	heap_deform_tuple(trigger->tg_trigtuple, desc, values, nulls);
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	{
+		gm_vectors_put(statement->vectors, text_or_null(values, nulls, V_ITEM),
+					   nulls[V_EMBEDDING] ? NULL : DatumGetArrayTypeP(values[V_EMBEDDING]),
+					   text_or_null(values, nulls, V_SPACE),
+					   text_or_null(values, nulls, V_TARGET));
+		return trigger->tg_trigtuple;
+	}
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	{
+		gm_vectors_by_id(statement->vectors, DatumGetInt64(values[V_ITEM_ID]), NULL,
+						 text_or_null(values, nulls, V_SPACE));
+		return trigger->tg_trigtuple;
+	}
+	heap_deform_tuple(trigger->tg_newtuple, desc, new_values, new_nulls);
+	for (int col = 0; col < V_COLS; col++)
+		if (col != V_EMBEDDING && !unchanged(desc, col, values, nulls, new_values, new_nulls))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of a vector cannot be updated",
+							NameStr(TupleDescAttr(desc, col)->attname)),
+					 errhint("Delete this vector and insert the new one.")));
+	if (new_nulls[V_EMBEDDING])
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("vector of \"%s\" must not be null",
+						nulls[V_ITEM] ? "?" : TextDatumGetCString(values[V_ITEM]))));
+	gm_vectors_by_id(statement->vectors, DatumGetInt64(values[V_ITEM_ID]),
+					 DatumGetArrayTypeP(new_values[V_EMBEDDING]),
+					 text_or_null(values, nulls, V_SPACE));
+	return trigger->tg_newtuple;
+}
+
+Datum
+graphmem_vectors_trigger(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = trigger_data(fcinfo);
+	Statement  *statement;
+
+	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+	{
+		statement = open_statement(trigger);
+		statement->vectors = gm_vectors_begin(statement->context, gm_graph_name(NULL),
+											  TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? GM_VECTOR_PUT :
+											  TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? GM_VECTOR_CHANGE :
+											  GM_VECTOR_REMOVE);
+		return PointerGetDatum(NULL);
+	}
+	statement = find_statement(trigger);
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		return PointerGetDatum(take_vector(statement, trigger));
+	(void) gm_vectors_finish(statement->vectors);
+	close_statement(statement);
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,424 @@
+/*-------------------------------------------------------------------------
+ *
+ * load.c
+ *	  From the tables to an image: one statement a table, rows streamed.
+ *
+ * The statements are ordinary SQL run through SPI, so privileges, row security
+ * and the planner's choice between index and sequential scan come for free;
+ * a DestReceiver takes the rows straight from the executor, which costs about
+ * 100 ns a row less than collecting them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/tupdesc.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rls.h"
+#include "utils/timestamp.h"
+
+#include "error.h"
+#include "image/load.h"
+
+StaticAssertDecl(DT_NOBEGIN == GM_TIME_MIN && DT_NOEND == GM_TIME_MAX,
+				 "open ends of time must be the server's infinities");
+
+typedef struct Loader Loader;
+typedef void (*RowFunction) (Loader *loader, Datum *values, bool *nulls);
+
+struct Loader
+{
+	DestReceiver dest;			/* first: the executor's view of this */
+	RowFunction row;
+	MemoryContext row_context;	/* reset after each row */
+	GmGraph    *graph;
+	bool		row_security;	/* references to rows not seen are skipped */
+
+	/* embeddings */
+	GmSpaceInfo *info;
+
+	/* small results */
+	GmSpaceInfo *spaces;
+	int			n_spaces;
+	int32		graph_id;
+};
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	Loader	   *loader = (Loader *) self;
+	MemoryContext old = MemoryContextSwitchTo(loader->row_context);
+
+	slot_getallattrs(slot);
+	loader->row(loader, slot->tts_values, slot->tts_isnull);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(loader->row_context);
+	return true;
+}
+
+static void
+receive_nothing(DestReceiver *self, int operation, TupleDesc typeinfo)
+{
+}
+
+static void
+receive_end(DestReceiver *self)
+{
+}
+
+/*
+ * Plans are kept for the session; the key column is int4 but for graphs.name.
+ */
+typedef struct LoadPlan
+{
+	const char *query;
+	Oid			key_type;
+	SPIPlanPtr	plan;
+} LoadPlan;
+
+static LoadPlan graph_plan = {
+	"SELECT graph_id FROM graphmem.graphs"
+	" WHERE name OPERATOR(pg_catalog.=) $1", TEXTOID
+};
+static LoadPlan predicates_plan = {
+	"SELECT predicate_id, name, functional, \"symmetric\", weight FROM graphmem.predicates"
+	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
+};
+static LoadPlan entities_plan = {
+	"SELECT entity_id, name, literal_type, kind FROM graphmem.entities"
+	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
+};
+static LoadPlan aliases_plan = {
+	"SELECT name, entity_id FROM graphmem.aliases"
+	" WHERE graph_id OPERATOR(pg_catalog.=) $1 ORDER BY alias_id", INT4OID
+};
+static LoadPlan sources_plan = {
+	"SELECT source_id, name, session, kind, reliability FROM graphmem.sources"
+	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
+};
+static LoadPlan triples_plan = {
+	"SELECT triple_id, fact_id, subject_id, predicate_id, object_id, confidence,"
+	" valid_from, valid_to, recorded_at, expired_at FROM graphmem.triples"
+	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
+};
+static LoadPlan assertions_plan = {
+	"SELECT fact_id, source_id, confidence, asserted_at FROM graphmem.assertions"
+	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
+};
+static LoadPlan spaces_plan = {
+	"SELECT space_id, name, target, metric, dim FROM graphmem.vector_spaces"
+	" WHERE graph_id OPERATOR(pg_catalog.=) $1 ORDER BY space_id", INT4OID
+};
+static LoadPlan embeddings_plan = {
+	"SELECT item_id, embedding FROM graphmem.embeddings"
+	" WHERE space_id OPERATOR(pg_catalog.=) $1", INT4OID
+};
+
+static void
+run(LoadPlan *lp, Datum key, Loader *loader, RowFunction row)
+{
+	SPIExecuteOptions options;
+	ParamListInfo params;
+	int			result;
+
+	if (lp->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(lp->query, 1, &lp->key_type);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", lp->query,
+				 SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		lp->plan = plan;
+	}
+	params = makeParamList(1);
+	params->params[0].value = key;
+	params->params[0].isnull = false;
+	params->params[0].pflags = PARAM_FLAG_CONST;
+	params->params[0].ptype = lp->key_type;
+
+	loader->dest.receiveSlot = receive_row;
+	loader->dest.rStartup = receive_nothing;
+	loader->dest.rShutdown = receive_end;
+	loader->dest.rDestroy = receive_end;
+	loader->dest.mydest = DestNone;
+	loader->row = row;
+	loader->row_context = AllocSetContextCreate(CurrentMemoryContext, "graphmem row",
+												ALLOCSET_DEFAULT_SIZES);
+
+	memset(&options, 0, sizeof(options));
+	options.params = params;
+	options.read_only = true;
+	options.dest = &loader->dest;
+	result = SPI_execute_plan_extended(lp->plan, &options);
+	if (result < 0)
+		elog(ERROR, "could not run \"%s\": %s", lp->query, SPI_result_code_string(result));
+	MemoryContextDelete(loader->row_context);
+}
+
+static void
+check(GmStatus status)
+{
+	gm_error_check(status, "loading a graph");
+}
+
+/* text without a copy where it is stored plain; NULL bytes for SQL NULL */
+static const char *
+text_bytes(Datum value, bool isnull, uint32_t *length)
+{
+	text	   *t;
+
+	*length = 0;
+	if (isnull)
+		return NULL;
+	t = DatumGetTextPP(value);
+	*length = VARSIZE_ANY_EXHDR(t);
+	return VARDATA_ANY(t);
+}
+
+/*
+ * A row refers to one that is not there: hidden by row security, and then
+ * this row is not there either, or the tables are broken.
+ */
+static void
+missing_reference(Loader *loader, const char *table)
+{
+	if (!loader->row_security)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("table \"%s\" refers to rows that do not exist", table),
+				 errhint("Were its triggers disabled while rows were deleted?")));
+}
+
+static void
+predicate_row(Loader *loader, Datum *values, bool *nulls)
+{
+	uint32_t	length;
+	const char *name = text_bytes(values[1], nulls[1], &length);
+
+	check(gm_graph_add_predicate(loader->graph, DatumGetInt64(values[0]), name, length,
+								 DatumGetBool(values[2]), DatumGetBool(values[3]),
+								 DatumGetFloat4(values[4])));
+}
+
+static void
+entity_row(Loader *loader, Datum *values, bool *nulls)
+{
+	uint32_t	name_length;
+	uint32_t	type_length;
+	uint32_t	kind_length;
+	const char *name = text_bytes(values[1], nulls[1], &name_length);
+	const char *type = text_bytes(values[2], nulls[2], &type_length);
+	const char *kind = text_bytes(values[3], nulls[3], &kind_length);
+
+	check(gm_graph_add_entity(loader->graph, DatumGetInt64(values[0]), name, name_length,
+							  type, type_length, kind, kind_length));
+}
+
+static void
+alias_row(Loader *loader, Datum *values, bool *nulls)
+{
+	uint32_t	length;
+	const char *name = text_bytes(values[0], nulls[0], &length);
+	GmStatus	status = gm_graph_add_alias(loader->graph, name, length,
+											DatumGetInt64(values[1]));
+
+	if (status == GM_BAD_VALUE)
+		missing_reference(loader, "graphmem.aliases");
+	else
+		check(status);
+}
+
+static void
+source_row(Loader *loader, Datum *values, bool *nulls)
+{
+	uint32_t	name_length;
+	uint32_t	session_length;
+	uint32_t	kind_length;
+	const char *name = text_bytes(values[1], nulls[1], &name_length);
+	const char *session = text_bytes(values[2], nulls[2], &session_length);
+	const char *kind = text_bytes(values[3], nulls[3], &kind_length);
+
+	check(gm_graph_add_source(loader->graph, DatumGetInt64(values[0]), name, name_length,
+							  session, session_length, kind, kind_length,
+							  DatumGetFloat4(values[4])));
+}
+
+static void
+triple_row(Loader *loader, Datum *values, bool *nulls)
+{
+	GmTimes		times;
+	GmStatus	status;
+
+	times.valid_from = DatumGetTimestampTz(values[6]);
+	times.valid_to = DatumGetTimestampTz(values[7]);
+	times.recorded_at = DatumGetTimestampTz(values[8]);
+	times.expired_at = DatumGetTimestampTz(values[9]);
+	status = gm_graph_add_triple(loader->graph, DatumGetInt64(values[0]),
+								 DatumGetInt64(values[1]), DatumGetInt64(values[2]),
+								 DatumGetInt64(values[3]), DatumGetInt64(values[4]),
+								 DatumGetFloat4(values[5]), &times);
+	if (gm_unlikely(status != GM_OK))
+	{
+		if (status == GM_BAD_VALUE)
+			missing_reference(loader, "graphmem.triples");
+		else
+			check(status);
+	}
+}
+
+static void
+assertion_row(Loader *loader, Datum *values, bool *nulls)
+{
+	GmStatus	status = gm_graph_add_assertion(loader->graph, DatumGetInt64(values[0]),
+												DatumGetInt64(values[1]),
+												DatumGetFloat4(values[2]),
+												DatumGetTimestampTz(values[3]));
+
+	if (status == GM_BAD_VALUE)
+		missing_reference(loader, "graphmem.assertions");
+	else
+		check(status);
+}
+
+static void
+graph_row(Loader *loader, Datum *values, bool *nulls)
+{
+	loader->graph_id = DatumGetInt32(values[0]);
+}
+
+int32_t
+gm_load_graph_id(const char *name)
+{
+	Loader		loader;
+
+	memset(&loader, 0, sizeof(loader));
+	run(&graph_plan, CStringGetTextDatum(name), &loader, graph_row);
+	return loader.graph_id;
+}
+
+bool
+gm_load_row_security(void)
+{
+	static const char *const tables[] = {
+		"graphs", "entities", "aliases", "predicates", "triples", "sources",
+		"assertions", "vector_spaces", "embeddings"
+	};
+	Oid			schema = get_namespace_oid("graphmem", false);
+
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		Oid			relid = get_relname_relid(tables[i], schema);
+
+		if (OidIsValid(relid) && check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
+			return true;
+	}
+	return false;
+}
+
+void
+gm_load_graph(int32_t graph_id, int64_t now, GmMem *mem, GmGraph **graph)
+{
+	Loader		loader;
+	Datum		key = Int32GetDatum(graph_id);
+
+	memset(&loader, 0, sizeof(loader));
+	check(gm_graph_create(mem, graph));
+	loader.graph = *graph;
+	loader.row_security = gm_load_row_security();
+	if (graph_id != 0)
+	{
+		run(&predicates_plan, key, &loader, predicate_row);
+		run(&entities_plan, key, &loader, entity_row);
+		run(&aliases_plan, key, &loader, alias_row);
+		run(&sources_plan, key, &loader, source_row);
+		run(&triples_plan, key, &loader, triple_row);
+		run(&assertions_plan, key, &loader, assertion_row);
+	}
+	check(gm_graph_finish(*graph, now, &gm_server_interrupt));
+}
+
+static void
+space_row(Loader *loader, Datum *values, bool *nulls)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(loader->spaces));
+	GmSpaceInfo *info;
+	char	   *metric = TextDatumGetCString(values[3]);
+	char	   *target = TextDatumGetCString(values[2]);
+
+	loader->spaces = repalloc(loader->spaces, (loader->n_spaces + 1) * sizeof(GmSpaceInfo));
+	info = &loader->spaces[loader->n_spaces++];
+	info->space_id = DatumGetInt32(values[0]);
+	info->name = TextDatumGetCString(values[1]);
+	info->target = target[0];
+	info->metric = strcmp(metric, "l2") == 0 ? GM_METRIC_L2 :
+		strcmp(metric, "ip") == 0 ? GM_METRIC_IP : GM_METRIC_COSINE;
+	info->dim = DatumGetInt32(values[4]);
+	info->space = NULL;
+	MemoryContextSwitchTo(old);
+}
+
+GmSpaceInfo *
+gm_load_spaces(int32_t graph_id, int *count)
+{
+	Loader		loader;
+
+	memset(&loader, 0, sizeof(loader));
+	loader.spaces = palloc(sizeof(GmSpaceInfo));
+	if (graph_id != 0)
+		run(&spaces_plan, Int32GetDatum(graph_id), &loader, space_row);
+	*count = loader.n_spaces;
+	return loader.spaces;
+}
+
+static void
+embedding_row(Loader *loader, Datum *values, bool *nulls)
+{
+	GmSpaceInfo *info = loader->info;
+	int64		item_id = DatumGetInt64(values[0]);
+	uint32_t	number = GM_NONE;
+	uint32_t	first;
+	ArrayType  *array;
+
+	if (info->target == 'e')
+		number = gm_graph_find_entity(loader->graph, item_id);
+	else if (info->target == 's')
+		number = gm_graph_find_source_id(loader->graph, item_id);
+	if (info->target == 'f' ? gm_graph_fact_slots(loader->graph, item_id, &first) == 0 :
+		number == GM_NONE)
+	{
+		missing_reference(loader, "graphmem.embeddings");
+		return;
+	}
+	array = DatumGetArrayTypeP(values[1]);
+	if (ARR_NDIM(array) != 1 || ARR_HASNULL(array) || ARR_DIMS(array)[0] != (int) info->dim)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("vector of item %lld does not fit space \"%s\"",
+						(long long) item_id, info->name),
+				 errdetail("The space has %u dimensions.", info->dim)));
+	check(gm_space_add(info->space, item_id, number, (const float *) ARR_DATA_PTR(array)));
+}
+
+void
+gm_load_space(const GmGraph *graph, GmMem *mem, GmSpaceInfo *info)
+{
+	Loader		loader;
+
+	memset(&loader, 0, sizeof(loader));
+	loader.graph = unconstify(GmGraph *, graph);
+	loader.row_security = gm_load_row_security();
+	loader.info = info;
+	check(gm_space_create(mem, info->dim, info->metric, &info->space));
+	run(&embeddings_plan, Int32GetDatum(info->space_id), &loader, embedding_row);
+	check(gm_space_finish(info->space,
+						  info->target == 'e' ? graph->root->gr_nodes :
+						  info->target == 's' ? graph->root->gr_sources : 0));
+}

@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * load.h
+ *	  From the tables to an image.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_IMAGE_LOAD_H
+#define GM_IMAGE_LOAD_H
+
+#include "core/graph.h"
+#include "image/image.h"
+
+/*
+ * All of these read under the active snapshot and the current role; the
+ * caller is connected to SPI.
+ */
+
+/* 0 if there is no such graph */
+extern int32_t gm_load_graph_id(const char *name);
+
+/* graph is created in mem; on error it is left to the caller, possibly half built */
+extern void gm_load_graph(int32_t graph_id, int64_t now, GmMem *mem, GmGraph **graph);
+
+/* rows of vector_spaces, palloc'ed in the current context */
+extern GmSpaceInfo *gm_load_spaces(int32_t graph_id, int *count);
+extern void gm_load_space(const GmGraph *graph, GmMem *mem, GmSpaceInfo *info);
+
+/* does row security hide rows of the image's tables from the current role */
+extern bool gm_load_row_security(void);
+
+#endif							/* GM_IMAGE_LOAD_H */
