@@ -154,7 +154,14 @@ INSERT INTO graphmem.accesses (graph_id, entity_id) VALUES (900001, 900099);
 INSERT INTO graphmem.accesses (graph_id, entity_id) VALUES (900001, 900011);
 INSERT INTO graphmem.activations (graph_id, session, entity_id) VALUES (900001, 'x', 900099);
 INSERT INTO graphmem.activations (graph_id, session, entity_id) VALUES (900001, 'x', 900011);
+\set VERBOSITY sqlstate
 INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding) VALUES (900099, 900001, '{1,2,3}');
+INSERT INTO graphmem.predicates (graph_id, name) VALUES (900003, 'p');
+INSERT INTO graphmem.sources (graph_id, name) VALUES (900003, 's');
+INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, undo) VALUES (900003, 900001, 900002, '{}');
+INSERT INTO graphmem.supersessions (graph_id, old_fact_id, old_triple_id) VALUES (900003, 900001, 900001);
+INSERT INTO graphmem.vector_spaces (graph_id, name, dim) VALUES (900003, 'v', 3);
+\set VERBOSITY default
 INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding) VALUES (900001, 900099, '{1,2,3}');
 INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding) VALUES (900001, 900011, '{1,2,3}');
 INSERT INTO graphmem.embeddings (graph_id, space_id, item_id, embedding) VALUES (900003, 900001, 900001, '{1,2,3}');
@@ -200,7 +207,17 @@ UPDATE graphmem.entities SET graph_id = 900002 WHERE entity_id = 900009;
 UPDATE graphmem.entities SET entity_id = 900098 WHERE entity_id = 900009;
 UPDATE graphmem.predicates SET graph_id = 900002 WHERE predicate_id = 900002;
 UPDATE graphmem.sources SET source_id = 900098 WHERE source_id = 900002;
-UPDATE graphmem.graphs SET graph_id = 900098 WHERE graph_id = 900002;
+INSERT INTO graphmem.graphs (graph_id, name) VALUES (900004, 'integrity 4');
+UPDATE graphmem.graphs SET graph_id = 900098 WHERE graph_id = 900004;
+INSERT INTO graphmem.predicates (graph_id, name) VALUES (900004, 'p');
+INSERT INTO graphmem.sources (graph_id, name) VALUES (900004, 's');
+INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, undo) VALUES (900004, 900001, 900002, '{}');
+INSERT INTO graphmem.vector_spaces (graph_id, name, dim) VALUES (900004, 'v', 3);
+DELETE FROM graphmem.graphs WHERE graph_id = 900004;
+SELECT (SELECT count(*) FROM graphmem.predicates WHERE graph_id = 900004) AS predicates,
+	(SELECT count(*) FROM graphmem.sources WHERE graph_id = 900004) AS sources,
+	(SELECT count(*) FROM graphmem.merges WHERE graph_id = 900004) AS merges,
+	(SELECT count(*) FROM graphmem.vector_spaces WHERE graph_id = 900004) AS spaces;
 UPDATE graphmem.vector_spaces SET target = 'source' WHERE space_id = 900001;
 UPDATE graphmem.vector_spaces SET name = 'renamed', quantisation = 'none' WHERE space_id = 900001;
 UPDATE graphmem.entities SET name = 'renamed', entity_id = entity_id WHERE entity_id = 900009;
@@ -355,12 +372,13 @@ TRUNCATE graphmem.sources;
 ROLLBACK TO a;
 TRUNCATE graphmem.triples;
 ROLLBACK TO a;
+SET LOCAL client_min_messages = warning;
 TRUNCATE graphmem.graphs CASCADE;
 ROLLBACK TO a;
 TRUNCATE graphmem.triples, graphmem.assertions, graphmem.supersessions;
 DELETE FROM graphmem.embeddings m USING graphmem.vector_spaces v WHERE v.space_id = m.space_id AND v.target = 'entity';
 SAVEPOINT a;
-TRUNCATE graphmem.vector_spaces CASCADE;
+TRUNCATE graphmem.vector_spaces, graphmem.topology_vectors, graphmem.embeddings;
 TRUNCATE graphmem.entities;
 ROLLBACK TO a;
 TRUNCATE graphmem.entities, graphmem.aliases, graphmem.functional_keys, graphmem.accesses, graphmem.activations,

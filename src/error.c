@@ -12,11 +12,26 @@
 #include "error.h"
 #include "guc.h"
 
+/*
+ * Cancel, timeout and termination are left to the caller, who raises them once
+ * core/ has returned.  Anything else pending (a barrier, a catch-up) is served
+ * here, so that this backend holds nobody up; should that raise an error, the
+ * callers' memory is found by their clean-up.
+ */
 static bool
 interrupt_pending(void *arg)
 {
 	(void) arg;
-	return INTERRUPTS_PENDING_CONDITION();
+	if (gm_likely(!InterruptPending))
+		return false;
+	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
+		return false;
+	if (QueryCancelPending && QueryCancelHoldoffCount == 0)
+		return true;
+	if (ProcDiePending)
+		return true;
+	CHECK_FOR_INTERRUPTS();
+	return false;
 }
 
 const GmInterrupt gm_server_interrupt = {interrupt_pending, NULL};
@@ -31,10 +46,7 @@ gm_error_check(GmStatus status, const char *what)
 		case GM_INTERRUPTED:
 			CHECK_FOR_INTERRUPTS();
 
-			/*
-			 * The interrupt needed no error (a catch-up of signals, say) yet
-			 * the work was given up: the caller may try again.
-			 */
+			/* the request was withdrawn in between, but the work was given up */
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
 					 errmsg("%s was interrupted", what)));

@@ -249,6 +249,15 @@ gm_check_confidence(float4 confidence)
 }
 
 void
+gm_check_object(const Jsonb *value, const char *what)
+{
+	if (value != NULL && !JB_ROOT_IS_OBJECT(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a JSON object", what)));
+}
+
+void
 gm_check_validity(TimestampTz from, TimestampTz to)
 {
 	if (from >= to)
@@ -447,6 +456,7 @@ gm_facts_state(GmFactWriter *writer, const GmFact *fact)
 	require(fact->predicate, "predicate");
 	require(fact->object, "object");
 	gm_check_confidence(confidence);
+	gm_check_object(fact->properties, "properties of a fact");
 	gm_check_validity(fact->has_from ? fact->valid_from : DT_NOBEGIN,
 					  fact->has_to ? fact->valid_to : DT_NOEND);
 
@@ -480,6 +490,7 @@ gm_facts_change(GmFactWriter *writer, const GmFactChange *change)
 
 	become(writer, WRITES_CHANGES);
 	gm_check_confidence(change->confidence);
+	gm_check_object(change->properties, "properties of a fact");
 	gm_check_validity(change->valid_from, change->valid_to);
 	values[CH_FACT] = Int64GetDatum(change->fact_id);
 	values[CH_ORDER] = Int64GetDatum(writer->nrows);

@@ -58,6 +58,8 @@ extern int64 gm_facts_finish(GmFactWriter *writer);
 
 /* 22023 unless in [0, 1] */
 extern void gm_check_confidence(float4 confidence);
+/* 22023 unless NULL or an object */
+extern void gm_check_object(const Jsonb *value, const char *what);
 /* 22023 unless from < to */
 extern void gm_check_validity(TimestampTz from, TimestampTz to);
 

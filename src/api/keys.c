@@ -21,6 +21,8 @@
 #include "common/sha2.h"
 #include "fmgr.h"
 
+#include "compat.h"
+
 /* Bytes of name and type up to which a key holds them as they are. */
 #define GM_KEY_SHORT_BYTES 200
 

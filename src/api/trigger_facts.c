@@ -247,6 +247,11 @@ take_fact(Statement *statement, const TriggerData *trigger)
 		return trigger->tg_trigtuple;
 	}
 	heap_deform_tuple(trigger->tg_newtuple, desc, new_values, new_nulls);
+	/* the view shows an open end as NULL */
+	if (!new_nulls[F_VALID_FROM] && DatumGetTimestampTz(new_values[F_VALID_FROM]) == DT_NOBEGIN)
+		new_nulls[F_VALID_FROM] = true;
+	if (!new_nulls[F_VALID_TO] && DatumGetTimestampTz(new_values[F_VALID_TO]) == DT_NOEND)
+		new_nulls[F_VALID_TO] = true;
 	change_fact(statement->facts, desc, values, nulls, new_values, new_nulls);
 	return trigger->tg_newtuple;
 }

@@ -496,11 +496,15 @@ write_vectors(GmVectorWriter *writer, Tuplesortstate *sort, TupleDesc desc)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	Datum	   *items = palloc_array(Datum, GM_SQL_BATCH_ROWS);
-	float4	   *floats = palloc(GM_SQL_BATCH_BYTES);
+	float4	   *floats;
 	const Space *space = NULL;
+	int			max_dim = 0;
 	int			n = 0;
 	bool		more;
 
+	for (int i = 0; i < writer->nspaces; i++)
+		max_dim = Max(max_dim, writer->spaces[i].dim);
+	floats = palloc(Min((int64) GM_SQL_BATCH_BYTES, writer->nrows * max_dim * (int64) sizeof(float4)));
 	MemoryContextSwitchTo(writer->round);
 	do
 	{

@@ -39,7 +39,6 @@ typedef struct IdMap
 	const GmArray *ids;			/* hashed: the ascending ids themselves */
 	uint32_t   *hashed;			/* number + 1 */
 	uint32_t	mask;
-	size_t		bytes;
 } IdMap;
 
 struct GmGraphBuild
@@ -68,9 +67,8 @@ struct GmGraphBuild
 static void
 map_free(GmMem *mem, IdMap *map)
 {
-	free(map->direct);
-	free(map->hashed);
-	(void) gm_mem_charge(mem, -(int64_t) map->bytes);
+	gm_mem_temp_free(mem, map->direct);
+	gm_mem_temp_free(mem, map->hashed);
 	memset(map, 0, sizeof(*map));
 }
 
@@ -260,17 +258,11 @@ compare_id_at(const void *a, const void *b)
 	return x->at < y->at ? -1 : x->at > y->at;
 }
 
-/* the order of n ids (then second ids); caller frees and uncharges order */
+/* the order of n ids (then second ids); the caller frees it */
 static GmStatus
 order_by_id(GmGraph *g, const GmArray *ids, uint32_t n, IdAt **order)
 {
-	TRY(gm_mem_charge(g->mem, (int64_t) ((uint64_t) n * sizeof(IdAt))));
-	*order = malloc((size_t) n * sizeof(IdAt));
-	if (*order == NULL)
-	{
-		(void) gm_mem_charge(g->mem, -(int64_t) ((uint64_t) n * sizeof(IdAt)));
-		return GM_NO_MEMORY;
-	}
+	TRY(gm_mem_temp(g->mem, (size_t) n * sizeof(IdAt), (void **) order));
 	for (uint32_t i = 0; i < n; i++)
 	{
 		(*order)[i].id = *(int64_t *) gm_array_at(ids, i);
@@ -281,39 +273,29 @@ order_by_id(GmGraph *g, const GmArray *ids, uint32_t n, IdAt **order)
 	return GM_OK;
 }
 
-static void
-order_free(GmGraph *g, IdAt *order, uint32_t n)
-{
-	free(order);
-	(void) gm_mem_charge(g->mem, -(int64_t) ((uint64_t) n * sizeof(IdAt)));
-}
-
 static GmStatus
-permute(GmArray *a, const IdAt *order, uint32_t n)
+permute(GmGraph *g, GmArray *a, const IdAt *order, uint32_t n)
 {
-	char	   *copy = malloc((size_t) n * a->element);
+	char	   *copy;
 
-	if (copy == NULL)
-		return GM_NO_MEMORY;
+	TRY(gm_mem_temp(g->mem, (size_t) n * a->element, (void **) &copy));
 	for (uint32_t i = 0; i < n; i++)
 		memcpy(copy + (size_t) i * a->element, gm_array_at(a, order[i].at), a->element);
 	for (uint32_t i = 0; i < n; i++)
 		memcpy(gm_array_at(a, i), copy + (size_t) i * a->element, a->element);
-	free(copy);
+	gm_mem_temp_free(g->mem, copy);
 	return GM_OK;
 }
 
 static GmStatus
 permute_all(GmGraph *g, const GmArray *ids, uint32_t n, GmArray **arrays, int count)
 {
-	IdAt	   *order;
+	IdAt	   *order = NULL;
 	GmStatus	status = order_by_id(g, ids, n, &order);
 
 	for (int i = 0; status == GM_OK && i < count; i++)
-		status = permute(arrays[i], order, n);
-	if (status != GM_OK && status != GM_NO_MEMORY)
-		return status;
-	order_free(g, order, n);
+		status = permute(g, arrays[i], order, n);
+	gm_mem_temp_free(g->mem, order);
 	return status;
 }
 
@@ -343,11 +325,7 @@ map_build(GmMem *mem, IdMap *map, const GmArray *ids, uint32_t n)
 	span = (uint64_t) GM_ARRAY_I64(ids, n - 1) - (uint64_t) min + 1;
 	if (span != 0 && span / 4 <= n)
 	{
-		map->bytes = span * sizeof(uint32_t);
-		TRY(gm_mem_charge(mem, (int64_t) map->bytes));
-		map->direct = calloc(span, sizeof(uint32_t));
-		if (map->direct == NULL)
-			return GM_NO_MEMORY;
+		TRY(gm_mem_temp(mem, span * sizeof(uint32_t), (void **) &map->direct));
 		map->min = min;
 		map->span = span;
 		for (uint32_t i = 0; i < n; i++)
@@ -357,11 +335,8 @@ map_build(GmMem *mem, IdMap *map, const GmArray *ids, uint32_t n)
 	map->mask = 15;
 	while (map->mask / 2 < n)
 		map->mask = map->mask * 2 + 1;
-	map->bytes = ((size_t) map->mask + 1) * sizeof(uint32_t);
-	TRY(gm_mem_charge(mem, (int64_t) map->bytes));
-	map->hashed = calloc((size_t) map->mask + 1, sizeof(uint32_t));
-	if (map->hashed == NULL)
-		return GM_NO_MEMORY;
+	TRY(gm_mem_temp(mem, ((size_t) map->mask + 1) * sizeof(uint32_t),
+					(void **) &map->hashed));
 	for (uint32_t i = 0; i < n; i++)
 	{
 		uint64_t	id = (uint64_t) GM_ARRAY_I64(ids, i);
@@ -713,7 +688,7 @@ order_facts(GmGraph *g)
 	for (uint32_t i = 0; i < n; i++)
 		GM_ARRAY_U32(&g->fact_slot, i) = order[i].at;
 	g->root->gr_fact_slot.ar_length = n;
-	order_free(g, order, n);
+	gm_mem_temp_free(g->mem, order);
 	return GM_OK;
 }
 
@@ -726,13 +701,7 @@ order_assertions(GmGraph *g)
 
 	if (g->build->assertions_ascend)
 		return GM_OK;
-	TRY(gm_mem_charge(g->mem, (int64_t) ((uint64_t) n * sizeof(IdAt))));
-	order = malloc((size_t) n * sizeof(IdAt));
-	if (order == NULL)
-	{
-		(void) gm_mem_charge(g->mem, -(int64_t) ((uint64_t) n * sizeof(IdAt)));
-		return GM_NO_MEMORY;
-	}
+	TRY(gm_mem_temp(g->mem, (size_t) n * sizeof(IdAt), (void **) &order));
 	for (uint32_t i = 0; i < n; i++)
 	{
 		const GmAssertion *a = gm_array_at(&g->assertion, i);
@@ -742,8 +711,8 @@ order_assertions(GmGraph *g)
 		order[i].at = i;
 	}
 	qsort(order, n, sizeof(IdAt), compare_id_at);
-	status = permute(&g->assertion, order, n);
-	order_free(g, order, n);
+	status = permute(g, &g->assertion, order, n);
+	gm_mem_temp_free(g->mem, order);
 	return status;
 }
 
@@ -991,9 +960,9 @@ make_direction(GmGraph *g, GmArray *runs, bool out, bool current, int64_t now,
 		status = gm_mem_temp(g->mem, longest * sizeof(Record), (void **) &s.spare);
 	if (status == GM_OK)
 		status = fill_direction(g, runs, out, current, now, &s, intr);
-	gm_mem_temp_free(g->mem, s.spare, longest * sizeof(Record));
-	gm_mem_temp_free(g->mem, s.records, records * sizeof(Record));
-	gm_mem_temp_free(g->mem, s.start, start_bytes);
+	gm_mem_temp_free(g->mem, s.spare);
+	gm_mem_temp_free(g->mem, s.records);
+	gm_mem_temp_free(g->mem, s.start);
 	return status;
 }
 

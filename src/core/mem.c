@@ -71,6 +71,8 @@ gm_mem_destroy(GmMem *mem)
 {
 	if (mem == NULL)
 		return;
+	for (uint32_t i = 0; i < GM_MEM_TEMPS; i++)
+		gm_mem_temp_free(mem, mem->temp[i]);
 	for (uint32_t i = 1; i <= mem->extents; i++)
 		mem->ops.destroy(mem->ops.arg, mem->base[i], mem->size[i]);
 	free(mem->base);
@@ -91,25 +93,44 @@ gm_mem_charge(GmMem *mem, int64_t bytes)
 GmStatus
 gm_mem_temp(GmMem *mem, size_t bytes, void **p)
 {
-	GmStatus	status = gm_mem_charge(mem, (int64_t) bytes);
+	uint32_t	slot = 0;
+	GmStatus	status;
 
 	*p = NULL;
+	if (bytes == 0)
+		bytes = 1;
+	while (slot < GM_MEM_TEMPS && mem->temp[slot] != NULL)
+		slot++;
+	if (slot == GM_MEM_TEMPS)
+		return GM_NO_MEMORY;
+	status = gm_mem_charge(mem, (int64_t) bytes);
 	if (status != GM_OK)
 		return status;
-	*p = private_create(NULL, bytes == 0 ? 1 : bytes);
-	if (*p != NULL)
-		return GM_OK;
-	(void) gm_mem_charge(mem, -(int64_t) bytes);
-	return GM_NO_MEMORY;
+	*p = private_create(NULL, bytes);
+	if (*p == NULL)
+	{
+		(void) gm_mem_charge(mem, -(int64_t) bytes);
+		return GM_NO_MEMORY;
+	}
+	mem->temp[slot] = *p;
+	mem->temp_size[slot] = bytes;
+	return GM_OK;
 }
 
 void
-gm_mem_temp_free(GmMem *mem, void *p, size_t bytes)
+gm_mem_temp_free(GmMem *mem, void *p)
 {
 	if (p == NULL)
 		return;
-	private_destroy(NULL, p, bytes == 0 ? 1 : bytes);
-	(void) gm_mem_charge(mem, -(int64_t) bytes);
+	for (uint32_t slot = 0; slot < GM_MEM_TEMPS; slot++)
+	{
+		if (mem->temp[slot] != p)
+			continue;
+		private_destroy(NULL, p, mem->temp_size[slot]);
+		(void) gm_mem_charge(mem, -(int64_t) mem->temp_size[slot]);
+		mem->temp[slot] = NULL;
+		return;
+	}
 }
 
 static GmStatus

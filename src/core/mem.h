@@ -33,6 +33,7 @@
 typedef uint64_t GmRef;			/* 0 refers to nothing */
 
 #define GM_MEM_OFFSET_BITS	40
+#define GM_MEM_TEMPS		8
 #define GM_MEM_MAX_EXTENT	((size_t) 256 << 20)
 
 typedef struct GmMemOps
@@ -60,6 +61,8 @@ typedef struct GmMem
 	size_t		limit;			/* bytes; 0 means none */
 	size_t		charged;		/* bytes of extents plus gm_mem_charge */
 	size_t		used;			/* bytes handed out */
+	void	   *temp[GM_MEM_TEMPS]; /* gm_mem_temp not freed yet */
+	size_t		temp_size[GM_MEM_TEMPS];
 	GmMemOps	ops;
 } GmMem;
 
@@ -76,9 +79,12 @@ extern GmStatus gm_mem_alloc(GmMem *mem, size_t bytes, GmRef *ref);
 /* bytes may be negative; a positive charge beyond the limit is refused */
 extern GmStatus gm_mem_charge(GmMem *mem, int64_t bytes);
 
-/* zeroed; *p is NULL on failure; freeing NULL does nothing */
+/*
+ * Zeroed; *p is NULL on failure; freeing NULL does nothing.  At most
+ * GM_MEM_TEMPS at a time; gm_mem_destroy frees those that a longjmp left.
+ */
 extern GmStatus gm_mem_temp(GmMem *mem, size_t bytes, void **p);
-extern void gm_mem_temp_free(GmMem *mem, void *p, size_t bytes);
+extern void gm_mem_temp_free(GmMem *mem, void *p);
 
 static inline void *
 gm_mem_ptr(const GmMem *mem, GmRef ref)

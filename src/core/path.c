@@ -35,7 +35,6 @@
 
 #define COST_SCALE		0x1p28	/* units of a nat */
 #define COST_HOP_BITS	14
-#define COST_MAX_NATS	0x1p20
 #define IMPASSABLE		UINT64_MAX
 
 #define AHEAD_RUNS		12
@@ -143,10 +142,13 @@ slot_cost(const Search *s, GmSlot slot)
 	return ((uint64_t) (nats * COST_SCALE + 0.5) << COST_HOP_BITS) + 1;
 }
 
+/* beyond what 64 bits hold, a path counts as none */
 static inline uint64_t
 cost_sum(uint64_t x, uint64_t y)
 {
-	return x > IMPASSABLE - 2 - y ? IMPASSABLE - 2 : x + y;
+	uint64_t	sum = x + y;
+
+	return sum < x ? IMPASSABLE : sum;
 }
 
 /* room for a path of so many hops behind the steps in use */
@@ -520,14 +522,9 @@ search_by_hops(Search *s, bool *found)
 	if (s->banned_slot_count > 0 && max_hops > 0)
 	{
 		TRY(first_level(s, &a, &b));
-		if (gm_bit_test(a.seen, s->b))
-		{
-			uint32_t	x = position_of(a.queue, a.head, a.tail, s->b);
-
-			*found = true;
-			a.queue[x] = (uint64_t) s->a << 32 | GM_NONE;
-			TRY(join_sides(s, &a, x, &b, 0));
-		}
+		*found = gm_bit_test(a.seen, s->b);
+		if (*found)
+			TRY(join_sides(s, &a, 0, &b, 0));
 	}
 	while (!*found && a.hops + b.hops < max_hops && a.head < a.tail && b.head < b.tail)
 	{
@@ -538,8 +535,8 @@ search_by_hops(Search *s, bool *found)
 	}
 	side_end(s, &a);
 	side_end(s, &b);
-	s->forward.total += a.walk.total + a.walk.work;
-	s->backward.total += b.walk.total + b.walk.work;
+	s->forward = a.walk;
+	s->backward = b.walk;
 	return GM_OK;
 }
 
@@ -651,7 +648,7 @@ typedef struct Bridges
 static GmStatus
 add_bridge(Search *s, Bridges *bridges, uint64_t cost, GmNode from, bool settled)
 {
-	if (cost > bridges->best)
+	if (cost > bridges->best || cost == IMPASSABLE)
 		return GM_OK;
 	if (cost < bridges->best)
 	{
@@ -672,7 +669,6 @@ relax(Search *s, Cone *me, const Cone *other, GmNode u, uint64_t cost,
 	  GmNode v, GmSlot slot, Bridges *bridges)
 {
 	uint64_t	label = me->label[v];
-	uint64_t	step;
 
 	if (gm_bit_test(me->settled, v))
 		return GM_OK;
@@ -680,10 +676,9 @@ relax(Search *s, Cone *me, const Cone *other, GmNode u, uint64_t cost,
 		return GM_OK;
 	if ((me->forward ? u : v) == s->a && is_banned_slot(s, slot))
 		return GM_OK;
-	step = slot_cost(s, slot);
-	if (step == IMPASSABLE)
+	cost = cost_sum(cost, slot_cost(s, slot));
+	if (cost == IMPASSABLE)
 		return GM_OK;
-	cost = cost_sum(cost, step);
 	if (other->label[v] != 0)
 		TRY(add_bridge(s, bridges, cost_sum(cost, other->label[v] - 1), me->forward ? u : v,
 					   gm_bit_test(other->settled, v)));
@@ -789,11 +784,8 @@ tight_step(Search *s, const Cone *a, const Cone *b, const uint64_t *tight,
 				continue;
 			if (x == s->a && is_banned_slot(s, slot))
 				continue;
-			reached = slot_cost(s, slot);
-			if (reached == IMPASSABLE)
-				continue;
-			reached = cost_sum(*cost, reached);
-			if (!leads_to_b(a, b, tight, bridges, y, reached))
+			reached = cost_sum(*cost, slot_cost(s, slot));
+			if (reached == IMPASSABLE || !leads_to_b(a, b, tight, bridges, y, reached))
 				continue;
 			if (step->slot != GM_NONE &&
 				(y == step->node ? !id_less(&s->graph->triple_id, slot, step->slot)
@@ -879,8 +871,8 @@ search_by_confidence(Search *s, bool *found)
 		TRY(build_tight_path(s, &a, &b, &bridges));
 	cone_end(s, &a);
 	cone_end(s, &b);
-	s->forward.total += a.walk.total + a.walk.work;
-	s->backward.total += b.walk.total + b.walk.work;
+	s->forward = a.walk;
+	s->backward = b.walk;
 	return GM_OK;
 }
 
@@ -943,10 +935,9 @@ expand_label(Search *s, Layers *l, uint32_t at, const uint64_t *banned)
 				gm_bit_test(banned, v) ||
 				(v == s->a && is_banned_slot(s, arcs.slot[half][i])))
 				continue;
-			cost = slot_cost(s, arcs.slot[half][i]);
-			if (cost == IMPASSABLE || cost_sum(from.cost, cost) >= l->best)
-				continue;
-			TRY(improve(s, l, v, from.hops + 1, cost_sum(from.cost, cost)));
+			cost = cost_sum(from.cost, slot_cost(s, arcs.slot[half][i]));
+			if (cost < l->best)
+				TRY(improve(s, l, v, from.hops + 1, cost));
 		}
 	}
 	return gm_walk_interrupted(&s->backward) ? GM_INTERRUPTED : GM_OK;
@@ -979,15 +970,13 @@ layer_step(Search *s, const Layers *l, GmNode x, uint64_t rest, uint32_t hops,
 			GmNode		y = arcs.neighbor[half][i];
 			GmSlot		slot = arcs.slot[half][i];
 			uint64_t	behind;
-			uint64_t	cost;
 
 			if (l->index[y] == 0 || (x == s->a && is_banned_slot(s, slot)))
 				continue;
 			behind = cost_within(l, y, hops - 1);
 			if (behind >= rest)
 				continue;
-			cost = slot_cost(s, slot);
-			if (cost == IMPASSABLE || cost_sum(behind, cost) != rest)
+			if (cost_sum(behind, slot_cost(s, slot)) != rest)
 				continue;
 			if (step->slot != GM_NONE &&
 				(y == step->node ? !id_less(&s->graph->triple_id, slot, step->slot)
@@ -1151,7 +1140,6 @@ typedef struct Candidate
 typedef struct Yen
 {
 	Search		search;
-	GmNode		a;
 	int			max_hops;
 	Candidate  *list;			/* accepted ones first */
 	uint32_t	accepted;
@@ -1175,7 +1163,7 @@ keep_candidate(Yen *y, uint32_t hops, uint32_t deviation)
 {
 	Search	   *s = &y->search;
 
-	TRY(gm_scratch_get(s->scratch, GM_BUF_RANK_OLD,
+	TRY(gm_scratch_get(s->scratch, GM_BUF_CANDIDATES,
 					   ((size_t) y->count + 1) * sizeof(Candidate), &y->list));
 	y->list[y->count].first = s->steps_used;
 	y->list[y->count].hops = hops;
@@ -1326,7 +1314,6 @@ gm_paths(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	Yen			y = {.accepted = 0};
 
 	TRY(search_begin(&y.search, graph, view, scratch, a, b, opts, intr));
-	y.a = a;
 	y.max_hops = opts->max_hops;
 	*complete = true;
 	if (k > 0)

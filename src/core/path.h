@@ -28,8 +28,9 @@
  *				confidence: two heap searches; if the result is longer than
  *				max_hops, a search by layers over at most max_hops times the
  *				records.  gm_paths: one such search for every step of a result
- * Limits		a -ln(confidence) sum above 4 million, or more than 16,383 hops
- *				at equal cost, still gives a path, but perhaps not the best
+ * Limits		by confidence: paths whose -ln(confidence) sum to more than 4
+ *				million count as none, and from 16,384 hops on every 16,384 of
+ *				them weigh one step of cost
  *
  *-------------------------------------------------------------------------
  */

@@ -45,6 +45,7 @@ typedef enum GmBufferName
 	GM_BUF_LABEL,				/* uint64 by node */
 	GM_BUF_LABEL_B,
 	GM_BUF_RESIDUE,				/* double by node */
+	GM_BUF_SCORE,				/* double by node */
 	GM_BUF_NEED,				/* float by node */
 	GM_BUF_ZEROED,				/* the first that is not */
 
@@ -60,8 +61,11 @@ typedef enum GmBufferName
 	GM_BUF_CSR,
 	GM_BUF_CSR_WEIGHT,
 	GM_BUF_CSR_START,
-	GM_BUF_RANK_OLD,
+	GM_BUF_SHARE,
+	GM_BUF_DEGREE,
+	GM_BUF_SEEDS,
 	GM_BUF_BANNED,
+	GM_BUF_CANDIDATES,
 
 	/* results */
 	GM_BUF_ROWS,				/* gm_traverse, gm_subgraph (working) */

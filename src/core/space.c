@@ -231,8 +231,8 @@ sort_rows(GmSpace *space)
 		if (status == GM_OK)
 			permute(space, place, spare);
 	}
-	gm_mem_temp_free(space->mem, spare, spare_bytes);
-	gm_mem_temp_free(space->mem, place, place_bytes);
+	gm_mem_temp_free(space->mem, spare);
+	gm_mem_temp_free(space->mem, place);
 	return status;
 }
 
@@ -487,6 +487,6 @@ gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
 			hits[i] = (GmSpaceHit) {(uint32_t) items[i].id, items[i].distance};
 		*found = top.count;
 	}
-	gm_mem_temp_free(space->mem, items, bytes);
+	gm_mem_temp_free(space->mem, items);
 	return status;
 }

@@ -6,13 +6,14 @@
  *
  * An image is kept under a key of everything that decides which rows its
  * statements see: the role, row_security, the snapshot and, once the
- * transaction has an id, its own changes.  No transaction has completed
- * between two snapshots of the same completion count, so what they see of
- * others is the same; own changes end with another transaction id or a later
- * command id, and a rollback to a savepoint moves the completion count.
- * Where the snapshot carries no count (imported ones) or row security makes
- * policies part of the answer, an image serves one call; in a SERIALIZABLE
- * transaction it serves that transaction, whose reads must leave their locks.
+ * transaction has an id, its own changes.  Two snapshots with the same xmin,
+ * xmax and running transactions see the same of others, since what has ended
+ * does not change any more.  (The server's own completion count would say so
+ * in one comparison, but is not kept in an active snapshot.)  Own changes come
+ * with a new transaction id or a later command id; a rollback to a savepoint
+ * has neither and is counted here.  Under row security, where policies decide
+ * too, an image serves one call; in a SERIALIZABLE transaction it serves that
+ * transaction, whose reads must leave their locks.
  *
  * Images are counted: one stays until the memory context of every call that
  * opened it is reset, also when a function that such a call invokes (a policy,
@@ -47,13 +48,17 @@
 typedef struct Key
 {
 	Oid			role;
-	bool		row_security;
-	uint64		completion_count;
 	TransactionId xmin;
 	TransactionId xmax;
-	FullTransactionId own_xid;
+	uint32		running;		/* length of the array that goes with the key */
+	uint32		running_sub;	/* of it, subtransactions */
 	CommandId	curcid;
+	FullTransactionId own_xid;
+	uint64		rollbacks;		/* to savepoints, so far */
 	LocalTransactionId serializable;	/* the transaction, if it is */
+	bool		row_security;
+	bool		suboverflowed;
+	bool		in_recovery;
 } Key;
 
 typedef struct Private
@@ -61,8 +66,8 @@ typedef struct Private
 	GmImage		image;			/* first: what callers see */
 	dlist_node	node;			/* in kept, newest first */
 	Key			key;
+	TransactionId *running;		/* in progress for the snapshot */
 	bool		kept;
-	bool		reusable;
 	int			pins;
 	GmMem	   *mem;
 	MemoryContext context;		/* names and this struct itself */
@@ -71,23 +76,44 @@ typedef struct Private
 static dlist_head kept = DLIST_STATIC_INIT(kept);
 static GmScratch *scratch;
 
-static void
-fill_key(Key *key, bool *reusable)
-{
-	Snapshot	snapshot = GetActiveSnapshot();
+static uint64 rollbacks;
 
+static void
+count_rollback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		rollbacks++;
+}
+
+static void
+fill_key(Key *key, Snapshot snapshot)
+{
 	memset(key, 0, sizeof(*key));
 	key->role = GetUserId();
 	key->row_security = row_security;
-	key->completion_count = snapshot->snapXactCompletionCount;
 	key->xmin = snapshot->xmin;
 	key->xmax = snapshot->xmax;
+	key->running = snapshot->xcnt + snapshot->subxcnt;
+	key->running_sub = snapshot->subxcnt;
+	key->suboverflowed = snapshot->suboverflowed;
+	key->in_recovery = snapshot->takenDuringRecovery;
 	key->own_xid = GetTopFullTransactionIdIfAny();
 	if (FullTransactionIdIsValid(key->own_xid))
+	{
 		key->curcid = snapshot->curcid;
+		key->rollbacks = rollbacks;
+	}
 	if (IsolationIsSerializable())
 		key->serializable = gm_compat_lxid(MyProc);
-	*reusable = snapshot->snapshot_type == SNAPSHOT_MVCC && key->completion_count != 0;
+}
+
+static bool
+fits(const Private *p, const Key *key, Snapshot snapshot)
+{
+	return memcmp(&p->key, key, sizeof(*key)) == 0 &&
+		memcmp(p->running, snapshot->xip, snapshot->xcnt * sizeof(TransactionId)) == 0 &&
+		memcmp(p->running + snapshot->xcnt, snapshot->subxip,
+			   snapshot->subxcnt * sizeof(TransactionId)) == 0;
 }
 
 static void
@@ -151,36 +177,26 @@ kept_bytes(void)
 	return bytes;
 }
 
+/*
+ * The kept image of this graph.  What the snapshot has outlived will hardly be
+ * asked for again and goes.
+ */
 static Private *
-find_kept(const char *name, const Key *key)
+find_kept(const char *name, const Key *key, Snapshot snapshot)
 {
+	Private    *found = NULL;
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &kept)
 	{
 		Private    *p = dlist_container(Private, node, iter.cur);
 
-		if (memcmp(&p->key, key, sizeof(*key)) != 0)
-			continue;
-		if (strcmp(p->image.graph_name, name) == 0)
-			return p;
-	}
-	return NULL;
-}
-
-/* what the newest snapshot has outlived will hardly be asked for again */
-static void
-drop_outdated(const Key *key)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &kept)
-	{
-		Private    *p = dlist_container(Private, node, iter.cur);
-
-		if (memcmp(&p->key, key, sizeof(*key)) != 0)
+		if (!fits(p, key, snapshot))
 			unkeep(p);
+		else if (strcmp(p->image.graph_name, name) == 0)
+			found = p;
 	}
+	return found;
 }
 
 static void
@@ -229,7 +245,7 @@ give_way(void *arg, size_t bytes)
 
 /* the image of one graph, not kept yet; connected to SPI */
 static Private *
-load(const char *name, const Key *key, bool reusable)
+load(const char *name, const Key *key, Snapshot snapshot)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "graphmem image",
 												  ALLOCSET_SMALL_SIZES);
@@ -237,8 +253,11 @@ load(const char *name, const Key *key, bool reusable)
 	GmMemOps	ops = {0};
 
 	p->context = context;
-	p->key = *key;
-	p->reusable = reusable;
+	memcpy(&p->key, key, sizeof(*key));
+	p->running = MemoryContextAlloc(context, (key->running + 1) * sizeof(TransactionId));
+	memcpy(p->running, snapshot->xip, snapshot->xcnt * sizeof(TransactionId));
+	memcpy(p->running + snapshot->xcnt, snapshot->subxip,
+		   snapshot->subxcnt * sizeof(TransactionId));
 	p->image.graph_name = MemoryContextStrdup(context, name);
 	ops.pressure = give_way;
 	ops.arg = p;
@@ -271,28 +290,41 @@ gm_image_open(const char *graph_name)
 {
 	const char *name = graph_name != NULL ? graph_name : gm_guc_graph;
 	MemoryContext caller = CurrentMemoryContext;
+	Snapshot	snapshot = GetActiveSnapshot();
 	Key			key;
-	bool		reusable;
 	Private    *p;
 
 	if (scratch == NULL)
+	{
 		gm_error_check(gm_scratch_create(memory_limit(), &scratch), "preparing a query");
+		RegisterSubXactCallback(count_rollback, NULL);
+	}
 	scratch->limit = memory_limit();
 	if (scratch->bytes > scratch->limit)
 		gm_scratch_trim(scratch, scratch->limit);
-	fill_key(&key, &reusable);
-	p = reusable ? find_kept(name, &key) : NULL;
+	fill_key(&key, snapshot);
+	p = find_kept(name, &key, snapshot);
 	if (p == NULL)
 	{
-		drop_outdated(&key);
+		int			level = NewGUCNestLevel();
+
+		/*
+		 * Rows in the order of the table save sorting them, and one pass over
+		 * plain columns is over before compiled code would pay.
+		 */
+		(void) set_config_option("synchronize_seqscans", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 		SPI_connect();
-		p = load(name, &key, reusable);
-		SPI_finish();
-		if (p->reusable && !gm_load_row_security())
+		p = load(name, &key, snapshot);
+		if (!gm_load_row_security())
 		{
 			p->kept = true;
 			dlist_push_head(&kept, &p->node);
 		}
+		SPI_finish();
+		AtEOXact_GUC(true, level);
 	}
 	pin(p, caller);
 	p->image.now = GetCurrentStatementStartTimestamp();

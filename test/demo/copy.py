@@ -20,7 +20,8 @@ def main():
     shown = 0
     start = time.monotonic()
     options = [word for command in commands for word in ("-c", command)]
-    psql = subprocess.Popen(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1"] + options,
+    psql = subprocess.Popen(["psql", "-X", "-q", "-o", os.devnull,
+                             "-v", "ON_ERROR_STOP=1"] + options,
                             stdin=subprocess.PIPE)
     try:
         with open(path, "rb") as data:

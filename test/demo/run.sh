@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/lib/server.sh
 
 DATABASE=wordnet
-QUESTION=${QUESTION:-"a loom controlled by punched cards"}
+QUESTION=${QUESTION:-"disease spread by mosquitoes"}
 
 if [ "${1:-}" != --inside ]; then
 	gm_packages gcc libc6-dev make wordnet-base python3-numpy python3-scipy
@@ -64,8 +64,8 @@ CONF
 "$BIN/pg_ctl" -D "$WORK/data" -l "$WORK/server.log" -w start >/dev/null ||
 	{ cat "$WORK/server.log"; exit 1; }
 db -d postgres -c "CREATE DATABASE $DATABASE"
-db -c "SET client_min_messages = warning; CREATE EXTENSION graphmem CASCADE" \
-	-c "SELECT graphmem.create_graph('wordnet') \\g /dev/null" \
+db -o /dev/null -c "SET client_min_messages = warning; CREATE EXTENSION graphmem CASCADE" \
+	-c "SELECT graphmem.create_graph('wordnet')" \
 	-c "ALTER DATABASE $DATABASE SET graphmem.graph = 'wordnet'" \
 	-c "ALTER DATABASE $DATABASE SET graphmem.private_memory_limit = '1GB'"
 
@@ -88,7 +88,7 @@ copy "$files/entities.tsv" "synsets" \
 	"SELECT count(graphmem.add_entity(i.name, i.kind)) FROM incoming i
 	 WHERE NOT EXISTS (SELECT FROM graphmem.entities e
 		WHERE e.graph_id = graphmem.current_graph_id()
-		AND graphmem.name_key(e.name, e.literal_type) = graphmem.name_key(i.name)) \\g /dev/null"
+		AND graphmem.name_key(e.name, e.literal_type) = graphmem.name_key(i.name))"
 copy "$files/vectors.tsv" "vectors" \
 	"COPY graphmem.vectors (item, embedding) FROM STDIN"
 db -c "VACUUM (ANALYZE)"

@@ -45,11 +45,11 @@ ORDER BY f.rank;
 \timing off
 
 \echo
-\echo '--- A fact that WordNet lacks, added and seen at once'
+\echo '--- Two facts that WordNet lacks, added and used at once'
 INSERT INTO graphmem.facts (subject, predicate, object, source, confidence)
-VALUES ('Ada Lovelace', 'wrote_program_for', 'Analytical Engine', 'chat of today', 0.9),
-	('Analytical Engine', 'controlled_by', 'punched card (n1)', 'chat of today', 0.8);
+VALUES ('Tu Youyou', 'discovered', 'artemisinin', 'chat of today', 0.9),
+	('artemisinin', 'treats', 'malaria (n1)', 'chat of today', 0.8);
 \timing on
-SELECT subject, predicate, object, confidence FROM graphmem.match(subject => 'Ada Lovelace');
-SELECT hops, path FROM graphmem.shortest_path('Ada Lovelace', 'Jacquard loom (n1)');
+SELECT subject, predicate, object, confidence FROM graphmem.match(subject => 'Tu Youyou');
+SELECT hops, path FROM graphmem.shortest_path('Tu Youyou', 'mosquito (n1)');
 \timing off

@@ -25,6 +25,24 @@ gm_die()
 	exit 1
 }
 
+gm_may_install()
+{
+	[ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null
+}
+
+gm_apt()
+{
+	as_root=
+	[ "$(id -u)" -eq 0 ] || as_root="sudo -n"
+	log=$(mktemp)
+	if ! $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@" >"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		rm -f "$log"
+		gm_die "apt-get $* failed"
+	fi
+	rm -f "$log"
+}
+
 gm_packages()
 {
 	missing=
@@ -35,24 +53,23 @@ gm_packages()
 		esac
 	done
 	[ -n "$missing" ] || return 0
-	as_root=
-	if [ "$(id -u)" -ne 0 ]; then
-		sudo -n true 2>/dev/null ||
-			gm_die "missing packages, and no right to install them; run:
+	gm_may_install || gm_die "missing packages, and no right to install them; run:
     sudo apt-get install$missing"
-		as_root="sudo -n"
-	fi
 	gm_say "installing$missing"
-	log=$(mktemp)
-	# shellcheck disable=SC2086 # lists of words
-	if ! { $as_root apt-get -q update &&
-		$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
-			install --no-install-recommends $missing; } >"$log" 2>&1; then
-		tail -n 20 "$log" >&2
-		rm -f "$log"
-		gm_die "could not install$missing"
-	fi
-	rm -f "$log"
+	gm_apt update
+	# shellcheck disable=SC2086 # a list of words
+	gm_apt install --no-install-recommends $missing
+}
+
+# the newest major that the package archive offers, or nothing
+gm_offered_major()
+{
+	for major in $GM_MAJORS; do
+		if [ -n "$(apt-cache search --names-only "^postgresql-server-dev-$major\$" 2>/dev/null)" ]; then
+			echo "$major"
+			return
+		fi
+	done
 }
 
 # The newest installed major with headers, else the newest with a server, else
@@ -75,13 +92,11 @@ gm_find_server()
 			[ ! -x /usr/lib/postgresql/$major/bin/postgres ] || PG_MAJOR=$major
 		done
 		if [ -z "$PG_MAJOR" ]; then
-			# lists may be absent on a new machine
-			apt-cache show libc6 >/dev/null 2>&1 || gm_packages ca-certificates
-			for major in $GM_MAJORS; do
-				[ -z "$PG_MAJOR" ] || break
-				[ -z "$(apt-cache search --names-only "^postgresql-server-dev-$major\$" 2>/dev/null)" ] ||
-					PG_MAJOR=$major
-			done
+			PG_MAJOR=$(gm_offered_major)
+			if [ -z "$PG_MAJOR" ] && gm_may_install; then
+				gm_apt update		# a new machine has no lists
+				PG_MAJOR=$(gm_offered_major)
+			fi
 		fi
 		[ -n "$PG_MAJOR" ] || gm_die "no PostgreSQL from 15 to 18 is installed or can be installed"
 		gm_packages "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR"

@@ -1,0 +1,1170 @@
+/*-------------------------------------------------------------------------
+ *
+ * rank.c
+ *	  What the structure says about nodes: rank, nearness, components, proofs.
+ *
+ * The forward push works in rounds.  What a round pushes is sorted by entity
+ * id, so that the sums, and with them the result to the last bit but a few,
+ * do not depend on the order in which the image holds its records.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <math.h>
+#include <string.h>
+
+#include "core/rank.h"
+#include "core/traverse.h"
+
+#define TRY(call) \
+	do { \
+		GmStatus	try_status = (call); \
+		if (try_status != GM_OK) \
+			return try_status; \
+	} while (0)
+
+#define AHEAD_RUNS			12
+#define AHEAD_ARCS			5
+#define SWEEP_AFTER			4	/* times the graph's arcs pushed */
+#define NEED_SLACK			(1 - 1e-6)	/* covers the rounding to float */
+#define SAMPLES				1024	/* nodes asked for the largest component */
+
+/*
+ * Predicate weights, or NULL where all are 1.  What is not above 0 is 0.
+ */
+static GmStatus
+load_weights(const GmGraph *g, GmScratch *scratch, const float **weights)
+{
+	uint32_t	n = g->root->gr_predicates;
+	float	   *w;
+
+	*weights = NULL;
+	if (!g->root->gr_weighted)
+		return GM_OK;
+	TRY(gm_scratch_get(scratch, GM_BUF_WEIGHTS, (size_t) n * sizeof(float), &w));
+	for (uint32_t i = 0; i < n; i++)
+	{
+		float		weight = gm_graph_predicate(g, i)->weight;
+
+		w[i] = weight > 0 ? weight : 0;
+	}
+	*weights = w;
+	return GM_OK;
+}
+
+/* a direct walk both ways has a self-loop in both halves */
+static inline bool
+has_loops_twice(const GmWalk *walk)
+{
+	return walk->direct && walk->view.direction == GM_BOTH;
+}
+
+static uint32_t
+count_equal(const GmNode *nodes, uint32_t n, GmNode node)
+{
+	uint32_t	count = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		count += nodes[i] == node;
+	return count;
+}
+
+static uint32_t
+count_loops(const GmArcs *arcs, GmNode node)
+{
+	int			half = arcs->length[1] < arcs->length[0];
+
+	return count_equal(arcs->neighbor[half], arcs->length[half], node);
+}
+
+/* copies the seeds, ordered by id, each node once, or refuses them */
+static GmStatus
+take_seeds(const GmGraph *g, GmScratch *scratch, const GmMass *seeds, uint32_t count,
+		   bool sum, GmMass **taken, uint32_t *taken_count)
+{
+	uint64_t   *keys;
+	uint32_t	n = 0;
+
+	TRY(gm_scratch_get(scratch, GM_BUF_SORT, (size_t) count * 2 * sizeof(uint64_t), &keys));
+	TRY(gm_scratch_get(scratch, GM_BUF_SEEDS, (size_t) count * sizeof(GmMass), taken));
+	for (uint32_t i = 0; i < count; i++)
+	{
+		if (!gm_walk_has(g, seeds[i].node) || !(seeds[i].mass > 0) || isinf(seeds[i].mass))
+			return GM_BAD_VALUE;
+		keys[i] = (uint64_t) seeds[i].node << 32 | i;
+	}
+	gm_sort_by_id(&g->entity_id, keys, count, keys + count);
+	for (uint32_t i = 0; i < count; i++)
+	{
+		const GmMass *seed = &seeds[(uint32_t) keys[i]];
+		GmMass	   *last = *taken + n - 1;
+
+		if (n == 0 || last->node != seed->node)
+			(*taken)[n++] = *seed;
+		else if (sum)
+			last->mass += seed->mass;
+		else if (seed->mass > last->mass)
+			last->mass = seed->mass;
+	}
+	*taken_count = n;
+	return GM_OK;
+}
+
+/*
+ * PageRank
+ */
+typedef struct Csr
+{
+	uint64_t   *start;			/* by node, and one more */
+	GmNode	   *from;			/* where the node's incoming arcs start */
+	float	   *weight;			/* NULL: all 1 */
+	double	   *degree;			/* by node: weight of its arcs out */
+	uint64_t	arcs;
+} Csr;
+
+static GmStatus
+append_arcs(Csr *csr, const GmWalk *walk, const float *weights, GmNode node, const GmArcs *arcs)
+{
+	bool		twice = has_loops_twice(walk);
+	uint64_t	room = csr->arcs + arcs->length[0] + arcs->length[1];
+
+	TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR, (size_t) room * sizeof(GmNode), &csr->from));
+	if (weights != NULL)
+		TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR_WEIGHT, (size_t) room * sizeof(float),
+						   &csr->weight));
+	for (int half = 0; half < 2; half++)
+	{
+		for (uint32_t i = 0; i < arcs->length[half]; i++)
+		{
+			GmNode		from = arcs->neighbor[half][i];
+			float		weight = weights == NULL ? 1 : weights[arcs->predicate[half][i]];
+
+			if (weight == 0 || (half == 1 && twice && from == node))
+				continue;
+			if (weights != NULL)
+				csr->weight[csr->arcs] = weight;
+			csr->from[csr->arcs++] = from;
+			csr->degree[from] += weight;
+		}
+	}
+	return GM_OK;
+}
+
+static GmStatus
+build_csr(GmWalk *walk, Csr *csr)
+{
+	const GmGraph *g = walk->graph;
+	uint32_t	n = g->root->gr_nodes;
+	const float *weights;
+
+	memset(csr, 0, sizeof(*csr));
+	TRY(load_weights(g, walk->scratch, &weights));
+	TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR_START, ((size_t) n + 1) * sizeof(uint64_t),
+					   &csr->start));
+	TRY(gm_scratch_get(walk->scratch, GM_BUF_DEGREE, (size_t) n * sizeof(double), &csr->degree));
+	memset(csr->degree, 0, (size_t) n * sizeof(double));
+	if (walk->direct)
+		TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR, (size_t) g->root->gr_current *
+						   (walk->view.direction == GM_BOTH ? 2 : 1) * sizeof(GmNode),
+						   &csr->from));
+	for (GmNode node = 0; node < n; node++)
+	{
+		GmArcs		arcs;
+
+		csr->start[node] = csr->arcs;
+		TRY(gm_walk_arcs(walk, node, &arcs));
+		TRY(append_arcs(csr, walk, weights, node, &arcs));
+		if (gm_walk_interrupted(walk))
+			return GM_INTERRUPTED;
+	}
+	csr->start[n] = csr->arcs;
+	return GM_OK;
+}
+
+static double
+pull(const Csr *csr, const double *share, GmNode node)
+{
+	uint64_t	end = csr->start[node + 1];
+	double		sum = 0;
+
+	if (csr->weight == NULL)
+	{
+		for (uint64_t i = csr->start[node]; i < end; i++)
+			sum += share[csr->from[i]];
+	}
+	else
+	{
+		for (uint64_t i = csr->start[node]; i < end; i++)
+			sum += share[csr->from[i]] * csr->weight[i];
+	}
+	return sum;
+}
+
+/* one iteration; the sum of absolute changes goes to *change */
+static GmStatus
+iterate(GmWalk *walk, const Csr *csr, double damping, double *rank, double *share,
+		double *change)
+{
+	uint32_t	n = walk->graph->root->gr_nodes;
+	double		lost = 0;
+	double		base;
+
+	for (GmNode node = 0; node < n; node++)
+	{
+		share[node] = csr->degree[node] > 0 ? rank[node] / csr->degree[node] : 0;
+		lost += csr->degree[node] > 0 ? 0 : rank[node];
+	}
+	base = (1 - damping + damping * lost) / n;
+	*change = 0;
+	for (GmNode node = 0; node < n; node++)
+	{
+		double		fresh = base + damping * pull(csr, share, node);
+
+		*change += fabs(fresh - rank[node]);
+		rank[node] = fresh;
+		walk->work += 1 + csr->start[node + 1] - csr->start[node];
+		if (gm_walk_interrupted(walk))
+			return GM_INTERRUPTED;
+	}
+	return GM_OK;
+}
+
+GmStatus
+gm_pagerank(const GmGraph *graph, const GmView *view, GmScratch *scratch,
+			const GmPagerankOpts *opts, const GmInterrupt *intr, GmPagerank *result)
+{
+	uint32_t	n = graph->root->gr_nodes;
+	GmView		reversed = *view;
+	GmWalk		walk;
+	Csr			csr;
+	double	   *rank;
+	double	   *share;
+
+	if (!(opts->damping >= 0 && opts->damping < 1) || !(opts->tolerance > 0))
+		return GM_BAD_VALUE;
+	gm_scratch_begin(scratch);
+	reversed.direction = gm_direction_reversed(view->direction);
+	gm_walk_begin(&walk, graph, &reversed, scratch, intr);
+	TRY(gm_scratch_get(scratch, GM_BUF_RANK, (size_t) n * sizeof(double), &rank));
+	TRY(gm_scratch_get(scratch, GM_BUF_SHARE, (size_t) n * sizeof(double), &share));
+	TRY(build_csr(&walk, &csr));
+	for (GmNode node = 0; node < n; node++)
+		rank[node] = 1.0 / n;
+	result->iterations = 0;
+	result->change = n > 0 ? INFINITY : 0;
+	while (result->change >= opts->tolerance && result->iterations < opts->max_iterations)
+	{
+		TRY(iterate(&walk, &csr, opts->damping, rank, share, &result->change));
+		result->iterations++;
+	}
+	gm_scratch_end(scratch);
+	result->rank = rank;
+	return GM_OK;
+}
+
+/*
+ * Personalised PageRank
+ */
+typedef struct Push
+{
+	GmWalk		walk;
+	double		damping;
+	double		epsilon;
+	double		least;			/* no node is pushed with less */
+	const float *weights;
+	GmMass	   *seeds;
+	uint32_t	seed_count;
+
+	/*
+	 * By node.  The residue of a node that was never touched is +0.0; pushing
+	 * leaves -0.0, which adds like zero but is not the same bits.
+	 */
+	double	   *residue;
+	double	   *mass;
+	float	   *need;			/* residue to push from; 0 while unknown */
+	uint64_t   *queued;
+
+	GmNode	   *touched;		/* room for one more than there are nodes */
+	uint32_t	touched_count;
+	uint64_t   *queue;			/* node << 32: candidates of the next round */
+	uint32_t	queue_count;
+} Push;
+
+static inline bool
+is_untouched(double residue)
+{
+	uint64_t	bits;
+
+	memcpy(&bits, &residue, sizeof(bits));
+	return bits == 0;
+}
+
+static inline void
+enqueue(Push *p, GmNode v, double residue)
+{
+	if (residue < p->need[v] || gm_bit_test(p->queued, v))
+		return;
+	gm_bit_set(p->queued, v);
+	p->queue[p->queue_count++] = (uint64_t) v << 32;
+}
+
+static inline void
+add_residue(Push *p, GmNode v, double amount)
+{
+	double		old = p->residue[v];
+	double		sum = old + amount;
+
+	p->touched[p->touched_count] = v;
+	p->touched_count += is_untouched(old);
+	p->residue[v] = sum;
+	if (gm_unlikely(sum >= p->least))
+		enqueue(p, v, sum);
+}
+
+static void
+spread(Push *p, const GmNode *nodes, uint32_t n, double amount)
+{
+	for (uint32_t i = 0; i < n; i++)
+		add_residue(p, nodes[i], amount);
+}
+
+static double
+arcs_weight(const Push *p, const GmArcs *arcs, GmNode node)
+{
+	double		sum = 0;
+
+	if (p->weights == NULL)
+	{
+		sum = (double) arcs->length[0] + arcs->length[1];
+		if (has_loops_twice(&p->walk))
+			sum -= count_loops(arcs, node);
+		return sum;
+	}
+	for (int half = 0; half < 2; half++)
+	{
+		for (uint32_t i = 0; i < arcs->length[half]; i++)
+		{
+			if (half == 0 || arcs->neighbor[1][i] != node || !has_loops_twice(&p->walk))
+				sum += p->weights[arcs->predicate[half][i]];
+		}
+	}
+	return sum;
+}
+
+static void
+spread_weighted(Push *p, const GmArcs *arcs, GmNode node, double amount)
+{
+	bool		twice = has_loops_twice(&p->walk);
+
+	for (int half = 0; half < 2; half++)
+	{
+		for (uint32_t i = 0; i < arcs->length[half]; i++)
+		{
+			GmNode		v = arcs->neighbor[half][i];
+			float		weight = p->weights[arcs->predicate[half][i]];
+
+			if (weight > 0 && (half == 0 || v != node || !twice))
+				add_residue(p, v, amount * weight);
+		}
+	}
+}
+
+static GmStatus
+push(Push *p, GmNode u)
+{
+	double		going = p->damping * p->residue[u];
+	double		degree;
+	GmArcs		arcs;
+
+	p->mass[u] += p->residue[u] - going;
+	p->residue[u] = -0.0;
+	TRY(gm_walk_arcs(&p->walk, u, &arcs));
+	degree = arcs_weight(p, &arcs, u);
+	if (!(degree > 0))
+	{
+		for (uint32_t i = 0; i < p->seed_count; i++)
+			add_residue(p, p->seeds[i].node, going * p->seeds[i].mass);
+	}
+	else if (p->weights != NULL)
+		spread_weighted(p, &arcs, u, going / degree);
+	else
+	{
+		uint32_t	records = arcs.length[0] + arcs.length[1];
+
+		spread(p, arcs.neighbor[0], arcs.length[0], going / degree);
+		spread(p, arcs.neighbor[1], arcs.length[1], going / degree);
+
+		/* each self-loop of u came twice, and nothing else did */
+		if (records > degree)
+			p->residue[u] = (records - degree) * (going / degree);
+	}
+	return gm_walk_interrupted(&p->walk) ? GM_INTERRUPTED : GM_OK;
+}
+
+/* records of a node: an upper bound of its degree, half of it a lower one */
+static bool
+may_need_less(const Push *p, GmNode v)
+{
+	const GmNodeRuns *r;
+	double		records = 0;
+
+	if (!p->walk.direct || p->weights != NULL)
+		return true;
+	r = gm_array_at(&p->walk.graph->runs, v);
+	if (p->walk.view.direction & GM_OUT)
+		records += r->out.rn_length;
+	if (p->walk.view.direction & GM_IN)
+		records += r->in.rn_length;
+	if (p->walk.view.direction == GM_BOTH)
+		records /= 2;
+	return p->residue[v] >= p->epsilon * records * NEED_SLACK;
+}
+
+/* the node's degree is found out when it first could be pushed */
+static GmStatus
+is_pushable(Push *p, GmNode v, bool *pushable)
+{
+	*pushable = false;
+	if (p->need[v] == 0)
+	{
+		double		degree;
+		GmArcs		arcs;
+
+		if (!may_need_less(p, v))
+			return GM_OK;
+		TRY(gm_walk_arcs(&p->walk, v, &arcs));
+		degree = arcs_weight(p, &arcs, v);
+		if (!(degree > 0))
+			degree = 1;
+		p->need[v] = (float) (p->epsilon * degree * NEED_SLACK);
+	}
+	*pushable = p->residue[v] >= p->need[v];
+	return GM_OK;
+}
+
+/* everything that the last round made pushable */
+static GmStatus
+push_round(Push *p, uint64_t *round)
+{
+	uint32_t	candidates = p->queue_count;
+	uint32_t	n = 0;
+
+	memcpy(round, p->queue, (size_t) candidates * sizeof(uint64_t));
+	p->queue_count = 0;
+	for (uint32_t i = 0; i < candidates; i++)
+	{
+		bool		pushable;
+
+		if (p->walk.direct && i + AHEAD_RUNS < candidates)
+			gm_walk_prefetch_runs(&p->walk, (GmNode) (round[i + AHEAD_RUNS] >> 32));
+		gm_bit_clear(p->queued, (GmNode) (round[i] >> 32));
+		TRY(is_pushable(p, (GmNode) (round[i] >> 32), &pushable));
+		if (pushable)
+			round[n++] = round[i];
+	}
+	gm_sort_by_id(&p->walk.graph->entity_id, round, n, round + n);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		if (p->walk.direct && i + AHEAD_ARCS < n)
+			gm_walk_prefetch_arcs(&p->walk, (GmNode) (round[i + AHEAD_ARCS] >> 32));
+		TRY(push(p, (GmNode) (round[i] >> 32)));
+	}
+	return GM_OK;
+}
+
+/*
+ * Whole sweeps until no node holds what it would be pushed with.  Each takes
+ * at least 1 - damping of all residue away.
+ */
+static GmStatus
+sweep(Push *p)
+{
+	uint32_t	n = p->walk.graph->root->gr_nodes;
+	bool		again = true;
+
+	while (again)
+	{
+		for (GmNode v = 0; v < n; v++)
+		{
+			if (p->residue[v] > 0)
+				TRY(push(p, v));
+			p->queue_count = 0;
+		}
+		memset(p->queued, 0, gm_bit_words(n) * 8);
+		again = false;
+		for (GmNode v = 0; v < n && !again; v++)
+		{
+			if (p->residue[v] >= p->least)
+				TRY(is_pushable(p, v, &again));
+		}
+	}
+	return GM_OK;
+}
+
+static GmStatus
+ppr_begin(Push *p, const GmGraph *graph, const GmView *view, GmScratch *scratch,
+		  const GmMass *seeds, uint32_t seed_count, const GmPprOpts *opts,
+		  const GmInterrupt *intr)
+{
+	size_t		n = graph->root->gr_nodes;
+	double		sum = 0;
+	double		least = 1;
+
+	p->damping = opts->damping;
+	p->epsilon = opts->epsilon;
+	gm_walk_begin(&p->walk, graph, view, scratch, intr);
+	TRY(load_weights(graph, scratch, &p->weights));
+	TRY(take_seeds(graph, scratch, seeds, seed_count, true, &p->seeds, &p->seed_count));
+	TRY(gm_scratch_get(scratch, GM_BUF_RESIDUE, n * sizeof(double), &p->residue));
+	TRY(gm_scratch_get(scratch, GM_BUF_SCORE, n * sizeof(double), &p->mass));
+	TRY(gm_scratch_get(scratch, GM_BUF_NEED, n * sizeof(float), &p->need));
+	TRY(gm_scratch_get(scratch, GM_BUF_SETTLED, gm_bit_words((uint32_t) n) * 8, &p->queued));
+	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, (n + 1) * sizeof(GmNode), &p->touched));
+	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE_B, (n + 1) * sizeof(uint64_t), &p->queue));
+	p->touched_count = p->queue_count = 0;
+	for (uint32_t i = 0; p->weights != NULL && i < graph->root->gr_predicates; i++)
+	{
+		if (p->weights[i] > 0 && p->weights[i] < least)
+			least = p->weights[i];
+	}
+	p->least = p->epsilon * least * NEED_SLACK;
+	for (uint32_t i = 0; i < p->seed_count; i++)
+		sum += p->seeds[i].mass;
+	if (isinf(sum))
+		return GM_BAD_VALUE;
+	for (uint32_t i = 0; i < p->seed_count; i++)
+	{
+		p->seeds[i].mass /= sum;
+		add_residue(p, p->seeds[i].node, p->seeds[i].mass);
+	}
+	return GM_OK;
+}
+
+/* the list, and all by-node arrays zero again */
+static GmStatus
+ppr_end(Push *p, GmMasses *result)
+{
+	GmMass	   *list;
+	double		left = 0;
+	uint32_t	n = 0;
+
+	TRY(gm_scratch_get(p->walk.scratch, GM_BUF_MASS, (size_t) p->touched_count * sizeof(GmMass),
+					   &list));
+	for (uint32_t i = 0; i < p->touched_count; i++)
+	{
+		GmNode		v = p->touched[i];
+		double		mass = p->mass[v] + (1 - p->damping) * p->residue[v];
+
+		/* that part of its residue a node keeps for certain */
+		if (mass > 0)
+			list[n++] = (GmMass) {v, mass};
+		left += p->residue[v];
+		p->residue[v] = 0;
+		p->mass[v] = 0;
+		p->need[v] = 0;
+	}
+	result->list = list;
+	result->count = n;
+	result->missing = p->damping * left;
+	gm_scratch_end(p->walk.scratch);
+	return GM_OK;
+}
+
+GmStatus
+gm_ppr(const GmGraph *graph, const GmView *view, GmScratch *scratch,
+	   const GmMass *seeds, uint32_t seed_count, const GmPprOpts *opts,
+	   const GmInterrupt *intr, GmMasses *result)
+{
+	uint64_t	most;
+	Push		p;
+
+	if (!(opts->damping >= 0 && opts->damping < 1) || !(opts->epsilon > 0))
+		return GM_BAD_VALUE;
+	gm_scratch_begin(scratch);
+	TRY(ppr_begin(&p, graph, view, scratch, seeds, seed_count, opts, intr));
+	most = (uint64_t) graph->root->gr_slots * 2 * SWEEP_AFTER + GM_INTERRUPT_EVERY;
+	while (p.queue_count > 0 && p.walk.total < most)
+	{
+		uint64_t   *round;
+
+		/* twice: the sort's room too */
+		TRY(gm_scratch_get(scratch, GM_BUF_SORT,
+						   (size_t) p.queue_count * 2 * sizeof(uint64_t), &round));
+		TRY(push_round(&p, round));
+	}
+	if (p.queue_count > 0)
+		TRY(sweep(&p));
+	return ppr_end(&p, result);
+}
+
+/*
+ * Nearness
+ */
+typedef struct Decay
+{
+	GmWalk		walk;
+	double	   *score;			/* by node */
+	uint64_t   *queued;
+	GmNode	   *touched;
+	uint32_t	touched_count;
+	GmNode	   *queue;
+	uint32_t	queue_count;
+} Decay;
+
+static inline void
+raise_score(Decay *d, GmNode v, double score)
+{
+	if (score <= d->score[v])
+		return;
+	if (d->score[v] == 0)
+		d->touched[d->touched_count++] = v;
+	d->score[v] = score;
+	if (!gm_bit_test(d->queued, v))
+	{
+		gm_bit_set(d->queued, v);
+		d->queue[d->queue_count++] = v;
+	}
+}
+
+/*
+ * One hop more for the nodes whose score rose in the last one, each with the
+ * score it had then: what rises in this hop spreads in the next.
+ */
+static GmStatus
+decay_level(Decay *d, double decay, GmMass *level)
+{
+	uint32_t	n = d->queue_count;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		level[i] = (GmMass) {d->queue[i], d->score[d->queue[i]]};
+		gm_bit_clear(d->queued, d->queue[i]);
+	}
+	d->queue_count = 0;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		GmArcs		arcs;
+
+		if (d->walk.direct && i + AHEAD_RUNS < n)
+			gm_walk_prefetch_runs(&d->walk, level[i + AHEAD_RUNS].node);
+		if (d->walk.direct && i + AHEAD_ARCS < n)
+			gm_walk_prefetch_arcs(&d->walk, level[i + AHEAD_ARCS].node);
+		TRY(gm_walk_arcs(&d->walk, level[i].node, &arcs));
+		for (int half = 0; half < 2; half++)
+		{
+			for (uint32_t k = 0; k < arcs.length[half]; k++)
+				raise_score(d, arcs.neighbor[half][k], level[i].mass * decay);
+		}
+		if (gm_walk_interrupted(&d->walk))
+			return GM_INTERRUPTED;
+	}
+	return GM_OK;
+}
+
+static GmStatus
+decay_begin(Decay *d, const GmGraph *graph, const GmView *view, GmScratch *scratch,
+			const GmMass *seeds, uint32_t seed_count, const GmInterrupt *intr)
+{
+	size_t		n = graph->root->gr_nodes;
+
+	gm_walk_begin(&d->walk, graph, view, scratch, intr);
+	d->touched_count = d->queue_count = 0;
+	TRY(gm_scratch_get(scratch, GM_BUF_SCORE, n * sizeof(double), &d->score));
+	TRY(gm_scratch_get(scratch, GM_BUF_SETTLED, gm_bit_words((uint32_t) n) * 8, &d->queued));
+	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, n * sizeof(GmNode), &d->touched));
+	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE_B, n * sizeof(GmNode), &d->queue));
+	for (uint32_t i = 0; i < seed_count; i++)
+	{
+		if (!gm_walk_has(graph, seeds[i].node) || !(seeds[i].mass > 0) || isinf(seeds[i].mass))
+			return GM_BAD_VALUE;
+		raise_score(d, seeds[i].node, seeds[i].mass);
+	}
+	return GM_OK;
+}
+
+GmStatus
+gm_hops_decay(const GmGraph *graph, const GmView *view, GmScratch *scratch,
+			  const GmMass *seeds, uint32_t seed_count,
+			  double decay, int max_hops, const GmInterrupt *intr, GmMasses *result)
+{
+	GmMass	   *list;
+	Decay		d;
+
+	if (max_hops < 0 || !(decay > 0 && decay <= 1))
+		return GM_BAD_VALUE;
+	gm_scratch_begin(scratch);
+	TRY(decay_begin(&d, graph, view, scratch, seeds, seed_count, intr));
+	for (int hops = 0; hops < max_hops && d.queue_count > 0; hops++)
+	{
+		TRY(gm_scratch_get(scratch, GM_BUF_ENTRY, (size_t) d.queue_count * sizeof(GmMass), &list));
+		TRY(decay_level(&d, decay, list));
+	}
+	TRY(gm_scratch_get(scratch, GM_BUF_MASS, (size_t) d.touched_count * sizeof(GmMass), &list));
+	for (uint32_t i = 0; i < d.touched_count; i++)
+	{
+		GmNode		v = d.touched[i];
+
+		list[i] = (GmMass) {v, d.score[v]};
+		d.score[v] = 0;
+		gm_bit_clear(d.queued, v);
+	}
+	gm_scratch_end(scratch);
+	result->list = list;
+	result->count = d.touched_count;
+	result->missing = 0;
+	return GM_OK;
+}
+
+/*
+ * Components
+ */
+
+/* hang the root with the larger number under the other; roots hang on themselves */
+static void
+join_nodes(GmNode *parent, GmNode u, GmNode v)
+{
+	GmNode		x = parent[u];
+	GmNode		y = parent[v];
+
+	while (x != y)
+	{
+		GmNode		high = x > y ? x : y;
+		GmNode		low = x > y ? y : x;
+
+		if (parent[high] == high)
+		{
+			parent[high] = low;
+			return;
+		}
+		x = parent[high];
+		parent[high] = parent[x];
+		y = low;
+	}
+}
+
+static void
+flatten(GmNode *parent, uint32_t n)
+{
+	for (GmNode v = 0; v < n; v++)
+	{
+		while (parent[v] != parent[parent[v]])
+			parent[v] = parent[parent[v]];
+	}
+}
+
+static GmStatus
+join_some(GmWalk *walk, GmNode *parent)
+{
+	for (GmNode v = 0; v < walk->graph->root->gr_nodes; v++)
+	{
+		GmArcs		arcs;
+
+		TRY(gm_walk_arcs(walk, v, &arcs));
+		for (int half = 0; half < 2; half++)
+		{
+			if (arcs.length[half] > 0)
+				join_nodes(parent, v, arcs.neighbor[half][arcs.length[half] / 2]);
+		}
+		walk->work -= arcs.length[0] + (uint64_t) arcs.length[1];
+		walk->work += 4;
+		if (gm_walk_interrupted(walk))
+			return GM_INTERRUPTED;
+	}
+	return GM_OK;
+}
+
+/* the most frequent of evenly spaced nodes' roots, by majority vote */
+static GmNode
+likely_largest(const GmNode *parent, uint32_t n)
+{
+	GmNode		candidate = GM_NONE;
+	uint32_t	votes = 0;
+
+	for (uint32_t i = 0; i < SAMPLES; i++)
+	{
+		GmNode		root = parent[(uint64_t) n * i / SAMPLES];
+
+		if (votes == 0)
+			candidate = root;
+		votes += root == candidate ? 1 : (uint32_t) -1;
+	}
+	return candidate;
+}
+
+/*
+ * Edges of all nodes outside the component skip: an edge between the two is
+ * met from the outer end.
+ */
+static GmStatus
+join_rest(GmWalk *walk, GmNode *parent, GmNode skip)
+{
+	for (GmNode v = 0; v < walk->graph->root->gr_nodes; v++)
+	{
+		GmArcs		arcs;
+
+		if (parent[v] == skip)
+			continue;
+		TRY(gm_walk_arcs(walk, v, &arcs));
+		for (int half = 0; half < 2; half++)
+		{
+			for (uint32_t i = 0; i < arcs.length[half]; i++)
+				join_nodes(parent, v, arcs.neighbor[half][i]);
+		}
+		if (gm_walk_interrupted(walk))
+			return GM_INTERRUPTED;
+	}
+	return GM_OK;
+}
+
+/* parent[v] is a root; make it the component's node of smallest id */
+static GmStatus
+name_components(const GmGraph *g, GmScratch *scratch, GmNode *parent, uint32_t *size,
+				uint32_t *count)
+{
+	uint32_t	n = g->root->gr_nodes;
+	GmNode	   *first;
+
+	*count = 0;
+	TRY(gm_scratch_get(scratch, GM_BUF_SORT, (size_t) n * sizeof(GmNode), &first));
+	for (GmNode v = 0; v < n; v++)
+	{
+		first[v] = v;
+		size[v] = 0;
+	}
+	for (GmNode v = 0; v < n; v++)
+	{
+		GmNode	   *name = &first[parent[v]];
+
+		if (gm_graph_entity_id(g, v) < gm_graph_entity_id(g, *name))
+			*name = v;
+	}
+	for (GmNode v = 0; v < n; v++)
+	{
+		parent[v] = first[parent[v]];
+		*count += size[parent[v]]++ == 0;
+	}
+	return GM_OK;
+}
+
+GmStatus
+gm_components(const GmGraph *graph, const GmView *view, GmScratch *scratch,
+			  const GmInterrupt *intr, GmComponents *result)
+{
+	uint32_t	n = graph->root->gr_nodes;
+	GmView		undirected = *view;
+	GmNode		largest = GM_NONE;
+	GmNode	   *parent;
+	uint32_t   *size;
+	GmWalk		walk;
+
+	gm_scratch_begin(scratch);
+	undirected.direction = GM_BOTH;
+	gm_walk_begin(&walk, graph, &undirected, scratch, intr);
+	TRY(gm_scratch_get(scratch, GM_BUF_COMPONENT, (size_t) n * sizeof(GmNode), &parent));
+	TRY(gm_scratch_get(scratch, GM_BUF_COMPONENT_SIZE, (size_t) n * sizeof(uint32_t), &size));
+	for (GmNode v = 0; v < n; v++)
+		parent[v] = v;
+	if (walk.direct && n > 0)
+	{
+		TRY(join_some(&walk, parent));
+		flatten(parent, n);
+		largest = likely_largest(parent, n);
+	}
+	TRY(join_rest(&walk, parent, largest));
+	flatten(parent, n);
+	TRY(name_components(graph, scratch, parent, size, &result->count));
+	gm_scratch_end(scratch);
+	result->label = parent;
+	result->size = size;
+	return GM_OK;
+}
+
+/*
+ * Proofs
+ */
+typedef struct Label
+{
+	double		value;
+	double		confidence;
+	GmNode		node;
+	GmSlot		slot;			/* from the label before */
+	uint32_t	before;			/* GM_NONE: a seed */
+	uint32_t	older;			/* the node's label of fewer hops, or GM_NONE */
+	uint32_t	hops;
+	bool		out;
+} Label;
+
+typedef struct Proofs
+{
+	GmWalk		walk;
+	GmWalk		back;
+	double		decay;
+	Label	   *labels;
+	uint32_t	count;
+	uint32_t   *index;			/* by node: its latest label + 1 */
+	uint64_t   *allowed;		/* NULL: all */
+	uint64_t   *targets;
+} Proofs;
+
+/* is the step from label before over slot better than the label v has */
+static bool
+is_better(const Proofs *p, const Label *have, uint32_t hops, double value,
+		  uint32_t before, GmSlot slot)
+{
+	const GmGraph *g = p->walk.graph;
+	int64_t		id;
+	int64_t		have_id;
+
+	if (value != have->value || have->hops != hops)
+		return value > have->value;
+	id = gm_graph_entity_id(g, p->labels[before].node);
+	have_id = gm_graph_entity_id(g, p->labels[have->before].node);
+	if (id != have_id)
+		return id < have_id;
+	return GM_ARRAY_I64(&g->triple_id, slot) < GM_ARRAY_I64(&g->triple_id, have->slot);
+}
+
+/* one more label, or the node's label of this very hop replaced */
+static GmStatus
+put_label(Proofs *p, Label label)
+{
+	uint32_t	latest = p->index[label.node];
+
+	label.older = latest == 0 ? GM_NONE : latest - 1;
+	if (latest != 0 && p->labels[latest - 1].hops == label.hops)
+	{
+		label.older = p->labels[latest - 1].older;
+		p->labels[latest - 1] = label;
+		return GM_OK;
+	}
+	TRY(gm_scratch_get(p->walk.scratch, GM_BUF_ENTRY, ((size_t) p->count + 1) * sizeof(Label),
+					   &p->labels));
+	p->labels[p->count] = label;
+	p->index[label.node] = ++p->count;
+	return GM_OK;
+}
+
+static GmStatus
+try_step(Proofs *p, uint32_t before, GmNode v, GmSlot slot, bool out)
+{
+	const Label *from = &p->labels[before];
+	uint32_t	latest = p->index[v];
+	double		value = from->value * p->decay;
+	double		confidence;
+
+	/* before the confidence is fetched: it can only lower the value */
+	if (latest != 0 && value < p->labels[latest - 1].value)
+		return GM_OK;
+	confidence = gm_graph_confidence(p->walk.graph, &p->walk.view, slot);
+	value *= confidence;
+	if (!(value > 0) ||
+		(latest != 0 &&
+		 !is_better(p, &p->labels[latest - 1], from->hops + 1, value, before, slot)))
+		return GM_OK;
+	return put_label(p, (Label) {value, from->confidence * confidence, v, slot, before,
+					 GM_NONE, from->hops + 1, out});
+}
+
+/* steps from one label to the nodes of a bitmap (NULL: all) */
+static GmStatus
+step_forward(Proofs *p, uint32_t before, const uint64_t *bitmap)
+{
+	GmArcs		arcs;
+
+	TRY(gm_walk_arcs(&p->walk, p->labels[before].node, &arcs));
+	for (int half = 0; half < 2; half++)
+	{
+		for (uint32_t i = 0; i < arcs.length[half]; i++)
+		{
+			GmNode		v = arcs.neighbor[half][i];
+
+			if (bitmap == NULL || gm_bit_test(bitmap, v))
+				TRY(try_step(p, before, v, arcs.slot[half][i], half == 0));
+		}
+	}
+	return gm_walk_interrupted(&p->walk) ? GM_INTERRUPTED : GM_OK;
+}
+
+/* steps to one target from labels of the hop before */
+static GmStatus
+step_backward(Proofs *p, GmNode target, uint32_t hops)
+{
+	GmArcs		arcs;
+
+	TRY(gm_walk_arcs(&p->back, target, &arcs));
+	for (int half = 0; half < 2; half++)
+	{
+		for (uint32_t i = 0; i < arcs.length[half]; i++)
+		{
+			uint32_t	at = p->index[arcs.neighbor[half][i]];
+
+			if (at-- == 0)
+				continue;
+			if (p->labels[at].hops == hops)
+				at = p->labels[at].older;
+			if (at != GM_NONE && p->labels[at].hops == hops - 1)
+				TRY(try_step(p, at, target, arcs.slot[half][i], half == 1));
+		}
+	}
+	return gm_walk_interrupted(&p->back) ? GM_INTERRUPTED : GM_OK;
+}
+
+static uint64_t
+node_records(const GmGraph *g, GmNode node)
+{
+	const GmNodeRuns *r = gm_array_at(&g->runs, node);
+
+	return (uint64_t) r->out.rn_length + r->in.rn_length;
+}
+
+/* the last hop needs to arrive at targets only: from the side with less to read */
+static GmStatus
+last_hop(Proofs *p, uint32_t start, const GmNode *targets, uint32_t target_count, uint32_t hops)
+{
+	const GmGraph *g = p->walk.graph;
+	uint32_t	end = p->count;
+	uint64_t	forward = 0;
+	uint64_t	backward = 0;
+
+	for (uint32_t i = start; i < end; i++)
+		forward += node_records(g, p->labels[i].node);
+	for (uint32_t i = 0; i < target_count && backward <= forward; i++)
+		backward += node_records(g, targets[i]);
+	if (backward < forward)
+	{
+		for (uint32_t i = 0; i < target_count; i++)
+			TRY(step_backward(p, targets[i], hops));
+		return GM_OK;
+	}
+	for (uint32_t i = start; i < end; i++)
+		TRY(step_forward(p, i, p->targets));
+	return GM_OK;
+}
+
+static GmStatus
+proofs_begin(Proofs *p, const GmGraph *graph, const GmView *view, GmScratch *scratch,
+			 const GmMass *seeds, uint32_t seed_count, const GmNode *targets,
+			 uint32_t target_count, const GmProofOpts *opts, const GmInterrupt *intr)
+{
+	uint32_t	n = graph->root->gr_nodes;
+	GmView		reversed = *view;
+
+	memset(p, 0, sizeof(*p));
+	p->decay = opts->decay;
+	reversed.direction = gm_direction_reversed(view->direction);
+	gm_walk_begin(&p->walk, graph, view, scratch, intr);
+	gm_walk_begin(&p->back, graph, &reversed, scratch, intr);
+	TRY(gm_scratch_get(scratch, GM_BUF_INDEX, (size_t) n * sizeof(uint32_t), &p->index));
+	TRY(gm_scratch_get(scratch, GM_BUF_SETTLED, gm_bit_words(n) * 8, &p->targets));
+	if (opts->allowed != NULL)
+		TRY(gm_scratch_get(scratch, GM_BUF_SEEN, gm_bit_words(n) * 8, &p->allowed));
+	for (uint32_t i = 0; i < target_count; i++)
+	{
+		if (!gm_walk_has(graph, targets[i]))
+			return GM_BAD_VALUE;
+		gm_bit_set(p->targets, targets[i]);
+		if (p->allowed != NULL)
+			gm_bit_set(p->allowed, targets[i]);
+	}
+	for (uint32_t i = 0; p->allowed != NULL && i < opts->allowed_count; i++)
+		gm_bit_set(p->allowed, opts->allowed[i].node);
+	for (uint32_t i = 0; i < seed_count; i++)
+	{
+		if (p->allowed != NULL)
+			gm_bit_set(p->allowed, seeds[i].node);
+		TRY(put_label(p, (Label) {seeds[i].mass, 1, seeds[i].node, GM_NONE, GM_NONE, GM_NONE,
+					  0, false}));
+	}
+	return GM_OK;
+}
+
+static void
+proofs_end(Proofs *p, const GmNode *targets, uint32_t target_count, const GmProofOpts *opts)
+{
+	for (uint32_t i = 0; i < target_count; i++)
+	{
+		p->targets[targets[i] >> 6] = 0;
+		if (p->allowed != NULL)
+			p->allowed[targets[i] >> 6] = 0;
+	}
+	for (uint32_t i = 0; p->allowed != NULL && i < opts->allowed_count; i++)
+		p->allowed[opts->allowed[i].node >> 6] = 0;
+	for (uint32_t i = 0; i < p->count; i++)
+	{
+		p->index[p->labels[i].node] = 0;
+		if (p->allowed != NULL)
+			p->allowed[p->labels[i].node >> 6] = 0;
+	}
+	gm_scratch_end(p->walk.scratch);
+}
+
+static void
+write_steps(const Proofs *p, uint32_t label, GmPathStep *steps)
+{
+	for (uint32_t i = p->labels[label].hops + 1; i-- > 0; label = p->labels[label].before)
+		steps[i] = (GmPathStep) {p->labels[label].node, p->labels[label].slot,
+								 p->labels[label].out};
+}
+
+static GmStatus
+write_proofs(Proofs *p, const GmNode *targets, uint32_t target_count, const GmProof **proofs)
+{
+	size_t		total = 0;
+	GmProof    *result;
+	GmPathStep *steps;
+
+	for (uint32_t i = 0; i < target_count; i++)
+	{
+		uint32_t	label = p->index[targets[i]];
+
+		total += label == 0 ? 0 : (size_t) p->labels[label - 1].hops + 1;
+	}
+	TRY(gm_scratch_get(p->walk.scratch, GM_BUF_PROOF, (size_t) target_count * sizeof(GmProof),
+					   &result));
+	TRY(gm_scratch_get(p->walk.scratch, GM_BUF_PROOF_STEPS, total * sizeof(GmPathStep), &steps));
+	for (uint32_t i = 0; i < target_count; i++)
+	{
+		uint32_t	label = p->index[targets[i]];
+
+		result[i] = (GmProof) {-1, 0, 0, NULL};
+		if (label-- == 0)
+			continue;
+		result[i] = (GmProof) {(int) p->labels[label].hops, p->labels[label].confidence,
+							   p->labels[label].value, steps};
+		write_steps(p, label, steps);
+		steps += p->labels[label].hops + 1;
+	}
+	*proofs = result;
+	return GM_OK;
+}
+
+GmStatus
+gm_best_paths(const GmGraph *graph, const GmView *view, GmScratch *scratch,
+			  const GmMass *seeds, uint32_t seed_count,
+			  const GmNode *targets, uint32_t target_count,
+			  const GmProofOpts *opts, const GmInterrupt *intr, const GmProof **proofs)
+{
+	GmMass	   *taken;
+	uint32_t	taken_count;
+	uint32_t	start = 0;
+	Proofs		p;
+
+	if (opts->max_hops < 0 || !(opts->decay > 0 && opts->decay <= 1))
+		return GM_BAD_VALUE;
+	gm_scratch_begin(scratch);
+	TRY(take_seeds(graph, scratch, seeds, seed_count, false, &taken, &taken_count));
+	TRY(proofs_begin(&p, graph, view, scratch, taken, taken_count, targets, target_count, opts,
+					 intr));
+	for (int hops = 1; hops <= opts->max_hops && start < p.count; hops++)
+	{
+		uint32_t	end = p.count;
+
+		if (hops == opts->max_hops)
+			TRY(last_hop(&p, start, targets, target_count, (uint32_t) hops));
+		for (uint32_t i = start; i < end && hops < opts->max_hops; i++)
+			TRY(step_forward(&p, i, p.allowed));
+		start = end;
+	}
+	TRY(write_proofs(&p, targets, target_count, proofs));
+	proofs_end(&p, targets, target_count, opts);
+	return GM_OK;
+}
