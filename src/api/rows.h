@@ -9,7 +9,7 @@
 #define GM_API_ROWS_H
 
 #include "fmgr.h"
-#include "lib/stringinfo.h"
+#include "nodes/execnodes.h"
 
 #include "core/graph.h"
 

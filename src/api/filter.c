@@ -1,0 +1,429 @@
+/*-------------------------------------------------------------------------
+ *
+ * filter.c
+ *	  Filters of vector_search and fusion_query as bitmaps over the image.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "api/args.h"
+#include "api/filter.h"
+#include "api/sql.h"
+#include "core/scratch.h"
+#include "core/traverse.h"
+#include "error.h"
+#include "guc.h"
+
+#define MAX_NEAR_HOPS	100
+#define MAX_EF_SEARCH	100000	/* as of graphmem.ef_search */
+
+static GmSql entity_properties = {
+	"SELECT entity_id FROM graphmem.entities WHERE graph_id" GM_EQ "$1"
+	" AND properties OPERATOR(pg_catalog.<>) '{}' AND properties OPERATOR(pg_catalog.@>) $2",
+	2, {INT4OID, JSONBOID}
+};
+
+static GmSql source_metadata = {
+	"SELECT source_id FROM graphmem.sources WHERE graph_id" GM_EQ "$1"
+	" AND metadata OPERATOR(pg_catalog.<>) '{}' AND metadata OPERATOR(pg_catalog.@>) $2",
+	2, {INT4OID, JSONBOID}
+};
+
+static GmSql triple_properties = {
+	"SELECT triple_id FROM graphmem.triples WHERE graph_id" GM_EQ "$1"
+	" AND properties OPERATOR(pg_catalog.@>) $2",
+	2, {INT4OID, JSONBOID}
+};
+
+static GmSql entities_created = {
+	"SELECT entity_id FROM graphmem.entities WHERE graph_id" GM_EQ "$1"
+	" AND created_at OPERATOR(pg_catalog.<=) $2",
+	2, {INT4OID, TIMESTAMPTZOID}
+};
+
+static GmSql sources_created = {
+	"SELECT source_id FROM graphmem.sources WHERE graph_id" GM_EQ "$1"
+	" AND created_at OPERATOR(pg_catalog.<=) $2",
+	2, {INT4OID, TIMESTAMPTZOID}
+};
+
+/*
+ * Arguments
+ */
+float *
+gm_arg_vector(FunctionCallInfo fcinfo, int n, const char *name, uint32_t *dim)
+{
+	ArrayType  *array;
+	Datum	   *values;
+	bool	   *nulls;
+	int			length;
+	float	   *vector;
+
+	*dim = 0;
+	if (PG_ARGISNULL(n))
+		return NULL;
+	array = PG_GETARG_ARRAYTYPE_P(n);
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("argument \"%s\" must be a one-dimensional array", name)));
+	deconstruct_array(array, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT,
+					  &values, &nulls, &length);
+	vector = palloc((length + 1) * sizeof(float));
+	for (int i = 0; i < length; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("element %d of argument \"%s\" is null", i + 1, name)));
+		vector[i] = DatumGetFloat4(values[i]);
+		if (!isfinite(vector[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("element %d of argument \"%s\" is not a finite number", i + 1, name),
+					 errdetail("It is %g.", vector[i])));
+	}
+	*dim = (uint32_t) length;
+	return vector;
+}
+
+void
+gm_arg_vector_check(const GmSpaceInfo *info, const float *vector, uint32_t dim,
+					const char *name, GmSpaceQuery *query)
+{
+	bool		zero = true;
+
+	if (dim != info->dim)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("argument \"%s\" has a wrong dimension", name),
+				 errdetail("It has %u dimensions, vector space \"%s\" has %u.",
+						   dim, info->name, info->dim)));
+	if (gm_space_prepare(info->space, vector, query) == GM_OK)
+		return;
+	for (uint32_t i = 0; i < dim && zero; i++)
+		zero = fabsf(vector[i]) < 1.0f;
+	if (zero)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("argument \"%s\" is a zero vector", name),
+				 errdetail("Vector space \"%s\" compares directions, and a vector of length zero has none.",
+						   info->name)));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("argument \"%s\" is too long a vector", name),
+			 errdetail("The sum of its squares must not exceed a quarter of the largest real.")));
+}
+
+int
+gm_arg_near_hops(FunctionCallInfo fcinfo, int n, const char *name, int missing)
+{
+	int			hops = gm_arg_count4(fcinfo, n, name, missing);
+
+	if (hops > MAX_NEAR_HOPS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must be between 0 and %d", name, MAX_NEAR_HOPS),
+				 errdetail("It is %d.", hops)));
+	return hops;
+}
+
+int
+gm_arg_ef_search(FunctionCallInfo fcinfo, int n)
+{
+	int			ef = PG_ARGISNULL(n) ? gm_guc_ef_search : PG_GETARG_INT32(n);
+
+	if (ef < 1 || ef > MAX_EF_SEARCH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"ef_search\" must be between 1 and %d", MAX_EF_SEARCH),
+				 errdetail("It is %d.", ef)));
+	return ef;
+}
+
+/*
+ * Bitmaps
+ */
+uint64_t *
+gm_filter_make(uint32_t n)
+{
+	return MemoryContextAllocExtended(CurrentMemoryContext,
+									  (gm_bit_words(n) + 1) * sizeof(uint64_t),
+									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+uint64_t *
+gm_filter_and(uint64_t *a, const uint64_t *b, uint32_t n)
+{
+	if (b == NULL)
+		return a;
+	if (a == NULL)
+	{
+		a = gm_filter_make(n);
+		memcpy(a, b, gm_bit_words(n) * sizeof(uint64_t));
+		return a;
+	}
+	for (size_t i = 0; i < gm_bit_words(n); i++)
+		a[i] &= b[i];
+	return a;
+}
+
+static uint32_t
+count_of(const GmGraph *g, GmFiltered what)
+{
+	switch (what)
+	{
+		case GM_FILTER_ENTITIES:
+			return g->root->gr_nodes;
+		case GM_FILTER_SOURCES:
+			return g->root->gr_sources;
+		case GM_FILTER_TRIPLES:
+			return g->root->gr_slots;
+	}
+	return 0;
+}
+
+static uint32_t
+number_of(const GmGraph *g, GmFiltered what, int64 id)
+{
+	switch (what)
+	{
+		case GM_FILTER_ENTITIES:
+			return gm_graph_find_entity(g, id);
+		case GM_FILTER_SOURCES:
+			return gm_graph_find_source_id(g, id);
+		case GM_FILTER_TRIPLES:
+			return gm_graph_find_triple(g, id);
+	}
+	return GM_NONE;
+}
+
+/* the ids that a statement selects */
+static uint64_t *
+select_numbers(GmSql *sql, Datum second, const GmImage *image, GmFiltered what)
+{
+	uint64_t   *bits = gm_filter_make(count_of(image->graph, what));
+	Datum		args[2] = {Int32GetDatum(image->graph_id), second};
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	gm_sql_read(sql, args, NULL);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		uint32_t	number = number_of(image->graph, what, gm_sql_int8(row, 1));
+
+		if (number != GM_NONE)
+			gm_bit_set(bits, number);
+	}
+	SPI_finish();
+	return bits;
+}
+
+uint64_t *
+gm_filter_properties(FunctionCallInfo fcinfo, int n, const GmImage *image, GmFiltered what)
+{
+	static GmSql *const statements[] = {&entity_properties, &source_metadata, &triple_properties};
+	Jsonb	   *filter;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	filter = PG_GETARG_JSONB_P(n);
+	if (JB_ROOT_IS_OBJECT(filter) && JB_ROOT_COUNT(filter) == 0)
+		return NULL;
+	return select_numbers(statements[what], JsonbPGetDatum(filter), image, what);
+}
+
+uint64_t *
+gm_filter_known(const GmImage *image, GmFiltered what, int64_t known_at)
+{
+	if (known_at == GM_TIME_MAX)
+		return NULL;
+	return select_numbers(what == GM_FILTER_ENTITIES ? &entities_created : &sources_created,
+						  TimestampTzGetDatum(known_at), image, what);
+}
+
+/*
+ * Bitmaps from the facts
+ */
+uint64_t *
+gm_filter_touched(const GmGraph *g, const GmView *view)
+{
+	uint64_t   *nodes = gm_filter_make(g->root->gr_nodes);
+
+	for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
+	{
+		if (slot % GM_INTERRUPT_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (view->predicates != NULL && !view->predicates[GM_ARRAY_U32(&g->predicate, slot)])
+			continue;
+		if (!gm_graph_visible(g, view, slot))
+			continue;
+		gm_bit_set(nodes, GM_ARRAY_U32(&g->subject, slot));
+		gm_bit_set(nodes, GM_ARRAY_U32(&g->object, slot));
+	}
+	return nodes;
+}
+
+uint64_t *
+gm_filter_touching(const GmGraph *g, const uint64_t *nodes)
+{
+	uint64_t   *slots = gm_filter_make(g->root->gr_slots);
+
+	for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
+	{
+		if (slot % GM_INTERRUPT_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (gm_bit_test(nodes, GM_ARRAY_U32(&g->subject, slot)) ||
+			gm_bit_test(nodes, GM_ARRAY_U32(&g->object, slot)))
+			gm_bit_set(slots, slot);
+	}
+	return slots;
+}
+
+/*
+ * Assertions and slots are both in the order of their facts, so one pass over
+ * each pairs them.  *at is the position of the pass over the slots.
+ */
+static bool
+advance_to_fact(const GmGraph *g, int64_t fact_id, uint32_t *at)
+{
+	while (*at < g->root->gr_slots &&
+		   GM_ARRAY_I64(&g->fact_id, gm_graph_fact_slot(g, *at)) < fact_id)
+		(*at)++;
+	return *at < g->root->gr_slots &&
+		GM_ARRAY_I64(&g->fact_id, gm_graph_fact_slot(g, *at)) == fact_id;
+}
+
+uint64_t *
+gm_filter_asserted(const GmGraph *g, const uint64_t *sources, int64_t known_at)
+{
+	uint64_t   *slots = gm_filter_make(g->root->gr_slots);
+	uint32_t	at = 0;
+
+	for (uint32_t i = 0; i < g->root->gr_assertions; i++)
+	{
+		const GmAssertion *a = gm_array_at(&g->assertion, i);
+
+		if (i % GM_INTERRUPT_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (!gm_bit_test(sources, a->source) || a->asserted_at > known_at ||
+			!advance_to_fact(g, a->fact_id, &at))
+			continue;
+		for (uint32_t s = at; s < g->root->gr_slots; s++)
+		{
+			GmSlot		slot = gm_graph_fact_slot(g, s);
+
+			if (GM_ARRAY_I64(&g->fact_id, slot) != a->fact_id)
+				break;
+			gm_bit_set(slots, slot);
+		}
+	}
+	return slots;
+}
+
+static bool
+any_version_counts(const GmGraph *g, const GmView *view, const uint64_t *slots, uint32_t at)
+{
+	int64_t		fact_id = GM_ARRAY_I64(&g->fact_id, gm_graph_fact_slot(g, at));
+
+	for (; at < g->root->gr_slots; at++)
+	{
+		GmSlot		slot = gm_graph_fact_slot(g, at);
+
+		if (GM_ARRAY_I64(&g->fact_id, slot) != fact_id)
+			return false;
+		if ((slots == NULL || gm_bit_test(slots, slot)) && gm_graph_visible(g, view, slot))
+			return true;
+	}
+	return false;
+}
+
+uint64_t *
+gm_filter_asserting(const GmGraph *g, const GmView *view, const uint64_t *slots)
+{
+	uint64_t   *sources = gm_filter_make(g->root->gr_sources);
+	uint32_t	at = 0;
+
+	for (uint32_t i = 0; i < g->root->gr_assertions; i++)
+	{
+		const GmAssertion *a = gm_array_at(&g->assertion, i);
+
+		if (i % GM_INTERRUPT_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (a->asserted_at <= view->known_at && advance_to_fact(g, a->fact_id, &at) &&
+			any_version_counts(g, view, slots, at))
+			gm_bit_set(sources, a->source);
+	}
+	return sources;
+}
+
+/*
+ * Sources by their texts
+ */
+static bool
+is_one_of(const GmString *string, text **texts, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (string != NULL && string->length == VARSIZE_ANY_EXHDR(texts[i]) &&
+			memcmp(string->bytes, VARDATA_ANY(texts[i]), string->length) == 0)
+			return true;
+	return false;
+}
+
+uint64_t *
+gm_filter_sources(FunctionCallInfo fcinfo, int names, int sessions, const GmGraph *g)
+{
+	text	  **name = NULL;
+	text	  **session = NULL;
+	int			n_names = 0;
+	int			n_sessions = 0;
+	uint64_t   *bits;
+
+	if (PG_ARGISNULL(names) && PG_ARGISNULL(sessions))
+		return NULL;
+	if (!PG_ARGISNULL(names))
+		name = gm_arg_texts(fcinfo, names, "sources", &n_names);
+	if (!PG_ARGISNULL(sessions))
+		session = gm_arg_texts(fcinfo, sessions, "sessions", &n_sessions);
+	bits = gm_filter_make(g->root->gr_sources);
+	for (uint32_t i = 0; i < g->root->gr_sources; i++)
+	{
+		const GmSource *source = gm_graph_source(g, i);
+
+		if (name != NULL && !is_one_of(gm_graph_string(g, source->name), name, n_names))
+			continue;
+		if (session != NULL &&
+			!is_one_of(gm_graph_string(g, source->session), session, n_sessions))
+			continue;
+		gm_bit_set(bits, i);
+	}
+	return bits;
+}
+
+uint64_t *
+gm_filter_source_kinds(FunctionCallInfo fcinfo, int n, const GmGraph *g)
+{
+	text	  **kinds;
+	uint64_t   *bits;
+	int			n_kinds;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	kinds = gm_arg_texts(fcinfo, n, "kinds", &n_kinds);
+	bits = gm_filter_make(g->root->gr_sources);
+	for (uint32_t i = 0; i < g->root->gr_sources; i++)
+		if (is_one_of(gm_graph_string(g, gm_graph_source(g, i)->kind), kinds, n_kinds))
+			gm_bit_set(bits, i);
+	return bits;
+}
