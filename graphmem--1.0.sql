@@ -655,5 +655,149 @@ COMMENT ON FUNCTION graphmem.facts_trigger() IS
 COMMENT ON FUNCTION graphmem.vectors_trigger() IS
 'trigger: INSERT, COPY, UPDATE and DELETE on vectors, a statement at a time';
 
--- The triggers of tables and views are created here (section 6), comments
--- (section 7), grants and dump configuration (section 8) follow.
+--
+-- 7. Comments
+--
+
+COMMENT ON SCHEMA graphmem IS 'graph memory: facts with sources and history, vectors, fusion queries';
+
+COMMENT ON TABLE graphmem.graphs IS 'namespaces; nothing of one graph influences answers in another';
+COMMENT ON COLUMN graphmem.graphs.residency IS 'whether shared memory keeps the graph: auto, pinned or none';
+COMMENT ON COLUMN graphmem.graphs.settings IS 'settings of this graph alone';
+
+COMMENT ON TABLE graphmem.entities IS 'everything a triple can name, literals too; unique by graph, name and literal type';
+COMMENT ON COLUMN graphmem.entities.literal_type IS 'NULL: an entity; else the literal''s datatype or @language';
+COMMENT ON COLUMN graphmem.entities.kind IS 'what sort of thing it is: person, place, ...; any word';
+
+COMMENT ON TABLE graphmem.aliases IS 'other names of an entity, found wherever its name is';
+COMMENT ON TABLE graphmem.merges IS 'entities merged into others, with what it takes to undo that';
+COMMENT ON COLUMN graphmem.merges.gone_id IS 'id of the entity that was merged away; no longer in entities';
+COMMENT ON COLUMN graphmem.merges.undo IS 'rows as they were before';
+
+COMMENT ON TABLE graphmem.predicates IS 'relation types';
+COMMENT ON COLUMN graphmem.predicates.functional IS 'a subject has one object at a time';
+COMMENT ON COLUMN graphmem.predicates."symmetric" IS 'walks take its facts in both directions';
+COMMENT ON COLUMN graphmem.predicates.weight IS 'of its facts in a random walk, relative to 1';
+
+COMMENT ON TABLE graphmem.triples IS 'facts, one row per version; half-open valid time and known time';
+COMMENT ON COLUMN graphmem.triples.triple_id IS 'this version';
+COMMENT ON COLUMN graphmem.triples.fact_id IS 'the fact, the same for all its versions';
+COMMENT ON COLUMN graphmem.triples.confidence IS 'as asserted, in [0,1]; what sources make of it is computed';
+COMMENT ON COLUMN graphmem.triples.functional IS 'copied from the predicate, for the unique index on current values';
+COMMENT ON COLUMN graphmem.triples.valid_from IS 'true in the world from here on; -infinity: open';
+COMMENT ON COLUMN graphmem.triples.valid_to IS 'true in the world until just before; infinity: open';
+COMMENT ON COLUMN graphmem.triples.recorded_at IS 'known to this database from here on';
+COMMENT ON COLUMN graphmem.triples.expired_at IS 'replaced or retracted at; infinity: the current version';
+
+COMMENT ON TABLE graphmem.sources IS 'where facts come from: documents, passages, chat turns, tool calls';
+COMMENT ON COLUMN graphmem.sources.session IS 'conversation or run that it belongs to';
+COMMENT ON COLUMN graphmem.sources.content IS 'its text, for full-text search';
+COMMENT ON COLUMN graphmem.sources.reliability IS 'how far to trust it, in [0,1]; multiplies the confidence of what it asserts';
+
+COMMENT ON TABLE graphmem.assertions IS 'which sources state which facts';
+COMMENT ON COLUMN graphmem.assertions.confidence IS 'the source''s own, in [0,1]';
+
+COMMENT ON TABLE graphmem.supersessions IS 'which fact took the place of which; walkable both ways, and can be undone';
+COMMENT ON COLUMN graphmem.supersessions.new_fact_id IS 'NULL: retracted without a successor';
+COMMENT ON COLUMN graphmem.supersessions.old_triple_id IS 'the version that was closed';
+COMMENT ON COLUMN graphmem.supersessions.closed_triple_id IS 'the version that took its place, with its validity ended; NULL if none';
+COMMENT ON COLUMN graphmem.supersessions.automatic IS 'made by a functional predicate rather than by supersede()';
+
+COMMENT ON TABLE graphmem.functional_keys IS 'one row per subject and functional predicate, locked by whoever changes its current value';
+
+COMMENT ON TABLE graphmem.vector_spaces IS 'named sets of vectors of one dimension and metric';
+COMMENT ON COLUMN graphmem.vector_spaces.target IS 'what has a vector: entity, fact or source';
+COMMENT ON COLUMN graphmem.vector_spaces.metric IS 'cosine, l2 or ip (inner product)';
+COMMENT ON COLUMN graphmem.vector_spaces.quantisation IS 'of the codes that approximate search compares: int8, f16 or none';
+COMMENT ON COLUMN graphmem.vector_spaces.full_precision IS 'where the vectors themselves are read from for the last ranking: image or table';
+COMMENT ON COLUMN graphmem.vector_spaces.m IS 'HNSW: links of a node per layer';
+COMMENT ON COLUMN graphmem.vector_spaces.ef_construction IS 'HNSW: candidates kept while linking a node';
+COMMENT ON COLUMN graphmem.vector_spaces.origin IS 'user, or topology for embeddings computed from the graph';
+COMMENT ON COLUMN graphmem.vector_spaces.parameters IS 'of the method that computed it';
+
+COMMENT ON TABLE graphmem.embeddings IS 'the user''s vectors';
+COMMENT ON COLUMN graphmem.embeddings.item_id IS 'entity_id, fact_id or source_id, as the space''s target says';
+COMMENT ON TABLE graphmem.topology_vectors IS 'cache of embeddings computed from the graph; not dumped';
+COMMENT ON TABLE graphmem.accesses IS 'when and how often entities were used';
+COMMENT ON TABLE graphmem.activations IS 'working sets: what a session has in mind';
+COMMENT ON COLUMN graphmem.activations.pinned IS 'does not fade';
+
+COMMENT ON VIEW graphmem.facts IS
+'current facts of the current graph by name; takes INSERT, COPY, UPDATE (confidence, valid_from, valid_to, properties) and DELETE';
+COMMENT ON COLUMN graphmem.facts.source IS 'input only: name of the source that states the fact';
+COMMENT ON COLUMN graphmem.facts.confidence IS 'as asserted, in [0,1]; graphmem.confidence() tells what sources make of it';
+COMMENT ON COLUMN graphmem.facts.object_type IS 'NULL: the object is an entity; else a literal of this datatype or @language';
+COMMENT ON COLUMN graphmem.facts.sources IS 'names of the sources that state the fact';
+COMMENT ON VIEW graphmem.vectors IS
+'vectors of the current graph by item name; takes INSERT (which replaces), COPY, UPDATE and DELETE';
+COMMENT ON COLUMN graphmem.vectors.item IS 'name of the entity or source, or the fact_id';
+
+COMMENT ON FUNCTION graphmem.current_graph_id(text) IS
+'id of the named graph, by default of the setting graphmem.graph; NULL while the graph "default" has not been written to. Errors: 42704 unknown graph.';
+COMMENT ON FUNCTION graphmem.to_vector(text) IS
+'vector from its text form [1,2,3], as pgvector writes it. Errors: 22P02 syntax, 22000 not finite, 22023 more than 16000 elements.';
+
+COMMENT ON FUNCTION graphmem.match(text, text, text, bigint, real, timestamptz, timestamptz, text, text) IS
+'Facts that match a pattern; NULL terms match anything. A name means the entity of that name (or alias), else the literal; object_type asks for the literal of that type. Valid at as_of (default: now) and as known at known_at (default: now), with a confidence of at least min_confidence in [0,1]. Rows by triple_id, at most match_count (default: all). Unknown names: no rows. Cost: the facts of the bound subject or object, else one pass over the graph. Errors: 42704 unknown graph, 22023 argument out of range.';
+COMMENT ON FUNCTION graphmem.neighbors(text, text, text[], bigint, real, timestamptz, timestamptz, text) IS
+'Facts of an entity with what lies at their other end; direction out, in or both (default). predicates: only these (default: all). Rows: outgoing first, then by predicate, neighbour and triple, at most match_count (default: all). A self-loop comes once. Unknown entity: no rows. Cost: the entity''s facts. Errors: 22004 entity is NULL, 42704 unknown graph, 22023 argument out of range.';
+COMMENT ON FUNCTION graphmem.traverse(text[], int, text, bigint, text, text[], text[], real, timestamptz, timestamptz, text) IS
+'Entities within max_hops (default 2) of the seeds, seeds included at 0 hops, each with a shortest path to it. traversal_order bfs (default): by hops, then entity_id; dfs: the same rows in preorder of the tree that the paths make. kinds limits what is returned, not what is walked over. At most match_count rows (default: all). Unknown seeds are ignored. Cost: the facts of the entities within max_hops - 1. Errors: 22004 seeds is NULL, 42704 unknown graph, 22023 argument out of range.';
+COMMENT ON FUNCTION graphmem.reach(text, int, text, text[], real, timestamptz, timestamptz, text) IS
+'How many distinct entities lie within max_hops (default 2) of the seed, which is not counted, and the sum of their ids modulo 2^64 (as bigint). Unknown seed: 0 and 0. Cost: the facts of the entities within max_hops - 1. Errors: 22004 seed is NULL, 42704 unknown graph, 22023 argument out of range.';
+COMMENT ON FUNCTION graphmem.shortest_path(text, text, text, int, text, text[], real, timestamptz, timestamptz, text) IS
+'The best path between two entities, or no row. weight hops (default): fewest facts, by search from both ends; confidence: largest product of confidences, by Dijkstra (1959) on -ln(confidence), facts of confidence 0 left out. cost: hops, or the sum of -ln(confidence). Ties: fewer hops, then smaller ids. max_hops: default any. a = b gives the path of no hops. Errors: 22004 a or b is NULL, 42704 unknown graph, 22023 argument out of range.';
+COMMENT ON FUNCTION graphmem.paths(text, text, int, int, text, text, text[], real, timestamptz, timestamptz, text) IS
+'The match_count (default 3) best paths without a repeated entity between two entities, of at most max_hops (default 4), by Yen (1971). Parallel facts between the same entities make different paths. weight and cost as in shortest_path. The search looks at no more than 200 million records; a NOTICE tells if that ended it. Errors: 22004 a or b is NULL, 42704 unknown graph, 22023 argument out of range.';
+COMMENT ON FUNCTION graphmem.subgraph(text[], int, bigint, text, text[], real, timestamptz, timestamptz, text) IS
+'Facts whose both ends lie within max_hops (default 1) of the seeds; hops is that of the farther end. Rows by hops, then triple_id, at most match_count (default: all). Unknown seeds are ignored. Errors: 22004 seeds is NULL, 42704 unknown graph, 22023 argument out of range.';
+COMMENT ON FUNCTION graphmem.pagerank(text[], bigint, text, text[], text[], real, timestamptz, timestamptz, real, float8, int, text) IS
+'PageRank (Page et al. 1999). Without seeds: of the whole graph, by power iteration until the scores change by less than epsilon in all (default 1e-6) or max_iterations; scores of all entities sum to 1. With seeds: personalised, by forward push (Andersen, Chung, Lang 2006), each score too small by at most epsilon (default: graphmem.ppr_epsilon) times the degree. damping in [0,0.999] (default: graphmem.damping) is the chance to walk on. Facts count by their predicate''s weight. Rows by score, then entity_id, at most match_count (default 100; NULL: all). Errors: 42704 unknown graph, 22023 argument out of range.';
+COMMENT ON FUNCTION graphmem.components(bigint, bigint, text[], real, timestamptz, timestamptz, text) IS
+'Weakly connected components of at least min_size entities; component_id is the smallest entity_id in it. Rows: larger components first, then by component_id and entity_id, at most match_count (default: all). Algorithm: Afforest (Sutton, Ben-Nun, Barak 2018). Errors: 42704 unknown graph, 22023 argument out of range.';
+COMMENT ON FUNCTION graphmem.confidence(text, text, text, timestamptz, timestamptz, text, text) IS
+'Confidence of the facts that match a pattern, with its parts: prior (as asserted with the fact), source_confidence = 1 - product(1 - confidence * reliability) over the sources that state it (NULL: none do). confidence is source_confidence where there is a source, else prior. contradiction and topology are NULL: not taken into account. Errors: 42704 unknown graph.';
+COMMENT ON FUNCTION graphmem.estimate_memory(text) IS
+'Bytes that an image of the graph takes, by part and in all. Cost: counts the graph''s rows. Errors: 42704 unknown graph.';
+
+COMMENT ON FUNCTION graphmem.add_entity(text, text, jsonb, text, text) IS
+'Entity (or literal, with literal_type) of this name, created if it is new; kind and properties are set if given. Returns entity_id. Creates the graph "default". Errors: 22004 name is NULL, 42704 unknown graph.';
+COMMENT ON FUNCTION graphmem.add_source(text, text, text, text, text, real, jsonb, text) IS
+'Source of this name, created if it is new; what is given is set. reliability in [0,1] (default 1). Returns source_id. Errors: 22004 name is NULL, 22023 reliability out of range, 42704 unknown graph.';
+COMMENT ON FUNCTION graphmem.add_triple(text, text, text, text, real, timestamptz, timestamptz, jsonb, text, text) IS
+'States a fact; creates the names that are new. Stated again, it only adds an assertion of the source. confidence in [0,1] (default 1); valid_from, valid_to: half-open, NULL for an open end; object_type makes the object a literal. Returns triple_id, also when the fact was there. Errors: 22004 a term is NULL, 22023 value out of range, 23P01 validity partly overlaps another version, 23505 second current object of a functional predicate, 42704 unknown graph.';
+COMMENT ON FUNCTION graphmem.set_predicate(text, bool, bool, real, text) IS
+'Changes properties of a predicate; NULL leaves one as it is. Returns predicate_id. Errors: 42704 unknown predicate or graph, 22023 weight out of range, 23505 a subject has several current objects.';
+COMMENT ON FUNCTION graphmem.create_vector_space(text, int, text, text, text, int, int, text, text) IS
+'Creates a vector space of dim (1 to 16000) dimensions for entity, fact or source; metric cosine, l2 or ip. Returns space_id. Errors: 42710 it exists, 22023 argument out of range, 42704 unknown graph.';
+COMMENT ON FUNCTION graphmem.drop_vector_space(text, text) IS
+'Deletes a vector space; returns how many vectors it had. Errors: 42704 unknown space or graph.';
+COMMENT ON FUNCTION graphmem.set_embedding(text, real[], text, text) IS
+'Sets the vector of an item; creates the entity or source, and the space "default" with the first vector. Returns item_id. Errors: 22000 wrong dimension, NULL, NaN, infinity, zero vector under cosine; 42704 unknown space, fact or graph.';
+COMMENT ON FUNCTION graphmem.set_embeddings(text[], real[], int, text, text) IS
+'Sets the vectors of many items: flat holds dim numbers for each. Returns how many. Errors: as set_embedding, 22023 lengths do not fit.';
+
+--
+-- 8. Privileges and dumps
+--
+
+-- The tables decide: a role that may SELECT from them may ask, one that may
+-- also INSERT, UPDATE and DELETE may write.
+GRANT USAGE ON SCHEMA graphmem TO PUBLIC;
+
+-- All tables and sequences but caches.
+DO $$
+DECLARE
+	relation pg_catalog.regclass;
+BEGIN
+	FOR relation IN
+		SELECT c.oid FROM pg_catalog.pg_class c
+		WHERE c.relnamespace = 'graphmem'::pg_catalog.regnamespace
+			AND c.relkind IN ('r', 'S')
+			AND c.relname <> 'topology_vectors'
+		ORDER BY c.oid
+	LOOP
+		PERFORM pg_catalog.pg_extension_config_dump(relation, '');
+	END LOOP;
+END
+$$;

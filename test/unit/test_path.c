@@ -314,16 +314,17 @@ test_meeting(void)
 		RgView		v = {.slots = NULL};
 		uint32_t	links = 1 + unit_random_below(wide * narrow);
 		GmTimes		times = rg_times(false);
+		uint32_t	cross = unit_random_below(2) * wide * 20;
 		uint32_t	m = 0;
 
-		/* 0 .. 1 the ends, then b's neighbours and a's among each other */
-		rg.triples = calloc(wide + narrow + links + wide * 20, sizeof(RgTriple));
+		/* 0 and 1 are the ends; the neighbours of one are linked to the other's */
+		rg.triples = calloc(wide + narrow + links + cross, sizeof(RgTriple));
 		for (uint32_t i = 0; i < wide + narrow; i++)
 			rg.triples[m++] = (RgTriple) {i < wide ? 0 : 1, 0, 2 + i, 1, times};
 		for (uint32_t i = 0; i < links; i++)
 			rg.triples[m++] = (RgTriple) {2 + wide + unit_random_below(narrow), 0,
 										  2 + unit_random_below(wide), 1, times};
-		for (uint32_t i = 0; i < unit_random_below(2) * wide * 20; i++)
+		for (uint32_t i = 0; i < cross; i++)
 			rg.triples[m++] = (RgTriple) {2 + unit_random_below(wide), 0,
 										  2 + unit_random_below(wide), 1, times};
 		rg.shape.triples = m;
