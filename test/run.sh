@@ -59,9 +59,8 @@ count_tap()				# NAME STATUS LOG
 	printf '\n'
 	grep -i '^ok .*# skip\|^1\.\.0.*# skip' "$3"
 	if [ "$not_ok" -ne 0 ]; then
-		grep '^not ok ' "$3"
-		echo "--- end of its output"
-		tail -n 40 "$3"
+		echo "--- what it said"
+		grep -v '^ok ' "$3" | tail -n 60
 		echo "---"
 	fi
 }
@@ -204,7 +203,7 @@ stage_tap()
 		status=$?
 		# why a program ended early is in the server's half of the log
 		[ $status -eq 0 ] || find "$WORK/tap" -name "regress_log_$name*" \
-			-exec grep -v '^# Running\|^ok ' {} + | tail -n 20 | cut -c 1-400 >>"$LOGS/$name"
+			-exec grep -A 8 'error running SQL\|: error:' {} + | cut -c 1-400 >>"$LOGS/$name"
 		count_tap "$name" $status "$LOGS/$name"
 	done
 }

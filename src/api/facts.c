@@ -146,11 +146,12 @@ typedef struct Round
 } Round;
 
 static GmSql find_versions = {
-	"SELECT u.i, t.triple_id, t.fact_id, t.valid_from, t.valid_to"
+	"SELECT u.i, l.triple_id, l.fact_id, l.valid_from, l.valid_to"
 	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
-	" WITH ORDINALITY AS u(s, p, o, i) JOIN graphmem.triples t"
-	" ON t.subject_id" GM_EQ "u.s AND t.predicate_id" GM_EQ "u.p"
-	" AND t.object_id" GM_EQ "u.o AND t.expired_at" GM_EQ "'infinity'",
+	" WITH ORDINALITY AS u(s, p, o, i), LATERAL (SELECT t.triple_id, t.fact_id,"
+	" t.valid_from, t.valid_to FROM graphmem.triples t"
+	" WHERE t.subject_id" GM_EQ "u.s AND t.predicate_id" GM_EQ "u.p"
+	" AND t.object_id" GM_EQ "u.o AND t.expired_at" GM_EQ "'infinity' OFFSET 0) AS l",
 	3, {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
 };
 
@@ -168,10 +169,11 @@ static GmSql insert_versions = {
 };
 
 static GmSql find_rivals = {
-	"SELECT u.i, t.object_id FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
-	" WITH ORDINALITY AS u(s, p, i) JOIN graphmem.triples t"
-	" ON t.subject_id" GM_EQ "u.s AND t.predicate_id" GM_EQ "u.p AND t.functional"
-	" AND t.valid_to" GM_EQ "'infinity' AND t.expired_at" GM_EQ "'infinity' LIMIT 1",
+	"SELECT u.i, l.object_id FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
+	" WITH ORDINALITY AS u(s, p, i), LATERAL (SELECT t.object_id FROM graphmem.triples t"
+	" WHERE t.subject_id" GM_EQ "u.s AND t.predicate_id" GM_EQ "u.p AND t.functional"
+	" AND t.valid_to" GM_EQ "'infinity' AND t.expired_at" GM_EQ "'infinity' LIMIT 1) AS l"
+	" LIMIT 1",
 	2, {INT8ARRAYOID, INT8ARRAYOID}
 };
 

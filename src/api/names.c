@@ -128,10 +128,11 @@ typedef struct Round
  * entity: has no kind; of a predicate: functional.
  */
 #define LOOKUP(id, flag, table, expression, given) \
-	{"SELECT u.o, t." id ", " flag \
+	{"SELECT u.o, l.id, l.flag" \
 	 " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3))" \
-	 " WITH ORDINALITY AS u(n, t, o) JOIN graphmem." table " t" \
-	 " ON t.graph_id" GM_EQ "$1 AND " expression GM_EQ given, \
+	 " WITH ORDINALITY AS u(n, t, o), LATERAL (SELECT t." id " AS id, " flag " AS flag" \
+	 " FROM graphmem." table " t WHERE t.graph_id" GM_EQ "$1 AND " expression GM_EQ given \
+	 " LIMIT 1) AS l", \
 	 3, {INT4OID, TEXTARRAYOID, TEXTARRAYOID}}
 #define LOOKUP_BY_NAME(id, flag, table) \
 	LOOKUP(id, flag, table, "graphmem.name_key(t.name)", "graphmem.name_key(u.n)")

@@ -6,9 +6,12 @@
  * The writers change tables by set-based SQL only, so that privileges, row
  * security, constraints and triggers of the tables hold as for hand-written
  * statements.  Every statement takes arrays, walks them in the order given
- * and looks each element up in an index: the plans are made once, generic,
- * with scans of whole tables switched off, because what is a small table when
- * a statement is planned may be a large one later in the same transaction.
+ * and looks each element up in an index.  The plans are made once, generic,
+ * and must stay right when a table that was small then is large later in the
+ * same transaction.  Hence scans of whole tables are switched off, and no
+ * statement gives the planner a condition by which an index could drive the
+ * join instead of the array: such conditions stand behind LATERAL with LIMIT
+ * or OFFSET 0, which it does not pull up.
  *
  *-------------------------------------------------------------------------
  */

@@ -43,6 +43,7 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/stratnum.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -72,8 +73,9 @@
 #define MAX_BYTES		(256 * 1024)
 /* Rows of a term above which only its sample is read. */
 #define COMMON_ROWS		10000
-/* Rows of a sample that are counted at most. */
+/* Sampled rows that are counted at most, of a term and of the graph. */
 #define MAX_COUNT		64
+#define MAX_GRAPH_COUNT	1024
 /* What a term costs of which the sample holds nothing. */
 #define RARE_ROWS		64
 
@@ -97,10 +99,18 @@
 #define BEST_PARTIAL	0.98
 #define LEAST_SCORE		0.001
 
+/*
+ * A graph with more than this share of all names has too many of them for
+ * the list of its names to be of use beside trigrams: that costs 20 ns per
+ * name of the graph, trigrams alone 1 ns per name of the table.
+ */
+#define LARGE_SHARE		0.05
+
 typedef enum PlanKind
 {
 	PLAN_WORDS,
 	PLAN_LIKE,
+	PLAN_LIKE_ALL,
 	PLAN_SIMILAR
 } PlanKind;
 
@@ -110,6 +120,7 @@ typedef struct Leg
 	const char *table;
 	const char *columns;
 	const char *condition;
+	const char *words;
 	bool		names;
 	SPIPlanPtr	plans[PLAN_SIMILAR + 1][2]; /* by row security */
 	Oid			similar_schema; /* that PLAN_SIMILAR was made with */
@@ -117,12 +128,14 @@ typedef struct Leg
 
 static Leg	entity_leg = {
 	"entities", "entity_id, name",
-	"literal_type IS NULL AND graphmem.search_name_vector(graph_id, name) OPERATOR(pg_catalog.@@) $2",
+	"literal_type IS NULL",
+	"graphmem.search_name_vector(graph_id, name) OPERATOR(pg_catalog.@@) $2",
 	true
 };
 static Leg	source_leg = {
 	"sources", "source_id, content",
-	"content IS NOT NULL AND graphmem.search_vector(graph_id, content) OPERATOR(pg_catalog.@@) $2",
+	"content IS NOT NULL",
+	"graphmem.search_vector(graph_id, content) OPERATOR(pg_catalog.@@) $2",
 	false
 };
 
@@ -146,8 +159,10 @@ typedef struct Search
 	int32		graph_id;
 	int			limit;
 	bool		secured;		/* row security holds for this user */
+	double		rows;			/* of the graph, about */
 	bool		large;
 	bool		exact;			/* a name is the query */
+	bool		linked;			/* all of several words of a name are in the query */
 	GmWords		words;
 	Term		terms[GM_QUERY_TERMS];
 	int			nterms;
@@ -265,6 +280,7 @@ score_text(Search *s, const char *text, int len)
 	double		credits[GM_QUERY_TERMS] = {0};
 	double		covered = 0;
 	double		all = 0;
+	int			words = 0;
 	double		matched = 0;
 	GmWords		w;
 
@@ -290,9 +306,12 @@ score_text(Search *s, const char *text, int len)
 		}
 		covered += best * size;
 		all += size;
+		words += best == 1;
 	}
 	for (int t = 0; t < s->nterms; t++)
 		matched += credits[t] * s->terms[t].weight;
+	if (words > 1 && words == w.n && s->leg->names)
+		s->linked = true;
 	if (all == 0 || s->weight == 0)
 		return LEAST_SCORE;
 	return Max(BEST_PARTIAL * matched / s->weight * (0.5 + 0.5 * covered / all),
@@ -400,7 +419,9 @@ statement(const Leg *leg, PlanKind kind, bool secured)
 	appendStringInfo(&sql, " FROM graphmem.%s WHERE graph_id%s OPERATOR(pg_catalog.=) $1 AND %s",
 					 leg->table, secured ? "" : " OPERATOR(pg_catalog.+) 0",
 					 leg->condition);
-	if (kind == PLAN_LIKE)
+	if (kind != PLAN_LIKE_ALL)
+		appendStringInfo(&sql, " AND %s", leg->words);
+	if (kind == PLAN_LIKE || kind == PLAN_LIKE_ALL)
 		appendStringInfoString(&sql, " AND graphmem.search_name(name) OPERATOR(pg_catalog.~~) $3");
 	else if (kind == PLAN_SIMILAR)
 		appendStringInfo(&sql, " AND graphmem.search_name(name) OPERATOR(%s.%%) $3", schema);
@@ -440,6 +461,7 @@ forget_plans(Leg *leg, PlanKind kind)
 	}
 }
 
+/* Scores or counts rows; returns how many. */
 static int
 run(Search *s, PlanKind kind, TSQuery query, text *pattern, int max_rows, bool only_count)
 {
@@ -559,14 +581,14 @@ find_terms(Search *s)
 }
 
 static int
-sample_count(Search *s, GmLexemeKind kind, const Term *term)
+sample_count(Search *s, GmLexemeKind kind, const Term *term, int max_count)
 {
 	Operands   *o = palloc(sizeof(Operands));
 	int			rows;
 
 	o->n = 0;
 	add_operand(s, o, kind, term);
-	rows = run(s, PLAN_WORDS, make_query(o, OP_OR), NULL, MAX_COUNT, true);
+	rows = run(s, PLAN_WORDS, make_query(o, OP_OR), NULL, max_count, true);
 	pfree(o);
 	return rows;
 }
@@ -586,9 +608,11 @@ compare_terms(const void *a, const void *b)
 static void
 rank_terms(Search *s)
 {
-	int			graph = s->secured ? 0 : sample_count(s, GM_LEXEME_SMALL_SAMPLE, NULL);
+	int			graph = s->secured ? 0 : sample_count(s, GM_LEXEME_SMALL_SAMPLE, NULL,
+													  MAX_GRAPH_COUNT);
 	double		rows = Max(graph, 1) * (double) GM_SMALL_SAMPLE_RATE;
 
+	s->rows = rows;
 	s->large = graph >= LARGE_COUNT;
 	for (int i = 0; i < s->nterms; i++)
 	{
@@ -597,7 +621,7 @@ rank_terms(Search *s)
 		if (term->lexeme_len > 0)
 		{
 			if (graph > 0)
-				term->count = sample_count(s, GM_LEXEME_SAMPLE, term);
+				term->count = sample_count(s, GM_LEXEME_SAMPLE, term, MAX_COUNT);
 			term->weight = log(1 + rows / (1 + term->count * (double) GM_SAMPLE_RATE));
 			s->ranked[s->nranked++] = term;
 		}
@@ -767,25 +791,29 @@ spelling_patterns(const Term *term, text *patterns[3])
 	return n;
 }
 
-/* Of names with a word like this one, those first that have another of the words. */
+static double
+table_rows(const Leg *leg)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(gm_sql_relid(leg->table)));
+	double		rows = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
+
+	ReleaseSysCache(tuple);
+	return rows;
+}
+
 static void
 search_spelling(Search *s, Term *term)
 {
-	Operands   *known = palloc0(sizeof(Operands));
-	Operands   *any = palloc0(sizeof(Operands));
+	PlanKind	kind = s->rows > LARGE_SHARE * table_rows(s->leg) ? PLAN_LIKE_ALL : PLAN_LIKE;
+	Operands   *graph = palloc(sizeof(Operands));
 	text	   *patterns[3];
 	int			n = spelling_patterns(term, patterns);
 
-	add_operand(s, any, GM_LEXEME_NAME, NULL);
-	for (int i = 0; i < s->nranked; i++)
-		if (s->ranked[i]->count > 0 || s->ranked[i]->seen)
-			add_operand(s, known, GM_LEXEME_WORD, s->ranked[i]);
-	for (int i = 0; i < n && !term->near && known->n > 0; i++)
-		(void) run(s, PLAN_LIKE, make_query(known, OP_OR), patterns[i], MAX_ROWS / 2, false);
+	graph->n = 0;
+	add_operand(s, graph, GM_LEXEME_NAME, NULL);
 	for (int i = 0; i < n && !term->near; i++)
-		(void) run(s, PLAN_LIKE, make_query(any, OP_OR), patterns[i], MAX_ROWS / 2, false);
-	pfree(known);
-	pfree(any);
+		(void) run(s, kind, make_query(graph, OP_OR), patterns[i], MAX_ROWS / 2, false);
+	pfree(graph);
 }
 
 static bool
@@ -800,7 +828,7 @@ search_misspelled(Search *s)
 {
 	int			searched = 0;
 
-	for (int i = 0; i < s->nterms && !s->exact; i++)
+	for (int i = 0; i < s->nterms && !s->exact && !s->linked; i++)
 	{
 		if (!is_unknown(&s->terms[i]))
 			continue;

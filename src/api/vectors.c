@@ -82,30 +82,37 @@ static GmSql create_default = {
 };
 
 static GmSql find_missing_facts = {
-	"SELECT u.f FROM pg_catalog.unnest($2) AS u(f) WHERE NOT EXISTS (SELECT FROM"
-	" graphmem.triples t WHERE t.fact_id" GM_EQ "u.f AND t.graph_id" GM_EQ "$1) LIMIT 1",
+	"SELECT u.f FROM pg_catalog.unnest($2) AS u(f) LEFT JOIN LATERAL (SELECT t.graph_id"
+	" FROM graphmem.triples t WHERE t.fact_id" GM_EQ "u.f LIMIT 1) AS l ON true"
+	" WHERE l.graph_id IS NULL OR NOT l.graph_id" GM_EQ "$1 LIMIT 1",
 	2, {INT4OID, INT8ARRAYOID}
 };
 
+/* $1 space of each item, $2 graph, $3 items, $4 floats, $5 and $6 their bounds */
+#define VECTOR_ARGS \
+	6, {INT4ARRAYOID, INT4OID, INT8ARRAYOID, FLOAT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}
+
 static GmSql put_vectors = {
 	"INSERT INTO graphmem.embeddings AS e (space_id, item_id, graph_id, embedding)"
-	" SELECT $1, u.i, $2, $4[u.a : u.b] FROM ROWS FROM (pg_catalog.unnest($3),"
-	" pg_catalog.unnest($5), pg_catalog.unnest($6)) AS u(i, a, b)"
+	" SELECT u.s, u.i, $2, $4[u.a : u.b] FROM ROWS FROM (pg_catalog.unnest($1),"
+	" pg_catalog.unnest($3), pg_catalog.unnest($5), pg_catalog.unnest($6)) AS u(s, i, a, b)"
 	" ON CONFLICT (space_id, item_id) DO UPDATE SET embedding = excluded.embedding",
-	6, {INT4OID, INT4OID, INT8ARRAYOID, FLOAT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}
+	VECTOR_ARGS
 };
 
 static GmSql change_vectors = {
 	"UPDATE graphmem.embeddings AS e SET embedding = $4[u.a : u.b] FROM ROWS FROM"
-	" (pg_catalog.unnest($3), pg_catalog.unnest($5), pg_catalog.unnest($6)) AS u(i, a, b)"
-	" WHERE e.space_id" GM_EQ "$1 AND e.item_id" GM_EQ "u.i AND e.graph_id" GM_EQ "$2",
-	6, {INT4OID, INT4OID, INT8ARRAYOID, FLOAT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}
+	" (pg_catalog.unnest($1), pg_catalog.unnest($3), pg_catalog.unnest($5),"
+	" pg_catalog.unnest($6)) AS u(s, i, a, b)"
+	" WHERE e.space_id" GM_EQ "u.s AND e.item_id" GM_EQ "u.i AND e.graph_id" GM_EQ "$2",
+	VECTOR_ARGS
 };
 
 static GmSql remove_vectors = {
-	"DELETE FROM graphmem.embeddings AS e USING pg_catalog.unnest($3) AS u(i)"
-	" WHERE e.space_id" GM_EQ "$1 AND e.item_id" GM_EQ "u.i AND e.graph_id" GM_EQ "$2",
-	6, {INT4OID, INT4OID, INT8ARRAYOID, FLOAT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}
+	"DELETE FROM graphmem.embeddings AS e USING ROWS FROM (pg_catalog.unnest($1),"
+	" pg_catalog.unnest($3)) AS u(s, i)"
+	" WHERE e.space_id" GM_EQ "u.s AND e.item_id" GM_EQ "u.i AND e.graph_id" GM_EQ "$2",
+	VECTOR_ARGS
 };
 
 /* ---- spaces ---- */
@@ -471,13 +478,15 @@ write_round(GmVectorWriter *writer, const Space *space, Datum *items, int n, con
 	Datum		args[6];
 	Datum	   *first = palloc_array(Datum, n);
 	Datum	   *last = palloc_array(Datum, n);
+	Datum	   *spaces = palloc_array(Datum, n);
 
 	for (int i = 0; i < n; i++)
 	{
+		spaces[i] = Int32GetDatum(space->id);
 		first[i] = Int32GetDatum(i * space->dim + 1);
 		last[i] = Int32GetDatum((i + 1) * space->dim);
 	}
-	args[0] = Int32GetDatum(space->id);
+	args[0] = gm_sql_array(INT4OID, spaces, NULL, n);
 	args[1] = Int32GetDatum(writer->graph_id);
 	args[2] = gm_sql_array(INT8OID, items, NULL, n);
 	args[3] = writer->write == GM_VECTOR_REMOVE ? gm_sql_array(FLOAT4OID, NULL, NULL, 0) :

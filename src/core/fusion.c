@@ -23,6 +23,7 @@
 #define HALF_LIFE			(30.0 * 24 * 60 * 60 * 1e6) /* microseconds */
 #define MIN_DECAY			1e-6	/* of paths, where damping is 0 */
 #define FIRST_BATCH			64		/* candidates of the walk looked at together */
+#define SCORES_PER_LOOK		1024	/* candidates scored between interrupts */
 #define SCORE_SLACK			1e-12	/* covers the rounding of a bound */
 
 /*
@@ -248,8 +249,6 @@ search_space(Fusion *f, const uint64_t *nodes, uint32_t k, uint32_t as_seeds, do
 	TRY(get_memory(f, k * sizeof(GmSpaceHit), &hits));
 	TRY(gm_space_search(space, f->opts->vector, k, allowed, f->intr, hits, &found));
 	*bound = found == k && k > 0 ? similarity(f, hits[k - 1].distance) : 0;
-	TRY(grow(f, &f->direct, &(uint32_t) {f->direct_count}, f->direct_count + found,
-			 sizeof(Direct)));
 	for (uint32_t i = 0; i < found; i++)
 	{
 		Direct	   *d = direct_of(f, gm_space_number(space, hits[i].row));
@@ -435,7 +434,7 @@ total(const Fusion *f, double vector, double text, double graph, double confiden
 		sum += part(o->text_weight, text);
 	if (f->use_graph)
 		sum += part(o->graph_weight, graph);
-	return sum / f->weight;
+	return sum < f->weight ? sum / f->weight : 1;
 }
 
 /* the score below which nothing can become a row any more */
@@ -506,6 +505,8 @@ offer_direct(Fusion *f)
 		GmFusionRow row = {.node = d->node, .confidence = 1, .steps = &step};
 		double		recency = 0;
 
+		if (i % SCORES_PER_LOOK == 0 && gm_interrupted(f->intr))
+			return GM_INTERRUPTED;
 		if (!is_result(f, d->node))
 			continue;
 		row.vector_score = f->use_vector ? vector_leg(f, d->node, d->vector) : NAN;
@@ -552,6 +553,8 @@ offer_targets(Fusion *f, const GmMass *targets, uint32_t n, bool over_reached)
 		.hops = proofs[i].hops, .steps = proofs[i].steps};
 		double		recency = 0;
 
+		if (i % SCORES_PER_LOOK == 0 && gm_interrupted(f->intr))
+			return GM_INTERRUPTED;
 		if (row.hops < 0)
 			continue;
 		row.vector_score = f->use_vector ? vector_leg(f, nodes[i], NAN) : NAN;
@@ -611,6 +614,8 @@ offer_reached(Fusion *f)
 	{
 		const GmMass *m = &f->masses.list[i];
 
+		if (i % GM_INTERRUPT_EVERY == 0 && gm_interrupted(f->intr))
+			return GM_INTERRUPTED;
 		if (is_result(f, m->node) && can_be_row(f, m->mass, f->vector_bound) &&
 			map_find(&f->map, m->node)->node == GM_NONE)
 			heap[count++] = *m;
@@ -624,6 +629,8 @@ offer_reached(Fusion *f)
 
 		while (count > 0 && n < room && can_be_row(f, heap[0].mass, f->vector_bound))
 		{
+			if (count % SCORES_PER_LOOK == 0 && gm_interrupted(f->intr))
+				return GM_INTERRUPTED;
 			if (!f->use_vector ||
 				can_be_row(f, heap[0].mass, vector_leg(f, heap[0].node, NAN)))
 				batch[n++] = heap[0];

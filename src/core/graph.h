@@ -201,6 +201,9 @@ typedef struct GmGraph
 extern GmStatus gm_graph_create(GmMem *mem, GmGraph **graph);
 extern void gm_graph_destroy(GmGraph *graph);	/* the handle; the memory stays */
 
+/* asked by the adding functions too, which then return GM_INTERRUPTED */
+extern void gm_graph_set_interrupt(GmGraph *graph, const GmInterrupt *intr);
+
 extern GmStatus gm_graph_add_predicate(GmGraph *graph, int64_t predicate_id,
 									   const char *name, uint32_t name_length,
 									   bool functional, bool symmetric, float weight);

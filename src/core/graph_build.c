@@ -5,14 +5,12 @@
  *
  * Rows go straight into the image's arrays as they come.  What comes out of
  * order by id (tables that saw updates) is put in order by one permutation at
- * the end of its kind, so that dense numbers ascend with ids.  Runs are made
- * last: records are scattered to their nodes in the order of their slots (one
- * random write each, where sorting slots globally took four random reads and
- * six times as long), then sorted run by run inside the cache.
+ * the end of its kind, so that dense numbers ascend with ids.  graph_runs.c
+ * then makes the adjacency.
  *
  * Memory		beside the image: 4 bytes an entity id of the graph's span (at
- *				most 16 an entity) while triples come, 12 bytes a slot in finish;
- *				all charged to the image's limit
+ *				most 16 an entity) while triples come, 24 bytes a row where rows
+ *				must be put in order; all charged to the image's limit
  * Complexity	linear; measured with make bench
  *
  *-------------------------------------------------------------------------
@@ -22,13 +20,6 @@
 
 #include "core/graph.h"
 #include "core/graph_private.h"
-
-#define TRY(call) \
-	do { \
-		GmStatus	try_status = (call); \
-		if (try_status != GM_OK) \
-			return try_status; \
-	} while (0)
 
 /* id -> dense number, for the time of building */
 typedef struct IdMap
@@ -54,6 +45,7 @@ struct GmGraphBuild
 	uint32_t	time_mask;
 	bool		slots_ascend;
 	bool		assertions_ascend;
+	const GmInterrupt *intr;
 };
 
 #define ARRAYS(g, X) \
@@ -147,7 +139,7 @@ add_string(GmGraph *g, const char *bytes, uint32_t length, GmRef *ref)
 {
 	GmString   *s;
 
-	TRY(gm_mem_alloc(g->mem, sizeof(GmString) + length, ref));
+	GM_TRY(gm_mem_alloc(g->mem, sizeof(GmString) + length, ref));
 	s = gm_mem_ptr(g->mem, *ref);
 	s->length = length;
 	if (length > 0)
@@ -178,12 +170,20 @@ intern(GmGraph *g, const char *bytes, uint32_t length, uint32_t *number)
 	}
 	if (n >= GM_NONE)
 		return GM_TOO_MANY;
-	TRY(gm_array_reserve(g->mem, &g->string, n + 1));
-	TRY(add_string(g, bytes, length, (GmRef *) gm_array_at(&g->string, n)));
+	GM_TRY(gm_array_reserve(g->mem, &g->string, n + 1));
+	GM_TRY(add_string(g, bytes, length, (GmRef *) gm_array_at(&g->string, n)));
 	g->root->gr_string.ar_length = n + 1;
 	*number = (uint32_t) n;
 	return GM_OK;
 }
+
+void
+gm_graph_set_interrupt(GmGraph *g, const GmInterrupt *intr)
+{
+	g->build->intr = intr;
+}
+
+#define PAUSE(g, i)	GM_PAUSE((g)->build->intr, i)
 
 GmStatus
 gm_graph_add_predicate(GmGraph *g, int64_t predicate_id, const char *name, uint32_t length,
@@ -194,13 +194,13 @@ gm_graph_add_predicate(GmGraph *g, int64_t predicate_id, const char *name, uint3
 
 	if (n >= GM_NONE - 1)
 		return GM_TOO_MANY;
-	TRY(gm_array_reserve(g->mem, &g->predicate_info, (uint64_t) n + 1));
+	GM_TRY(gm_array_reserve(g->mem, &g->predicate_info, (uint64_t) n + 1));
 	p = gm_array_at(&g->predicate_info, n);
 	p->predicate_id = predicate_id;
 	p->functional = functional;
 	p->symmetric = symmetric;
 	p->weight = weight;
-	TRY(add_string(g, name, length, &p->name));
+	GM_TRY(add_string(g, name, length, &p->name));
 	g->root->gr_symmetric |= symmetric;
 	g->root->gr_weighted |= weight != 1.0f;
 	g->root->gr_predicates = n + 1;
@@ -219,14 +219,14 @@ gm_graph_add_entity(GmGraph *g, int64_t entity_id, const char *name, uint32_t le
 
 	if (n >= GM_NONE - 1)
 		return GM_TOO_MANY;
-	TRY(gm_array_reserve(g->mem, &g->entity_id, (uint64_t) n + 1));
-	TRY(gm_array_reserve(g->mem, &g->name, (uint64_t) n + 1));
-	TRY(gm_array_reserve(g->mem, &g->hash, (uint64_t) n + 1));
-	TRY(gm_array_reserve(g->mem, &g->kind, (uint64_t) n + 1));
-	TRY(gm_array_reserve(g->mem, &g->type, (uint64_t) n + 1));
-	TRY(intern(g, literal_type, type_length, &type_number));
-	TRY(intern(g, kind, kind_length, &kind_number));
-	TRY(add_string(g, name, length, (GmRef *) gm_array_at(&g->name, n)));
+	GM_TRY(gm_array_reserve(g->mem, &g->entity_id, (uint64_t) n + 1));
+	GM_TRY(gm_array_reserve(g->mem, &g->name, (uint64_t) n + 1));
+	GM_TRY(gm_array_reserve(g->mem, &g->hash, (uint64_t) n + 1));
+	GM_TRY(gm_array_reserve(g->mem, &g->kind, (uint64_t) n + 1));
+	GM_TRY(gm_array_reserve(g->mem, &g->type, (uint64_t) n + 1));
+	GM_TRY(intern(g, literal_type, type_length, &type_number));
+	GM_TRY(intern(g, kind, kind_length, &kind_number));
+	GM_TRY(add_string(g, name, length, (GmRef *) gm_array_at(&g->name, n)));
 	GM_ARRAY_I64(&g->entity_id, n) = entity_id;
 	GM_ARRAY_U32(&g->hash, n) = gm_graph_hash(name, length);
 	GM_ARRAY_U32(&g->kind, n) = kind_number;
@@ -258,19 +258,73 @@ compare_id_at(const void *a, const void *b)
 	return x->at < y->at ? -1 : x->at > y->at;
 }
 
-/* the order of n ids (then second ids); the caller frees it */
+#define SORT_PIECE	32768
+
+/*
+ * qsort in pieces, then merges, so that an interrupt is seen every few
+ * milliseconds however many there are.  at makes the order total.
+ */
+static GmStatus
+sort_ids(GmGraph *g, IdAt *a, uint32_t n)
+{
+	IdAt	   *from = a;
+	IdAt	   *to;
+	IdAt	   *spare;
+
+	for (uint64_t start = 0; start < n; start += SORT_PIECE)
+	{
+		if (gm_interrupted(g->build->intr))
+			return GM_INTERRUPTED;
+		qsort(a + start, n - start < SORT_PIECE ? n - start : SORT_PIECE, sizeof(IdAt),
+			  compare_id_at);
+	}
+	if (n <= SORT_PIECE)
+		return GM_OK;
+	GM_TRY(gm_mem_temp(g->mem, (size_t) n * sizeof(IdAt), (void **) &spare));
+	to = spare;
+	for (uint64_t width = SORT_PIECE; width < n; width *= 2)
+	{
+		IdAt	   *t;
+
+		for (uint64_t start = 0; start < n; start += width * 2)
+		{
+			uint64_t	middle = start + width < n ? start + width : n;
+			uint64_t	end = start + width * 2 < n ? start + width * 2 : n;
+			uint64_t	i = start;
+			uint64_t	k = middle;
+
+			for (uint64_t at = start; at < end; at++)
+			{
+				PAUSE(g, at);
+				if (k >= end || (i < middle && compare_id_at(&from[i], &from[k]) <= 0))
+					to[at] = from[i++];
+				else
+					to[at] = from[k++];
+			}
+		}
+		t = from;
+		from = to;
+		to = t;
+	}
+	if (from != a)
+		memcpy(a, from, (size_t) n * sizeof(IdAt));
+	gm_mem_temp_free(g->mem, spare);
+	return GM_OK;
+}
+
+/* the order of n ids; the caller frees it */
 static GmStatus
 order_by_id(GmGraph *g, const GmArray *ids, uint32_t n, IdAt **order)
 {
-	TRY(gm_mem_temp(g->mem, (size_t) n * sizeof(IdAt), (void **) order));
+	GM_TRY(gm_mem_temp(g->mem, (size_t) n * sizeof(IdAt), (void **) order));
 	for (uint32_t i = 0; i < n; i++)
 	{
+		PAUSE(g, i);
 		(*order)[i].id = *(int64_t *) gm_array_at(ids, i);
 		(*order)[i].second = 0;
 		(*order)[i].at = i;
 	}
-	qsort(*order, n, sizeof(IdAt), compare_id_at);
-	return GM_OK;
+	return sort_ids(g, *order, n);
 }
 
 static GmStatus
@@ -278,11 +332,17 @@ permute(GmGraph *g, GmArray *a, const IdAt *order, uint32_t n)
 {
 	char	   *copy;
 
-	TRY(gm_mem_temp(g->mem, (size_t) n * a->element, (void **) &copy));
+	GM_TRY(gm_mem_temp(g->mem, (size_t) n * a->element, (void **) &copy));
 	for (uint32_t i = 0; i < n; i++)
+	{
+		PAUSE(g, i);
 		memcpy(copy + (size_t) i * a->element, gm_array_at(a, order[i].at), a->element);
+	}
 	for (uint32_t i = 0; i < n; i++)
+	{
+		PAUSE(g, i);
 		memcpy(gm_array_at(a, i), copy + (size_t) i * a->element, a->element);
+	}
 	gm_mem_temp_free(g->mem, copy);
 	return GM_OK;
 }
@@ -325,7 +385,7 @@ map_build(GmMem *mem, IdMap *map, const GmArray *ids, uint32_t n)
 	span = (uint64_t) GM_ARRAY_I64(ids, n - 1) - (uint64_t) min + 1;
 	if (span != 0 && span / 4 <= n)
 	{
-		TRY(gm_mem_temp(mem, span * sizeof(uint32_t), (void **) &map->direct));
+		GM_TRY(gm_mem_temp(mem, span * sizeof(uint32_t), (void **) &map->direct));
 		map->min = min;
 		map->span = span;
 		for (uint32_t i = 0; i < n; i++)
@@ -335,7 +395,7 @@ map_build(GmMem *mem, IdMap *map, const GmArray *ids, uint32_t n)
 	map->mask = 15;
 	while (map->mask / 2 < n)
 		map->mask = map->mask * 2 + 1;
-	TRY(gm_mem_temp(mem, ((size_t) map->mask + 1) * sizeof(uint32_t),
+	GM_TRY(gm_mem_temp(mem, ((size_t) map->mask + 1) * sizeof(uint32_t),
 					(void **) &map->hashed));
 	for (uint32_t i = 0; i < n; i++)
 	{
@@ -394,7 +454,7 @@ names_done(GmGraph *g)
 		bits++;
 	if (bits > 32)
 		return GM_TOO_MANY;
-	TRY(gm_mem_alloc(g->mem, ((size_t) 1 << bits) * sizeof(uint32_t), &r->gr_name_table));
+	GM_TRY(gm_mem_alloc(g->mem, ((size_t) 1 << bits) * sizeof(uint32_t), &r->gr_name_table));
 	r->gr_name_bits = bits;
 	table = gm_mem_ptr(g->mem, r->gr_name_table);
 	memset(table, 0, ((size_t) 1 << bits) * sizeof(uint32_t));
@@ -403,6 +463,7 @@ names_done(GmGraph *g)
 	{
 		uint32_t	at = GM_ARRAY_U32(&g->hash, i) & mask;
 
+		PAUSE(g, i);
 		while (table[at] != 0)
 			at = (at + 1) & mask;
 		table[at] = i + 1;
@@ -423,11 +484,11 @@ entities_done(GmGraph *g)
 	{
 		GmArray    *arrays[] = {&g->entity_id, &g->name, &g->hash, &g->kind, &g->type};
 
-		TRY(permute_all(g, &g->entity_id, n, arrays, 5));
+		GM_TRY(permute_all(g, &g->entity_id, n, arrays, 5));
 	}
 	r->gr_entity_id.ar_length = r->gr_name.ar_length = r->gr_hash.ar_length = n;
 	r->gr_kind.ar_length = r->gr_type.ar_length = n;
-	TRY(map_build(g->mem, &g->build->entities, &g->entity_id, n));
+	GM_TRY(map_build(g->mem, &g->build->entities, &g->entity_id, n));
 	return names_done(g);
 }
 
@@ -437,7 +498,7 @@ predicates_done(GmGraph *g)
 	if (g->build->predicates_done)
 		return GM_OK;
 	g->build->predicates_done = true;
-	TRY(sort_rows(g, &g->predicate_info, g->root->gr_predicates));
+	GM_TRY(sort_rows(g, &g->predicate_info, g->root->gr_predicates));
 	return map_build(g->mem, &g->build->predicates, &g->predicate_info,
 					 g->root->gr_predicates);
 }
@@ -449,15 +510,15 @@ gm_graph_add_alias(GmGraph *g, const char *name, uint32_t length, int64_t entity
 	GmNode		node;
 	GmAlias    *alias;
 
-	TRY(entities_done(g));
+	GM_TRY(entities_done(g));
 	node = map_find(&g->build->entities, entity_id);
 	if (node == GM_NONE)
 		return GM_BAD_VALUE;
 	if (n >= GM_NONE / 4)
 		return GM_TOO_MANY;
-	TRY(gm_array_reserve(g->mem, &g->alias, (uint64_t) n + 1));
+	GM_TRY(gm_array_reserve(g->mem, &g->alias, (uint64_t) n + 1));
 	alias = gm_array_at(&g->alias, n);
-	TRY(add_string(g, name, length, &alias->name));
+	GM_TRY(add_string(g, name, length, &alias->name));
 	alias->hash = gm_graph_hash(name, length);
 	alias->node = node;
 	g->root->gr_aliases = n + 1;
@@ -475,16 +536,16 @@ gm_graph_add_source(GmGraph *g, int64_t source_id, const char *name, uint32_t na
 
 	if (n >= GM_NONE - 1)
 		return GM_TOO_MANY;
-	TRY(gm_array_reserve(g->mem, &g->source, (uint64_t) n + 1));
+	GM_TRY(gm_array_reserve(g->mem, &g->source, (uint64_t) n + 1));
 	s = gm_array_at(&g->source, n);
 	memset(s, 0, sizeof(*s));
 	s->source_id = source_id;
 	s->reliability = reliability;
-	TRY(add_string(g, name, name_length, &s->name));
+	GM_TRY(add_string(g, name, name_length, &s->name));
 	if (session != NULL)
-		TRY(add_string(g, session, session_length, &s->session));
+		GM_TRY(add_string(g, session, session_length, &s->session));
 	if (kind != NULL)
-		TRY(add_string(g, kind, kind_length, &s->kind));
+		GM_TRY(add_string(g, kind, kind_length, &s->kind));
 	g->root->gr_sources = n + 1;
 	g->root->gr_source.ar_length = n + 1;
 	return GM_OK;
@@ -539,14 +600,14 @@ intern_times(GmGraph *g, const GmTimes *times, uint32_t *number)
 		return GM_OK;
 	}
 	if (b->time_table == NULL || n >= b->time_mask / 2)
-		TRY(grow_time_table(g));
+		GM_TRY(grow_time_table(g));
 	for (at = times_hash(times) & b->time_mask; b->time_table[at] != 0;
 		 at = (at + 1) & b->time_mask)
 		if (memcmp(gm_array_at(&g->times, b->time_table[at] - 1), times, sizeof(*times)) == 0)
 			break;
 	if (b->time_table[at] == 0)
 	{
-		TRY(gm_array_reserve(g->mem, &g->times, (uint64_t) n + 1));
+		GM_TRY(gm_array_reserve(g->mem, &g->times, (uint64_t) n + 1));
 		*(GmTimes *) gm_array_at(&g->times, n) = *times;
 		g->root->gr_times.ar_length = (uint64_t) n + 1;
 		b->time_table[at] = n + 1;
@@ -571,8 +632,8 @@ gm_graph_add_triple(GmGraph *g, int64_t triple_id, int64_t fact_id,
 
 	if (!b->entities_done || !b->predicates_done)
 	{
-		TRY(entities_done(g));
-		TRY(predicates_done(g));
+		GM_TRY(entities_done(g));
+		GM_TRY(predicates_done(g));
 	}
 	if (n >= GM_NONE - 1)
 		return GM_TOO_MANY;
@@ -585,21 +646,21 @@ gm_graph_add_triple(GmGraph *g, int64_t triple_id, int64_t fact_id,
 	{
 		uint64_t	room = (uint64_t) n + 1;
 
-		TRY(gm_array_reserve(g->mem, &g->triple_id, room));
-		TRY(gm_array_reserve(g->mem, &g->fact_id, room));
-		TRY(gm_array_reserve(g->mem, &g->subject, room));
-		TRY(gm_array_reserve(g->mem, &g->predicate, room));
-		TRY(gm_array_reserve(g->mem, &g->object, room));
-		TRY(gm_array_reserve(g->mem, &g->confidence, room));
-		TRY(gm_array_reserve(g->mem, &g->time, room));
+		GM_TRY(gm_array_reserve(g->mem, &g->triple_id, room));
+		GM_TRY(gm_array_reserve(g->mem, &g->fact_id, room));
+		GM_TRY(gm_array_reserve(g->mem, &g->subject, room));
+		GM_TRY(gm_array_reserve(g->mem, &g->predicate, room));
+		GM_TRY(gm_array_reserve(g->mem, &g->object, room));
+		GM_TRY(gm_array_reserve(g->mem, &g->confidence, room));
+		GM_TRY(gm_array_reserve(g->mem, &g->time, room));
 	}
 	else if (n >= g->root->gr_triple_id.ar_room)
 	{
 		/* the wider elements have smaller segments */
-		TRY(gm_array_reserve(g->mem, &g->triple_id, (uint64_t) n + 1));
-		TRY(gm_array_reserve(g->mem, &g->fact_id, (uint64_t) n + 1));
+		GM_TRY(gm_array_reserve(g->mem, &g->triple_id, (uint64_t) n + 1));
+		GM_TRY(gm_array_reserve(g->mem, &g->fact_id, (uint64_t) n + 1));
 	}
-	TRY(intern_times(g, times, &time));
+	GM_TRY(intern_times(g, times, &time));
 	if (n > 0 && triple_id <= GM_ARRAY_I64(&g->triple_id, n - 1))
 		b->slots_ascend = false;
 	GM_ARRAY_I64(&g->triple_id, n) = triple_id;
@@ -624,14 +685,14 @@ gm_graph_add_assertion(GmGraph *g, int64_t fact_id, int64_t source_id,
 	if (!g->build->sources_done)
 	{
 		g->build->sources_done = true;
-		TRY(sort_rows(g, &g->source, g->root->gr_sources));
+		GM_TRY(sort_rows(g, &g->source, g->root->gr_sources));
 	}
 	if (n >= GM_NONE - 1)
 		return GM_TOO_MANY;
 	source = gm_graph_find_source_id(g, source_id);
 	if (source == GM_NONE)
 		return GM_BAD_VALUE;
-	TRY(gm_array_reserve(g->mem, &g->assertion, (uint64_t) n + 1));
+	GM_TRY(gm_array_reserve(g->mem, &g->assertion, (uint64_t) n + 1));
 	a = gm_array_at(&g->assertion, n);
 	a->fact_id = fact_id;
 	a->source = source;
@@ -664,7 +725,7 @@ sort_slots(GmGraph *g)
 		GmArray    *arrays[] = {&g->triple_id, &g->fact_id, &g->subject, &g->predicate,
 		&g->object, &g->confidence, &g->time};
 
-		TRY(permute_all(g, &g->triple_id, n, arrays, 7));
+		GM_TRY(permute_all(g, &g->triple_id, n, arrays, 7));
 	}
 	r->gr_triple_id.ar_length = r->gr_fact_id.ar_length = n;
 	r->gr_subject.ar_length = r->gr_predicate.ar_length = r->gr_object.ar_length = n;
@@ -683,8 +744,8 @@ order_facts(GmGraph *g)
 		in_order = GM_ARRAY_I64(&g->fact_id, i - 1) <= GM_ARRAY_I64(&g->fact_id, i);
 	if (in_order)
 		return GM_OK;
-	TRY(gm_array_reserve(g->mem, &g->fact_slot, n));
-	TRY(order_by_id(g, &g->fact_id, n, &order));
+	GM_TRY(gm_array_reserve(g->mem, &g->fact_slot, n));
+	GM_TRY(order_by_id(g, &g->fact_id, n, &order));
 	for (uint32_t i = 0; i < n; i++)
 		GM_ARRAY_U32(&g->fact_slot, i) = order[i].at;
 	g->root->gr_fact_slot.ar_length = n;
@@ -701,7 +762,7 @@ order_assertions(GmGraph *g)
 
 	if (g->build->assertions_ascend)
 		return GM_OK;
-	TRY(gm_mem_temp(g->mem, (size_t) n * sizeof(IdAt), (void **) &order));
+	GM_TRY(gm_mem_temp(g->mem, (size_t) n * sizeof(IdAt), (void **) &order));
 	for (uint32_t i = 0; i < n; i++)
 	{
 		const GmAssertion *a = gm_array_at(&g->assertion, i);
@@ -710,7 +771,7 @@ order_assertions(GmGraph *g)
 		order[i].second = a->source;
 		order[i].at = i;
 	}
-	qsort(order, n, sizeof(IdAt), compare_id_at);
+	GM_TRY(sort_ids(g, order, n));
 	status = permute(g, &g->assertion, order, n);
 	gm_mem_temp_free(g->mem, order);
 	return status;
@@ -725,9 +786,12 @@ settle_confidence(GmGraph *g)
 
 	if (m == 0)
 		return GM_OK;
-	TRY(gm_array_reserve(g->mem, &g->asserted, n));
+	GM_TRY(gm_array_reserve(g->mem, &g->asserted, n));
 	for (uint32_t i = 0; i < n; i++)
+	{
+		PAUSE(g, i);
 		GM_ARRAY_F32(&g->asserted, i) = GM_ARRAY_F32(&g->confidence, i);
+	}
 	g->root->gr_asserted.ar_length = n;
 
 	/* both are ordered by fact: one merge */
@@ -738,6 +802,7 @@ settle_confidence(GmGraph *g)
 		double		doubt = 1.0;
 		uint32_t	end;
 
+		PAUSE(g, i);
 		while (next < m && ((GmAssertion *) gm_array_at(&g->assertion, next))->fact_id < fact_id)
 			next++;
 		for (end = next; end < m; end++)
@@ -754,244 +819,6 @@ settle_confidence(GmGraph *g)
 	return GM_OK;
 }
 
-static bool
-is_current(const GmGraph *g, GmSlot slot, int64_t now)
-{
-	const GmTimes *t = gm_array_at(&g->times, GM_ARRAY_U32(&g->time, slot));
-
-	return t->expired_at == GM_TIME_MAX && t->valid_from <= now && now < t->valid_to;
-}
-
-static void
-find_next_flip(GmGraph *g, int64_t now)
-{
-	GmGraphRoot *r = g->root;
-
-	r->gr_built_at = now;
-	r->gr_next_flip = GM_TIME_MAX;
-	for (uint64_t i = 0; i < r->gr_times.ar_length; i++)
-	{
-		const GmTimes *t = gm_array_at(&g->times, i);
-
-		if (t->expired_at != GM_TIME_MAX)
-			continue;
-		if (t->valid_from > now && t->valid_from < r->gr_next_flip)
-			r->gr_next_flip = t->valid_from;
-		else if (t->valid_from <= now && t->valid_to > now && t->valid_to < r->gr_next_flip)
-			r->gr_next_flip = t->valid_to;
-	}
-}
-
-/* one adjacency record on its way into a run */
-typedef struct Record
-{
-	uint32_t	neighbor;
-	uint32_t	predicate;
-	GmSlot		slot;
-} Record;
-
-static inline uint64_t
-record_key(const Record *r)
-{
-	return (uint64_t) r->predicate << 32 | r->neighbor;
-}
-
-#define INSERTION_RUN	16
-
-/* stable, by (predicate, neighbour): insertion sorted pieces, then merges */
-static void
-sort_records(Record *a, uint32_t n, Record *spare)
-{
-	Record	   *from = a;
-	Record	   *to = spare;
-
-	for (uint32_t start = 0; start < n; start += INSERTION_RUN)
-	{
-		uint32_t	end = start + INSERTION_RUN < n ? start + INSERTION_RUN : n;
-
-		for (uint32_t i = start + 1; i < end; i++)
-		{
-			Record		r = a[i];
-			uint64_t	key = record_key(&r);
-			uint32_t	at = i;
-
-			for (; at > start && record_key(&a[at - 1]) > key; at--)
-				a[at] = a[at - 1];
-			a[at] = r;
-		}
-	}
-	for (uint64_t width = INSERTION_RUN; width < n; width *= 2)
-	{
-		Record	   *t;
-
-		for (uint64_t start = 0; start < n; start += width * 2)
-		{
-			uint64_t	middle = start + width < n ? start + width : n;
-			uint64_t	end = start + width * 2 < n ? start + width * 2 : n;
-			uint64_t	i = start;
-			uint64_t	k = middle;
-
-			for (uint64_t at = start; at < end; at++)
-			{
-				if (k >= end || (i < middle && record_key(&from[i]) <= record_key(&from[k])))
-					to[at] = from[i++];
-				else
-					to[at] = from[k++];
-			}
-		}
-		t = from;
-		from = to;
-		to = t;
-	}
-	if (from != a)
-		memcpy(a, from, (size_t) n * sizeof(Record));
-}
-
-/* temporary arrays of build_runs, for the records of one direction */
-typedef struct Scatter
-{
-	Record	   *records;		/* all, by node */
-	Record	   *spare;			/* of the longest run */
-	uint32_t   *start;			/* by node, and one more */
-} Scatter;
-
-/* count the members' owners; start[node] becomes the node's first record */
-static uint32_t
-count_records(GmGraph *g, const GmArray *owner, bool current, int64_t now, uint32_t *start)
-{
-	uint32_t	slots = g->root->gr_slots;
-	uint32_t	nodes = g->root->gr_nodes;
-	uint32_t	sum = 0;
-
-	memset(start, 0, ((size_t) nodes + 1) * sizeof(uint32_t));
-	for (GmSlot slot = 0; slot < slots; slot++)
-		if (is_current(g, slot, now) == current)
-			start[GM_ARRAY_U32(owner, slot)]++;
-	for (GmNode node = 0; node <= nodes; node++)
-	{
-		uint32_t	c = start[node];
-
-		start[node] = sum;
-		sum += c;
-	}
-	return sum;
-}
-
-/* copy sorted records into a fresh run */
-static GmStatus
-store_run(GmGraph *g, const Record *records, uint32_t n, GmRun *run)
-{
-	uint32_t   *block;
-
-	TRY(gm_mem_alloc(g->mem, (size_t) n * 3 * sizeof(uint32_t), &run->rn_block));
-	block = gm_mem_ptr(g->mem, run->rn_block);
-	for (uint32_t i = 0; i < n; i++)
-	{
-		block[i] = records[i].neighbor;
-		block[n + i] = records[i].predicate;
-		block[n * 2 + i] = records[i].slot;
-	}
-	run->rn_cap = run->rn_length = n;
-	return GM_OK;
-}
-
-static GmStatus
-fill_direction(GmGraph *g, GmArray *runs, bool out, bool current, int64_t now, Scatter *s,
-			   const GmInterrupt *intr)
-{
-	const GmArray *owner = out ? &g->subject : &g->object;
-	const GmArray *other = out ? &g->object : &g->subject;
-	uint32_t	slots = g->root->gr_slots;
-	uint32_t	nodes = g->root->gr_nodes;
-	uint32_t	first = 0;
-
-	for (GmSlot slot = 0; slot < slots; slot++)
-	{
-		Record	   *r;
-
-		if ((slot & (GM_INTERRUPT_EVERY * 16 - 1)) == 0 && gm_interrupted(intr))
-			return GM_INTERRUPTED;
-		if (is_current(g, slot, now) != current)
-			continue;
-		r = &s->records[s->start[GM_ARRAY_U32(owner, slot)]++];
-		r->neighbor = GM_ARRAY_U32(other, slot);
-		r->predicate = GM_ARRAY_U32(&g->predicate, slot);
-		r->slot = slot;
-	}
-
-	/* start[node] has become the node's end */
-	for (GmNode node = 0; node < nodes; node++)
-	{
-		GmNodeRuns *r = gm_array_at(runs, node);
-		uint32_t	n = s->start[node] - first;
-
-		if ((node & 1023) == 0 && gm_interrupted(intr))
-			return GM_INTERRUPTED;
-		if (n > 0)
-		{
-			sort_records(s->records + first, n, s->spare);
-			TRY(store_run(g, s->records + first, n, out ? &r->out : &r->in));
-		}
-		first = s->start[node];
-	}
-	return GM_OK;
-}
-
-static GmStatus
-make_direction(GmGraph *g, GmArray *runs, bool out, bool current, int64_t now,
-			   const GmInterrupt *intr)
-{
-	uint32_t	nodes = g->root->gr_nodes;
-	size_t		start_bytes = ((size_t) nodes + 1) * sizeof(uint32_t);
-	size_t		records = 0;
-	size_t		longest = 0;
-	Scatter		s = {0};
-	GmStatus	status = gm_mem_temp(g->mem, start_bytes, (void **) &s.start);
-
-	if (status == GM_OK)
-	{
-		records = count_records(g, out ? &g->subject : &g->object, current, now, s.start);
-		for (GmNode node = 0; node < nodes; node++)
-			if (s.start[node + 1] - s.start[node] > longest)
-				longest = s.start[node + 1] - s.start[node];
-		status = gm_mem_temp(g->mem, records * sizeof(Record), (void **) &s.records);
-	}
-	if (status == GM_OK)
-		status = gm_mem_temp(g->mem, longest * sizeof(Record), (void **) &s.spare);
-	if (status == GM_OK)
-		status = fill_direction(g, runs, out, current, now, &s, intr);
-	gm_mem_temp_free(g->mem, s.spare);
-	gm_mem_temp_free(g->mem, s.records);
-	gm_mem_temp_free(g->mem, s.start);
-	return status;
-}
-
-static GmStatus
-make_runs(GmGraph *g, GmArray *runs, bool current, int64_t now, const GmInterrupt *intr)
-{
-	TRY(gm_array_reserve(g->mem, runs, g->root->gr_nodes));
-	runs->root->ar_length = g->root->gr_nodes;
-	TRY(make_direction(g, runs, true, current, now, intr));
-	return make_direction(g, runs, false, current, now, intr);
-}
-
-static GmStatus
-build_runs(GmGraph *g, int64_t now, const GmInterrupt *intr)
-{
-	GmGraphRoot *r = g->root;
-	uint32_t	slots = r->gr_slots;
-	uint32_t	current = 0;
-
-	for (GmSlot slot = 0; slot < slots; slot++)
-		current += is_current(g, slot, now);
-	r->gr_current = current;
-	TRY(make_runs(g, &g->runs, true, now, intr));
-	if (current == slots)
-		return GM_OK;
-	r->gr_history = true;
-	return make_runs(g, &g->past, false, now, intr);
-}
-
 static GmStatus
 aliases_done(GmGraph *g)
 {
@@ -1004,7 +831,7 @@ aliases_done(GmGraph *g)
 		return GM_OK;
 	while (((uint64_t) 1 << bits) < (uint64_t) r->gr_aliases * 2)
 		bits++;
-	TRY(gm_mem_alloc(g->mem, ((size_t) 1 << bits) * sizeof(uint32_t), &r->gr_alias_table));
+	GM_TRY(gm_mem_alloc(g->mem, ((size_t) 1 << bits) * sizeof(uint32_t), &r->gr_alias_table));
 	r->gr_alias_bits = bits;
 	table = gm_mem_ptr(g->mem, r->gr_alias_table);
 	memset(table, 0, ((size_t) 1 << bits) * sizeof(uint32_t));
@@ -1023,22 +850,20 @@ aliases_done(GmGraph *g)
 GmStatus
 gm_graph_finish(GmGraph *g, int64_t now, const GmInterrupt *intr)
 {
-	TRY(entities_done(g));
-	TRY(predicates_done(g));
-	TRY(aliases_done(g));
-	TRY(sort_rows(g, &g->source, g->build->sources_done ? 0 : g->root->gr_sources));
-	TRY(sort_slots(g));
-	if (gm_interrupted(intr))
-		return GM_INTERRUPTED;
-	TRY(order_facts(g));
-	TRY(order_assertions(g));
-	TRY(settle_confidence(g));
-	find_next_flip(g, now);
+	g->build->intr = intr;
+	GM_TRY(entities_done(g));
+	GM_TRY(predicates_done(g));
+	GM_TRY(aliases_done(g));
+	GM_TRY(sort_rows(g, &g->source, g->build->sources_done ? 0 : g->root->gr_sources));
+	GM_TRY(sort_slots(g));
+	GM_TRY(order_facts(g));
+	GM_TRY(order_assertions(g));
+	GM_TRY(settle_confidence(g));
 
 	/* the maps are not needed any more, and their memory is */
 	map_free(g->mem, &g->build->entities);
 	map_free(g->mem, &g->build->predicates);
-	TRY(build_runs(g, now, intr));
+	GM_TRY(gm_graph_make_runs(g, now, intr));
 	build_free(g);
 	return GM_OK;
 }

@@ -331,6 +331,7 @@ gm_load_graph(int32_t graph_id, int64_t now, GmMem *mem, GmGraph **graph)
 
 	memset(&loader, 0, sizeof(loader));
 	check(gm_graph_create(mem, graph));
+	gm_graph_set_interrupt(*graph, &gm_server_interrupt);
 	loader.graph = *graph;
 	loader.row_security = gm_load_row_security();
 	if (graph_id != 0)

@@ -428,6 +428,39 @@ test_interrupt(void)
 	}
 }
 
+/* more rows than are sorted in one piece, in an order unlike their ids' */
+static void
+test_many(void)
+{
+	const int64_t n = 150001;
+	GmTimes		t = {GM_TIME_MIN, GM_TIME_MAX, 0, GM_TIME_MAX};
+	GmMem	   *mem;
+	GmGraph    *g;
+
+	REQUIRE(gm_mem_create(4096, 0, NULL, &mem) == GM_OK);
+	REQUIRE(gm_graph_create(mem, &g) == GM_OK);
+	REQUIRE(gm_graph_add_predicate(g, 1, "p", 1, false, false, 1) == GM_OK);
+	for (int64_t i = 0; i < n; i++)
+	{
+		char		name[24];
+		int			length = snprintf(name, sizeof(name), "%" PRId64, i * 7907 % n);
+
+		REQUIRE(gm_graph_add_entity(g, i * 7907 % n, name, (uint32_t) length,
+									NULL, 0, NULL, 0) == GM_OK);
+	}
+	REQUIRE(gm_graph_add_source(g, 1, "s", 1, NULL, 0, NULL, 0, 0.5f) == GM_OK);
+	for (int64_t i = 0; i < n; i++)
+		REQUIRE(gm_graph_add_triple(g, i * 7919 % n, n - i * 7919 % n, i, 1, (i * i) % n,
+									1, &t) == GM_OK);
+	for (int64_t i = 0; i < n; i++)
+		REQUIRE(gm_graph_add_assertion(g, 1 + i * 7901 % n, 1, 1, 0) == GM_OK);
+	REQUIRE(gm_graph_finish(g, 0, NULL) == GM_OK);
+	CHECK(gm_graph_check(g, complain, NULL) == 0);
+	CHECK(gm_graph_find_name(g, "77777", 5) == 77777);
+	gm_graph_destroy(g);
+	gm_mem_destroy(mem);
+}
+
 /* every refusal, at whichever request it comes, leaves something destroyable */
 static void
 test_budget(void)
@@ -494,4 +527,4 @@ test_array(void)
 
 UNIT_MAIN(UNIT(test_array), UNIT(test_small), UNIT(test_plain), UNIT(test_history),
 		  UNIT(test_names), UNIT(test_bad_references), UNIT(test_interrupt),
-		  UNIT(test_budget))
+		  UNIT(test_many), UNIT(test_budget))

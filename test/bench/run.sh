@@ -1,0 +1,72 @@
+#!/bin/sh
+# The measured claims in one command: installs what is missing, builds, starts a
+# throw-away server, measures, takes everything away again.  No part of pass or
+# fail.
+#
+#	test/bench/run.sh				all sections
+#	test/bench/run.sh SECTION...	copy, load, loops, vectors, fusion, text
+#
+# Settings, from the environment:
+#	QUICK=1			small data, two minutes; figures of this size prove nothing
+#	SCALE, EDGES	the R-MAT graph: 2^SCALE nodes (18), EDGES triples (8000000)
+#	ROWS			rows of each COPY (1000000)
+#	NAMES			names of the text section (1000000)
+#	DATA			folder of real data sets (../shared/data)
+#	PG_CONFIG		the server
+
+set -eu
+cd "$(dirname "$0")/../.." || exit 1
+. test/lib/server.sh
+
+if [ "${1:-}" != --inside ]; then
+	DATA=$(cd "${DATA:-../shared/data}" 2>/dev/null && pwd -P || echo "${DATA:-../shared/data}")
+	gm_packages gcc libc6-dev make perl wordnet-base python3-numpy python3-scipy python3-psycopg2
+	gm_find_server
+	gm_work_dir
+	gm_copy_tree "$WORK/tree"
+	gm_private_prefix
+	gm_as_user "$WORK/tree" env -i PATH="$BIN:/usr/bin:/bin" LANG=C.UTF-8 HOME="$WORK" \
+		WORK="$WORK" BIN="$BIN" TMPDIR="$WORK" DATA="$DATA" QUICK="${QUICK:-}" \
+		SCALE="${SCALE:-}" EDGES="${EDGES:-}" ROWS="${ROWS:-}" NAMES="${NAMES:-}" \
+		test/bench/run.sh --inside "$@"
+	exit
+fi
+shift
+
+say()
+{
+	printf '\n== %s\n' "$*"
+}
+
+say "building against $("$BIN/pg_config" --version)"
+gm_build
+if [ -f test/bench/floor.c ]; then
+	cc -std=gnu11 -O3 -march=native -Wall -Wextra -o "$WORK/floor" test/bench/floor.c -lm
+fi
+
+say "starting a server in $WORK"
+"$BIN/initdb" -D "$WORK/data" -U graphmem -A trust --no-sync -E UTF8 \
+	--locale=C.UTF-8 >"$WORK/initdb.log" 2>&1 || { cat "$WORK/initdb.log"; exit 1; }
+# An eighth of the machine's memory, 2 GB at most.
+buffers=$(awk '/^MemTotal/ { mb = $2 / 8192; print int(mb < 2048 ? mb : 2048) }' /proc/meminfo)
+# Autovacuum would work in the middle of a measurement, and its transactions
+# would make sessions load their images again.
+cat >>"$WORK/data/postgresql.conf" <<CONF
+listen_addresses = ''
+unix_socket_directories = '$WORK'
+unix_socket_permissions = 0700
+shared_buffers = ${buffers}MB
+max_wal_size = 16GB
+checkpoint_timeout = 1h
+fsync = off
+autovacuum = off
+max_parallel_workers_per_gather = 0
+jit = off
+CONF
+"$BIN/pg_ctl" -D "$WORK/data" -l "$WORK/server.log" -w start >/dev/null ||
+	{ cat "$WORK/server.log"; exit 1; }
+status=0
+PGHOST="$WORK" PGUSER=graphmem /usr/bin/python3 test/bench/bench.py "$@" || status=$?
+[ $status -eq 0 ] || tail -n 20 "$WORK/server.log" >&2
+"$BIN/pg_ctl" -D "$WORK/data" -m immediate -w stop >/dev/null
+exit $status
