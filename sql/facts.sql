@@ -3,6 +3,7 @@
 --
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
+\set SHOW_CONTEXT never
 SELECT graphmem.create_graph('facts_test') > 0 AS created;
 SET graphmem.graph = 'facts_test';
 CREATE VIEW versions AS
@@ -108,7 +109,7 @@ UPDATE graphmem.facts SET valid_to = valid_from WHERE subject = 'Bob';
 UPDATE graphmem.facts SET confidence = confidence FROM generate_series(1, 3) WHERE subject = 'Bob';
 UPDATE graphmem.facts SET confidence = 0.9 FROM generate_series(1, 3) WHERE subject = 'Bob';
 SELECT count(*) FROM versions WHERE s = 'Bob' AND NOT open;
--- versions may shift together
+-- nor may a change reach into the next version
 INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES
 	('Shift', 'p', 'o', '2000-01-01', '2100-01-01'), ('Shift', 'p', 'o', '2100-01-01', '2200-01-01');
 UPDATE graphmem.facts SET valid_from = '2001-01-01', valid_to = '2100-06-01' WHERE subject = 'Shift';
@@ -155,7 +156,7 @@ Italy	capital	Rome	atlas	0.5	\N	\N	{"page": 7}
 Italy	capital	Rome	map	1	\N	\N	\N
 back\\slash	tab\there	new\nline	\N	\N	2020-01-01	\N	\N
 \.
-SELECT subject, predicate, object, confidence, valid_from, properties, sources FROM graphmem.facts ORDER BY 1 COLLATE "C", 3 COLLATE "C";
+SELECT subject, predicate, object, confidence, valid_from, properties, sources FROM graphmem.facts ORDER BY subject COLLATE "C", object COLLATE "C";
 DELETE FROM graphmem.facts;
 INSERT INTO graphmem.facts SELECT * FROM dump;
 SELECT count(*) AS differing FROM (
@@ -200,14 +201,14 @@ SELECT subject, object FROM graphmem.facts WHERE predicate = 'p';
 SELECT graphmem.create_graph('facts_many') > 0 AS created;
 SET graphmem.graph = 'facts_many';
 INSERT INTO graphmem.facts (subject, predicate, object, source)
-SELECT 'e' || i % 1000, 'p' || i % 3, 'e' || i % 1700, 's' || i % 7 FROM generate_series(1, 20000) i;
+SELECT 'e' || i % 100, 'p' || i % 3, 'e' || i % 170, 's' || i % 7 FROM generate_series(1, 20000) i;
 SELECT count(*), count(DISTINCT (subject_id, predicate_id, object_id)) FROM graphmem.triples WHERE graph_id = graphmem.current_graph_id();
-SELECT count(*) FROM (SELECT DISTINCT i % 1000, i % 3, i % 1700 FROM generate_series(1, 20000) i) x;
+SELECT count(*) FROM (SELECT DISTINCT i % 100, i % 3, i % 170 FROM generate_series(1, 20000) i) x;
 SELECT count(*) FROM graphmem.assertions WHERE graph_id = graphmem.current_graph_id();
-SELECT count(*) FROM (SELECT DISTINCT i % 1000, i % 3, i % 1700, i % 7 FROM generate_series(1, 20000) i) x;
+SELECT count(*) FROM (SELECT DISTINCT i % 100, i % 3, i % 170, i % 7 FROM generate_series(1, 20000) i) x;
 -- more names than a statement keeps in memory
 INSERT INTO graphmem.facts (subject, predicate, object)
-SELECT repeat(chr(97 + i % 8), 10000000), 'long', 'x' || i FROM generate_series(1, 16) i;
+SELECT repeat(chr(97 + i % 4), 10000000), 'long', 'x' || i FROM generate_series(1, 8) i;
 SELECT length(name), count(*) FROM graphmem.entities WHERE graph_id = graphmem.current_graph_id() AND length(name) > 10 GROUP BY 1;
 SELECT count(*) FROM graphmem.facts WHERE predicate = 'long';
 
@@ -216,7 +217,6 @@ CREATE ROLE regress_facts;
 GRANT USAGE ON SCHEMA graphmem TO regress_facts;
 GRANT SELECT ON ALL TABLES IN SCHEMA graphmem TO regress_facts;
 GRANT INSERT, UPDATE, DELETE ON graphmem.facts TO regress_facts;
-REVOKE INSERT, UPDATE, DELETE ON graphmem.entities, graphmem.triples, graphmem.predicates FROM PUBLIC;
 SELECT graphmem.create_graph('facts_role') > 0 AS created;
 SET graphmem.graph = 'facts_role';
 INSERT INTO graphmem.facts (subject, predicate, object) VALUES ('seen', 'p', 'o'), ('hidden', 'p', 'o');

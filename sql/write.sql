@@ -3,6 +3,7 @@
 --
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
+\set SHOW_CONTEXT never
 SELECT graphmem.current_graph_id('no such graph');
 SELECT graphmem.create_graph('write_test') > 0 AS created;
 SET graphmem.graph = 'write_test';
@@ -118,9 +119,6 @@ SELECT graphmem.to_vector('[' || repeat('1,', 16000) || '1]');
 CREATE ROLE regress_write;
 GRANT USAGE ON SCHEMA graphmem TO regress_write;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA graphmem TO regress_write;
-SET ROLE regress_write;
-SELECT graphmem.add_entity('role');
-RESET ROLE;
 GRANT SELECT ON ALL TABLES IN SCHEMA graphmem TO regress_write;
 SET ROLE regress_write;
 SELECT graphmem.add_entity('role');

@@ -92,7 +92,14 @@ double
 gm_arg_real(FunctionCallInfo fcinfo, int n, const char *name, double low, double high,
 			double missing)
 {
-	return PG_ARGISNULL(n) ? missing : in_range(PG_GETARG_FLOAT4(n), name, low, high);
+	double		value;
+
+	if (PG_ARGISNULL(n))
+		return missing;
+
+	/* the bounds as reals: 0.999 written as one lies above the double */
+	value = in_range(PG_GETARG_FLOAT4(n), name, (float) low, (float) high);
+	return Min(Max(value, low), high);
 }
 
 double

@@ -47,6 +47,7 @@
 #include "api/names.h"
 #include "api/overlap.h"
 #include "api/sql.h"
+#include "compat.h"
 
 /* columns of a buffered fact; s, p, o are name numbers */
 enum
@@ -1141,14 +1142,20 @@ static void
 erase_batch(GmFactWriter *writer, Datum *facts, int n)
 {
 	Datum		arg;
+	uint64		erased;
 
 	if (n == 0)
 		return;
 	MemoryContextSwitchTo(writer->round);
 	arg = gm_sql_array(INT8OID, facts, NULL, n);
+	/* having waited for a session that wrote a new version, look again */
+	do
+	{
+		gm_sql_run(&erase_triples, &arg, NULL);
+		erased = SPI_processed;
+		gm_sql_done();
+	} while (erased > 0);
 	gm_sql_run(&erase_assertions, &arg, NULL);
-	gm_sql_done();
-	gm_sql_run(&erase_triples, &arg, NULL);
 	gm_sql_done();
 	MemoryContextSwitchTo(writer->context);
 	MemoryContextReset(writer->round);

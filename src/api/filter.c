@@ -369,6 +369,52 @@ gm_filter_asserting(const GmGraph *g, const GmView *view, const uint64_t *slots)
 }
 
 /*
+ * Rows of spaces
+ */
+uint64_t *
+gm_filter_rows(const GmSpace *space, const uint64_t *numbers)
+{
+	uint64_t   *rows;
+
+	if (numbers == NULL)
+		return NULL;
+	rows = gm_filter_make(space->root->sp_rows);
+	for (uint32_t row = 0; row < space->root->sp_rows; row++)
+	{
+		if (row % GM_INTERRUPT_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (gm_bit_test(numbers, gm_space_number(space, row)))
+			gm_bit_set(rows, row);
+	}
+	return rows;
+}
+
+uint64_t *
+gm_filter_fact_rows(const GmSpace *space, const GmGraph *g, const GmView *view,
+					const uint64_t *slots)
+{
+	uint64_t   *rows = gm_filter_make(space->root->sp_rows);
+	uint32_t	row = 0;
+
+	/* rows and slots are both in the order of the facts' ids */
+	for (uint32_t i = 0; i < g->root->gr_slots && row < space->root->sp_rows; i++)
+	{
+		GmSlot		slot = gm_graph_fact_slot(g, i);
+		int64_t		fact_id = GM_ARRAY_I64(&g->fact_id, slot);
+
+		if (i % GM_INTERRUPT_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+		while (row < space->root->sp_rows && gm_space_item_id(space, row) < fact_id)
+			row++;
+		if (row == space->root->sp_rows || gm_space_item_id(space, row) != fact_id)
+			continue;
+		if ((slots == NULL || gm_bit_test(slots, slot)) && gm_graph_visible(g, view, slot))
+			gm_bit_set(rows, row);
+	}
+	return rows;
+}
+
+/*
  * Sources by their texts
  */
 static bool

@@ -17,6 +17,7 @@
  *	 gm_filter_touching			slots that touch one of these nodes
  *	 gm_filter_asserted			slots of facts that one of these sources asserts
  *	 gm_filter_asserting		sources that assert one of these slots
+ *	 gm_filter_rows, gm_filter_fact_rows	rows of a space
  *
  *-------------------------------------------------------------------------
  */
@@ -63,7 +64,14 @@ extern uint64_t *gm_filter_asserted(const GmGraph *graph, const uint64_t *source
 extern uint64_t *gm_filter_asserting(const GmGraph *graph, const GmView *view,
 									 const uint64_t *slots);
 
-/* sources of these names, or of these sessions; both arguments may be missing */
+/* rows of a space whose node or source number is in the bitmap; NULL stays NULL */
+extern uint64_t *gm_filter_rows(const GmSpace *space, const uint64_t *numbers);
+
+/* rows of facts with a visible version, its slot in the bitmap */
+extern uint64_t *gm_filter_fact_rows(const GmSpace *space, const GmGraph *graph,
+									 const GmView *view, const uint64_t *slots);
+
+/* sources of these names and sessions; NULL if both arguments are missing */
 extern uint64_t *gm_filter_sources(FunctionCallInfo fcinfo, int names, int sessions,
 								   const GmGraph *graph);
 

@@ -121,50 +121,6 @@ source_numbers(const Search *s)
 													   GM_FILTER_SOURCES), n);
 }
 
-/* rows whose node or source number is in the bitmap */
-static uint64_t *
-rows_of_numbers(const GmSpace *space, const uint64_t *numbers)
-{
-	uint64_t   *rows;
-
-	if (numbers == NULL)
-		return NULL;
-	rows = gm_filter_make(space->root->sp_rows);
-	for (uint32_t row = 0; row < space->root->sp_rows; row++)
-	{
-		if (row % GM_INTERRUPT_EVERY == 0)
-			CHECK_FOR_INTERRUPTS();
-		if (gm_bit_test(numbers, gm_space_number(space, row)))
-			gm_bit_set(rows, row);
-	}
-	return rows;
-}
-
-/* rows of facts with a visible version whose slot is in the bitmap */
-static uint64_t *
-rows_of_facts(const GmSpace *space, const GmGraph *g, const GmView *view, const uint64_t *slots)
-{
-	uint64_t   *rows = gm_filter_make(space->root->sp_rows);
-	uint32_t	row = 0;
-
-	/* rows and slots are both in the order of the facts' ids */
-	for (uint32_t i = 0; i < g->root->gr_slots && row < space->root->sp_rows; i++)
-	{
-		GmSlot		slot = gm_graph_fact_slot(g, i);
-		int64_t		fact_id = GM_ARRAY_I64(&g->fact_id, slot);
-
-		if (i % GM_INTERRUPT_EVERY == 0)
-			CHECK_FOR_INTERRUPTS();
-		while (row < space->root->sp_rows && gm_space_item_id(space, row) < fact_id)
-			row++;
-		if (row == space->root->sp_rows || gm_space_item_id(space, row) != fact_id)
-			continue;
-		if ((slots == NULL || gm_bit_test(slots, slot)) && gm_graph_visible(g, view, slot))
-			gm_bit_set(rows, row);
-	}
-	return rows;
-}
-
 static uint64_t *
 fact_rows(const Search *s)
 {
@@ -180,7 +136,7 @@ fact_rows(const Search *s)
 		slots = gm_filter_and(slots, gm_filter_touching(g, near), n);
 	slots = gm_filter_and(slots, gm_filter_properties(s->fcinfo, ARG_FILTER, s->image,
 													  GM_FILTER_TRIPLES), n);
-	return rows_of_facts(s->info->space, g, &s->view, slots);
+	return gm_filter_fact_rows(s->info->space, g, &s->view, slots);
 }
 
 static uint64_t *
@@ -224,10 +180,10 @@ matching_rows(const Search *s)
 	switch (s->info->target)
 	{
 		case 'e':
-			more = rows_of_numbers(space, entity_nodes(s));
+			more = gm_filter_rows(space, entity_nodes(s));
 			break;
 		case 's':
-			more = rows_of_numbers(space, source_numbers(s));
+			more = gm_filter_rows(space, source_numbers(s));
 			break;
 		default:
 			more = fact_rows(s);

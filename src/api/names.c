@@ -32,6 +32,7 @@
 
 #include "api/names.h"
 #include "api/sql.h"
+#include "compat.h"
 #include "guc.h"
 
 #define GM_NAMES_BYTES	(32 * 1024 * 1024)

@@ -21,6 +21,7 @@
 #include "utils/snapmgr.h"
 
 #include "api/sql.h"
+#include "compat.h"
 
 #define QUOTED_BYTES	200
 

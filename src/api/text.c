@@ -14,17 +14,17 @@
  *				the words' frequency.  Up to MAX_SPAN words, MAX_KEYS spans.
  *	 2. counts	rows of each term, from the sample in the index: true at once,
  *				unlike statistics, and per graph.
- *	 3. words	the rarest terms, OR, as long as few rows match.  If even the
- *				rarest matches many rows, first those that match another term
- *				too.  If it matches more than COMMON_ROWS, the sample only.
+ *	 3. words	the rarest terms, OR, as long as MAX_ROWS match.  Terms with
+ *				up to COMMON_ROWS rows: first rows that have another term
+ *				too.  Of more frequent terms a sample only.
  *	 4. spelling	if a word is unknown: pg_trgm's similarity in a small graph;
  *				in a large one the word's halves and its two ends, because at
  *				most two mistakes leave one of them whole as a rule.
  *
  * What this gives up: of rows that match only words more frequent than
- * COMMON_ROWS, and are not named in full, one in GM_SAMPLE_RATE is found; of
- * a term in MAX_ROWS to COMMON_ROWS rows the first MAX_ROWS in the table's
- * order; a word with mistakes in both halves and at an end is not found in a
+ * COMMON_ROWS, and are not named in full, one in GM_SAMPLE_RATE is found, or
+ * one in GM_COUNT_RATE; of a term in MAX_ROWS to COMMON_ROWS rows the first
+ * MAX_ROWS in the table's order; a word with mistakes in both halves and at an end is not found in a
  * large graph.  Order within the table survives dump and restore.
  *
  * Score	share of the query's words that match, weighted by log(rows / rows
@@ -71,10 +71,12 @@
 /* Rows that one step may score, and bytes of their text. */
 #define MAX_ROWS		1000
 #define MAX_BYTES		(256 * 1024)
-/* Rows of a term above which only its sample is read. */
-#define COMMON_ROWS		10000
+/* Rows of terms above which only a sample is read. */
+#define COMMON_ROWS		5000
+/* Rows of the terms that those of a rarer term are intersected with. */
+#define OTHER_ROWS		30000
 /* Sampled rows that are counted at most, of a term and of the graph. */
-#define MAX_COUNT		64
+#define MAX_COUNT		128
 #define MAX_GRAPH_COUNT	1024
 /* What a term costs of which the sample holds nothing. */
 #define RARE_ROWS		64
@@ -608,9 +610,9 @@ compare_terms(const void *a, const void *b)
 static void
 rank_terms(Search *s)
 {
-	int			graph = s->secured ? 0 : sample_count(s, GM_LEXEME_SMALL_SAMPLE, NULL,
+	int			graph = s->secured ? 0 : sample_count(s, GM_LEXEME_GRAPH, NULL,
 													  MAX_GRAPH_COUNT);
-	double		rows = Max(graph, 1) * (double) GM_SMALL_SAMPLE_RATE;
+	double		rows = Max(graph, 1) * (double) GM_GRAPH_RATE;
 
 	s->rows = rows;
 	s->large = graph >= LARGE_COUNT;
@@ -621,8 +623,8 @@ rank_terms(Search *s)
 		if (term->lexeme_len > 0)
 		{
 			if (graph > 0)
-				term->count = sample_count(s, GM_LEXEME_SAMPLE, term, MAX_COUNT);
-			term->weight = log(1 + rows / (1 + term->count * (double) GM_SAMPLE_RATE));
+				term->count = sample_count(s, GM_LEXEME_COUNT, term, MAX_COUNT);
+			term->weight = log(1 + rows / (1 + term->count * (double) GM_COUNT_RATE));
 			s->ranked[s->nranked++] = term;
 		}
 		else
@@ -670,10 +672,13 @@ search_keys(Search *s)
 	pfree(o);
 }
 
+/* Where counting stopped there may be any number. */
 static int
 expected_rows(const Term *term)
 {
-	return Max(term->count * GM_SAMPLE_RATE, RARE_ROWS);
+	if (term->count >= MAX_COUNT)
+		return INT_MAX / 2 / GM_QUERY_TERMS;
+	return Max(term->count * GM_COUNT_RATE, RARE_ROWS);
 }
 
 static void
@@ -687,27 +692,39 @@ search_terms(Search *s, GmLexemeKind kind, int from, int to, int8 first_operator
 	pfree(o);
 }
 
+/* How many of the ranked terms from the given one on have at most so many rows. */
+static int
+terms_within(const Search *s, int from, int rows)
+{
+	int			n = from;
+
+	while (n < s->nranked && (rows -= expected_rows(s->ranked[n])) >= 0)
+		n++;
+	return n;
+}
+
 static void
 search_words(Search *s)
 {
-	int			n = 0;
+	int			n = terms_within(s, 0, MAX_ROWS);
 	int			spent = 0;
+	bool		fits;
 
-	while (n < s->nranked && spent + expected_rows(s->ranked[n]) <= MAX_ROWS)
-		spent += expected_rows(s->ranked[n++]);
 	if (n > 0)
 		search_terms(s, GM_LEXEME_WORD, 0, n, OP_OR);
-	while (n < s->nranked && spent + expected_rows(s->ranked[n]) <= COMMON_ROWS)
+	for (; n < s->nranked && (spent += expected_rows(s->ranked[n])) <= COMMON_ROWS; n++)
 	{
-		spent += expected_rows(s->ranked[n]);
-		if (n + 1 < s->nranked)
-			search_terms(s, GM_LEXEME_WORD, n, s->nranked, OP_AND);
+		int			others = terms_within(s, n + 1, OTHER_ROWS);
+
+		if (others > n + 1)
+			search_terms(s, GM_LEXEME_WORD, n, others, OP_AND);
 		if (s->nhits < s->limit)
 			search_terms(s, GM_LEXEME_WORD, n, n + 1, OP_OR);
-		n++;
 	}
-	if (n < s->nranked && s->nhits < s->limit)
-		search_terms(s, GM_LEXEME_SAMPLE, n, s->nranked, OP_OR);
+	if (n == s->nranked || s->nhits >= s->limit)
+		return;
+	fits = terms_within(s, n, COMMON_ROWS * GM_SAMPLE_RATE) == s->nranked;
+	search_terms(s, fits ? GM_LEXEME_SAMPLE : GM_LEXEME_COUNT, n, s->nranked, OP_OR);
 }
 
 /* One scan for everything, all of it scored. */

@@ -314,10 +314,9 @@ static void
 collect_words(Collector *c, const GmWords *w)
 {
 	uint64		hash = hash_bytes_extended((const unsigned char *) w->text, w->len, 0);
-	bool		sampled = hash % GM_SAMPLE_RATE == 0;
 
-	if (hash % GM_SMALL_SAMPLE_RATE == 0)
-		collect_lexeme(c, GM_LEXEME_SMALL_SAMPLE, "", 0);
+	if (hash % GM_GRAPH_RATE == 0)
+		collect_lexeme(c, GM_LEXEME_GRAPH, "", 0);
 	for (int i = 0; i < w->n; i++)
 	{
 		char		lexeme[GM_LEXEME_BYTES];
@@ -332,8 +331,10 @@ collect_words(Collector *c, const GmWords *w)
 		if (len == 0)
 			continue;
 		collect_lexeme(c, GM_LEXEME_WORD, lexeme, len);
-		if (sampled)
+		if (hash % GM_SAMPLE_RATE == 0)
 			collect_lexeme(c, GM_LEXEME_SAMPLE, lexeme, len);
+		if (hash % GM_COUNT_RATE == 0)
+			collect_lexeme(c, GM_LEXEME_COUNT, lexeme, len);
 	}
 }
 

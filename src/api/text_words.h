@@ -14,26 +14,31 @@
  * In the indexes every lexeme starts with its graph, so that a posting list
  * holds rows of one graph only:
  *	 12:engin	a name or content of graph 12 with this lexeme
- *	 12~engin	likewise, in the sample: one row in GM_SAMPLE_RATE
+ *	 12~engin	likewise, one row in GM_SAMPLE_RATE
+ *	 12^engin	likewise, one row in GM_COUNT_RATE
  *	 12=...		a name of graph 12 with this key
  *	 12#		every name of graph 12
- *	 12^		one row of graph 12 in GM_SMALL_SAMPLE_RATE
+ *	 12*		one row of graph 12 in GM_GRAPH_RATE
  *
  *-------------------------------------------------------------------------
  */
 #ifndef GM_API_TEXT_WORDS_H
 #define GM_API_TEXT_WORDS_H
 
-/* Rows that one sampled row stands for; the sample follows the row's text. */
-#define GM_SAMPLE_RATE			256
-#define GM_SMALL_SAMPLE_RATE	4096
+/*
+ * Rows that one sampled row stands for.  A hash of the row's text decides, so
+ * equal rows are equally chosen everywhere.
+ */
+#define GM_SAMPLE_RATE	16
+#define GM_COUNT_RATE	256
+#define GM_GRAPH_RATE	4096
 
 /* Bytes at the start of a name that are searchable, by words and by trigrams. */
-#define GM_NAME_BYTES			4096
-#define GM_TRIGRAM_BYTES		512
+#define GM_NAME_BYTES	4096
+#define GM_TRIGRAM_BYTES 512
 
 /* Bytes of the longest lexeme, with its graph. */
-#define GM_LEXEME_BYTES			160
+#define GM_LEXEME_BYTES	160
 
 typedef struct GmWord
 {
@@ -55,9 +60,10 @@ typedef enum GmLexemeKind
 {
 	GM_LEXEME_WORD = ':',
 	GM_LEXEME_SAMPLE = '~',
+	GM_LEXEME_COUNT = '^',
 	GM_LEXEME_KEY = '=',
 	GM_LEXEME_NAME = '#',
-	GM_LEXEME_SMALL_SAMPLE = '^'
+	GM_LEXEME_GRAPH = '*'
 } GmLexemeKind;
 
 /* Both live in the current memory context. */

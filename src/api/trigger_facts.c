@@ -37,6 +37,7 @@
 #include "api/facts.h"
 #include "api/names.h"
 #include "api/vectors.h"
+#include "compat.h"
 
 /* the columns of graphmem.facts, in order */
 enum
@@ -310,7 +311,7 @@ take_vector(Statement *statement, const TriggerData *trigger)
 	}
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
-		gm_vectors_by_id(statement->vectors, DatumGetInt64(values[V_ITEM_ID]), NULL,
+		gm_vectors_by_id(statement->vectors, DatumGetInt64(values[V_ITEM_ID]), NULL, NULL,
 						 text_or_null(values, nulls, V_SPACE));
 		return trigger->tg_trigtuple;
 	}
@@ -328,6 +329,7 @@ take_vector(Statement *statement, const TriggerData *trigger)
 				 errmsg("vector of \"%s\" must not be null",
 						nulls[V_ITEM] ? "?" : TextDatumGetCString(values[V_ITEM]))));
 	gm_vectors_by_id(statement->vectors, DatumGetInt64(values[V_ITEM_ID]),
+					 text_or_null(values, nulls, V_ITEM),
 					 DatumGetArrayTypeP(new_values[V_EMBEDDING]),
 					 text_or_null(values, nulls, V_SPACE));
 	return trigger->tg_newtuple;

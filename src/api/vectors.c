@@ -28,6 +28,7 @@
 #include "api/names.h"
 #include "api/sql.h"
 #include "api/vectors.h"
+#include "compat.h"
 
 typedef struct Space
 {
@@ -402,16 +403,17 @@ gm_vectors_put_floats(GmVectorWriter *writer, const text *item, const float4 *ve
 }
 
 void
-gm_vectors_by_id(GmVectorWriter *writer, int64 item_id, ArrayType *embedding, const text *space)
+gm_vectors_by_id(GmVectorWriter *writer, int64 item_id, const text *item,
+				 ArrayType *embedding, const text *space)
 {
 	int			at = find_or_create_space(writer, space, 0);
 
 	if (embedding != NULL)
 	{
-		char	   *item = psprintf("%lld", (long long) item_id);
+		char	   *name = item == NULL ? psprintf("%lld", (long long) item_id) : label(item);
 
-		check_array(item, space, embedding);
-		check_vector(&writer->spaces[at], item, (const float4 *) ARR_DATA_PTR(embedding),
+		check_array(name, space, embedding);
+		check_vector(&writer->spaces[at], name, (const float4 *) ARR_DATA_PTR(embedding),
 					 ARR_DIMS(embedding)[0]);
 	}
 	buffer(writer, at, item_id, true, embedding);

@@ -32,9 +32,9 @@ extern void gm_vectors_put(GmVectorWriter *writer, const text *item, ArrayType *
 /* As gm_vectors_put(), of plain numbers. */
 extern void gm_vectors_put_floats(GmVectorWriter *writer, const text *item,
 								  const float4 *vector, int dim, const text *space);
-/* embedding NULL when removing */
-extern void gm_vectors_by_id(GmVectorWriter *writer, int64 item_id, ArrayType *embedding,
-							 const text *space);
+/* item: its name, for messages; embedding NULL when removing */
+extern void gm_vectors_by_id(GmVectorWriter *writer, int64 item_id, const text *item,
+							 ArrayType *embedding, const text *space);
 /* Returns the id of the last vector's item, 0 if there was none. */
 extern int64 gm_vectors_finish(GmVectorWriter *writer);
 

@@ -41,7 +41,7 @@ say()
 say "building against $("$BIN/pg_config" --version)"
 gm_build
 if [ -f test/bench/floor.c ]; then
-	cc -std=gnu11 -O3 -march=native -Wall -Wextra -o "$WORK/floor" test/bench/floor.c -lm
+	cc -std=gnu11 -O3 -Isrc -o "$WORK/floor" test/bench/floor.c src/core/*.c -lm
 fi
 
 say "starting a server in $WORK"

@@ -1,9 +1,12 @@
 -- The demonstration's session.  Variables: question, vector (its embedding).
 
 \pset footer off
+\pset format wrapped
+\pset columns 120
 \pset null ''
 CREATE TEMP TABLE question AS
 SELECT :'question'::text AS words, :'vector'::real[] AS vector;
+\echo '--- The question:' :question
 \set ECHO queries
 
 \echo
@@ -28,7 +31,7 @@ SELECT hops, path FROM graphmem.shortest_path('dog (n1)', 'computer (n1)');
 \timing off
 
 \echo
-\echo '--- Nearest vectors to a question:' :question
+\echo '--- Nearest vectors to a question.  The first search reads the vectors into memory.'
 \timing on
 SELECT v.rank, v.item, v.kind, round(v.similarity::numeric, 3) AS similarity
 FROM question q, graphmem.vector_search(q.vector, 5) v ORDER BY v.rank;
