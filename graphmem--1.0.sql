@@ -615,6 +615,12 @@ $$;
 
 COMMENT ON FUNCTION graphmem.name_key(text, text) IS
 'key of a name for unique indexes, whatever its length';
+COMMENT ON FUNCTION graphmem.search_vector(int, text) IS
+'lexemes of a source''s content for its full-text index, each marked with the graph';
+COMMENT ON FUNCTION graphmem.search_name_vector(int, text) IS
+'lexemes of an entity''s name for its full-text index, each marked with the graph';
+COMMENT ON FUNCTION graphmem.search_name(text) IS
+'words of an entity''s name for its trigram index';
 COMMENT ON FUNCTION graphmem.create_graph(text, text, jsonb) IS
 'creates an empty graph and returns its id';
 COMMENT ON FUNCTION graphmem.drop_graph(text) IS

@@ -82,7 +82,7 @@ enum
 	LISTS
 };
 
-typedef struct Query
+typedef struct Question
 {
 	FunctionCallInfo fcinfo;
 	GmImage    *image;
@@ -93,7 +93,7 @@ typedef struct Query
 	uint32_t	dim;
 	uint64_t   *sources;		/* that may be hits; NULL: all */
 	GmSpaceQuery prepared;		/* for the entity space */
-} Query;
+} Question;
 
 static GmSql facts_of_sources = {
 	"SELECT u.n, a.fact_id FROM pg_catalog.unnest($2) WITH ORDINALITY AS u(source_id, n),"
@@ -177,7 +177,7 @@ share_hit(Hits *h, GmNode *nodes, uint32_t n, uint32_t rank, const SourceHit *hi
 }
 
 static void
-add_source_hits(Query *q, Hits *h, const SourceHit *hits, int n)
+add_source_hits(Question *q, Hits *h, const SourceHit *hits, int n)
 {
 	const GmGraph *g = q->image->graph;
 	Datum	   *ids = palloc((n + 1) * sizeof(Datum));
@@ -224,13 +224,13 @@ add_source_hits(Query *q, Hits *h, const SourceHit *hits, int n)
  * Lists
  */
 static void
-set_list(Query *q, int list, GmFusionKind kind, double weight, const Hits *h)
+set_list(Question *q, int list, GmFusionKind kind, double weight, const Hits *h)
 {
 	q->lists[list] = (GmFusionList) {kind, weight, h->hits, h->count};
 }
 
 static void
-list_seeds(Query *q)
+list_seeds(Question *q)
 {
 	Hits		h = {0};
 	GmNode	   *nodes;
@@ -246,7 +246,7 @@ list_seeds(Query *q)
 }
 
 static void
-list_text_entities(Query *q, const char *text)
+list_text_entities(Question *q, const char *text)
 {
 	int			limit = gm_guc_text_candidates;
 	GmTextHit  *found = palloc(limit * sizeof(GmTextHit));
@@ -270,7 +270,7 @@ list_text_entities(Query *q, const char *text)
 }
 
 static void
-list_text_sources(Query *q, const char *text)
+list_text_sources(Question *q, const char *text)
 {
 	int			limit = gm_guc_text_candidates;
 	GmTextHit  *found = palloc(limit * sizeof(GmTextHit));
@@ -295,7 +295,7 @@ list_text_sources(Query *q, const char *text)
 
 /* the nearest rows of a space of facts or sources */
 static GmSpaceHit *
-nearest(const Query *q, const GmSpaceInfo *info, const uint64_t *rows, uint32_t *n)
+nearest(const Question *q, const GmSpaceInfo *info, const uint64_t *rows, uint32_t *n)
 {
 	uint32_t	k = Min(q->opts.vector_candidates, info->space->root->sp_rows);
 	GmSpaceHit *hits = palloc((k + 1) * sizeof(GmSpaceHit));
@@ -308,7 +308,7 @@ nearest(const Query *q, const GmSpaceInfo *info, const uint64_t *rows, uint32_t 
 }
 
 static void
-list_facts(Query *q, const GmSpaceInfo *info)
+list_facts(Question *q, const GmSpaceInfo *info)
 {
 	const GmGraph *g = q->image->graph;
 	uint64_t   *rows = NULL;
@@ -334,7 +334,7 @@ list_facts(Query *q, const GmSpaceInfo *info)
 }
 
 static void
-list_sources(Query *q, const GmSpaceInfo *info)
+list_sources(Question *q, const GmSpaceInfo *info)
 {
 	uint32_t	n;
 	GmSpaceHit *found = nearest(q, info, gm_filter_rows(info->space, q->sources), &n);
@@ -349,7 +349,7 @@ list_sources(Query *q, const GmSpaceInfo *info)
 }
 
 static void
-use_space(Query *q, const GmSpaceInfo *info)
+use_space(Question *q, const GmSpaceInfo *info)
 {
 	switch (info->target)
 	{
@@ -372,7 +372,7 @@ use_space(Query *q, const GmSpaceInfo *info)
  * sources, as far as they have the vector's dimension.
  */
 static void
-use_spaces(Query *q)
+use_spaces(Question *q)
 {
 	static const char targets[] = {'e', 'f', 's'};
 	char	   *name = gm_arg_cstring(q->fcinfo, ARG_SPACE);
@@ -428,7 +428,7 @@ by_hops(FunctionCallInfo fcinfo)
 
 /* everything that can be checked without the image */
 static void
-get_options(FunctionCallInfo fcinfo, Query *q)
+get_options(FunctionCallInfo fcinfo, Question *q)
 {
 	GmFusionOpts *o = &q->opts;
 
@@ -470,7 +470,7 @@ get_options(FunctionCallInfo fcinfo, Query *q)
 
 /* which facts, sources and entities count */
 static void
-get_filters(FunctionCallInfo fcinfo, Query *q)
+get_filters(FunctionCallInfo fcinfo, Question *q)
 {
 	const GmGraph *g = q->image->graph;
 	uint32_t	n = g->root->gr_nodes;
@@ -555,7 +555,7 @@ put_row(const GmGraph *g, GmRows *rows, const GmFusionRow *row)
 Datum
 graphmem_fusion_query(PG_FUNCTION_ARGS)
 {
-	Query		q = {.fcinfo = fcinfo};
+	Question	q = {.fcinfo = fcinfo};
 	GmFusionMemory memory = {allocate, CurrentMemoryContext};
 	const GmFusionRow *found;
 	uint32_t	count;

@@ -52,6 +52,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "tcop/dest.h"
+#include "tsearch/ts_locale.h"
 #include "tsearch/ts_type.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -833,11 +834,21 @@ search_spelling(Search *s, Term *term)
 	pfree(graph);
 }
 
+/* pg_trgm makes no trigrams of anything else, and scans all rows then. */
+static bool
+has_trigrams(const Term *term)
+{
+	for (int at = 0; at < term->len; at += pg_mblen(term->text + at))
+		if (IS_HIGHBIT_SET(term->text[at]) && !t_isalpha(term->text + at))
+			return false;
+	return true;
+}
+
 static bool
 is_unknown(const Term *term)
 {
 	return term->lexeme_len > 0 && !term->pair && term->chars >= MIN_CHARS &&
-		term->count == 0 && !term->seen && !term->near;
+		term->count == 0 && !term->seen && !term->near && has_trigrams(term);
 }
 
 static void

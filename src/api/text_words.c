@@ -21,7 +21,6 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
-#include "catalog/pg_collation.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -32,7 +31,6 @@
 #include "tsearch/ts_public.h"
 #include "tsearch/ts_type.h"
 #include "utils/builtins.h"
-#include "utils/formatting.h"
 
 #include "compat.h"
 #include "api/text_words.h"
@@ -64,6 +62,30 @@ static const CodeRange singles[] = {
 	{0x0E00, 0x0EFF}, {0x1000, 0x109F}, {0x1780, 0x17FF}, {0x3005, 0x3007},
 	{0x3021, 0x302F}, {0x3031, 0x30FF}, {0x31F0, 0x31FF}, {0x3400, 0x4DBF},
 	{0x4E00, 0x9FFF}, {0xF900, 0xFAFF}, {0xFF66, 0xFF9F}, {0x20000, 0x3FFFF}
+};
+
+/* Capital letters above ASCII, every step-th of a range, and how far the small ones are. */
+typedef struct CapitalRange
+{
+	uint16		first;
+	uint16		last;
+	int16		distance;
+	int16		step;
+} CapitalRange;
+
+static const CapitalRange capitals[] = {
+	{0x00C0, 0x00D6, 32, 1}, {0x00D8, 0x00DE, 32, 1},
+	{0x0100, 0x012E, 1, 2}, {0x0130, 0x0130, 'i' - 0x0130, 1}, {0x0132, 0x0136, 1, 2},
+	{0x0139, 0x0147, 1, 2}, {0x014A, 0x0176, 1, 2}, {0x0178, 0x0178, 0x00FF - 0x0178, 1},
+	{0x0179, 0x017D, 1, 2}, {0x01CD, 0x01DB, 1, 2}, {0x01DE, 0x01EE, 1, 2},
+	{0x01F8, 0x021E, 1, 2}, {0x0222, 0x0232, 1, 2},
+	{0x0386, 0x0386, 38, 1}, {0x0388, 0x038A, 37, 1}, {0x038C, 0x038C, 64, 1},
+	{0x038E, 0x038F, 63, 1}, {0x0391, 0x03A1, 32, 1}, {0x03A3, 0x03AB, 32, 1},
+	{0x03C2, 0x03C2, 1, 1},
+	{0x0400, 0x040F, 80, 1}, {0x0410, 0x042F, 32, 1}, {0x0460, 0x0480, 1, 2},
+	{0x048A, 0x04BE, 1, 2}, {0x04C1, 0x04CD, 1, 2}, {0x04D0, 0x052E, 1, 2},
+	{0x0531, 0x0556, 48, 1}, {0x1E00, 0x1E94, 1, 2}, {0x1EA0, 0x1EFE, 1, 2},
+	{0xFF21, 0xFF3A, 32, 1}
 };
 
 typedef enum CharClass
@@ -132,28 +154,62 @@ char_class(const char *p, int *len)
 	return in_ranges(code, singles, lengthof(singles)) ? CHAR_SINGLE : CHAR_LETTER;
 }
 
+static uint32
+lower_code(uint32 code)
+{
+	int			low = 0;
+	int			high = lengthof(capitals);
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		const CapitalRange *range = &capitals[middle];
+
+		if (code > range->last)
+			low = middle + 1;
+		else if (code < range->first)
+			high = middle;
+		else
+			return (code - range->first) % range->step == 0 ? code + range->distance : code;
+	}
+	return code;
+}
+
 /*
- * ASCII letters first and by themselves: in a Turkish locale they would fold
- * differently beside other letters and alone.
+ * The same in every locale and for every version of its library, as an index
+ * rests on it.  No small letter is longer than its capital.
  */
 static char *
 fold_case(const char *text, int len, int *folded_len)
 {
 	char	   *folded = palloc(len + 1);
-	unsigned char high = 0;
+	bool		unicode = GetDatabaseEncoding() == PG_UTF8;
+	char	   *out = folded;
 
-	for (int i = 0; i < len; i++)
+	for (int i = 0, step; i < len; i += step)
 	{
-		high |= (unsigned char) text[i];
-		folded[i] = (char) pg_ascii_tolower((unsigned char) text[i]);
+		unsigned char c = (unsigned char) text[i];
+
+		step = 1;
+		if (c < 0x80)
+			*out++ = (char) (c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+		else if (unicode)
+		{
+			uint32		code = utf8_to_unicode((const unsigned char *) text + i);
+
+			step = pg_utf_mblen((const unsigned char *) text + i);
+			unicode_to_utf8(lower_code(code), (unsigned char *) out);
+			out += pg_utf_mblen((const unsigned char *) out);
+		}
+		else
+		{
+			step = pg_mblen(text + i);
+			memcpy(out, text + i, step);
+			out += step;
+		}
 	}
-	folded[len] = '\0';
-	*folded_len = len;
-	if (high & 0x80)
-	{
-		folded = str_tolower(folded, len, DEFAULT_COLLATION_OID);
-		*folded_len = (int) strlen(folded);
-	}
+	*out = '\0';
+	*folded_len = (int) (out - folded);
 	return folded;
 }
 
@@ -416,7 +472,7 @@ vector_of(int32 graph_id, Datum value, int bytes, bool is_name)
 	text	   *t = leading_bytes(value, bytes, &len);
 	TSVector	vector = NULL;
 
-	for (; vector == NULL; len = pg_mbcliplen(VARDATA_ANY(t), len, len / 2))
+	for (; vector == NULL; len = pg_mbcliplen(VARDATA_ANY(t), len, len - len / 4))
 	{
 		Collector	c = {.graph_id = graph_id,.capacity = 32};
 		GmWords		w;

@@ -49,7 +49,6 @@ typedef struct Side
 	uint32_t	head;			/* the last level is head .. tail */
 	uint32_t	tail;
 	uint32_t	fill;			/* end of what its expansion has found */
-	uint32_t	last;			/* fill before the node expanded last */
 	uint32_t	hops;			/* of the last level */
 } Side;
 
@@ -211,7 +210,7 @@ side_begin(Search *s, Side *side, bool forward, GmNode root)
 					   ((size_t) n + 1) * sizeof(uint64_t), &side->queue));
 	side->queue[0] = (uint64_t) root << 32 | GM_NONE;
 	side->head = 0;
-	side->tail = side->fill = side->last = 1;
+	side->tail = side->fill = 1;
 	side->hops = 0;
 	gm_bit_set(side->seen, root);
 	for (uint32_t i = 0; i < s->banned_count; i++)
@@ -279,47 +278,90 @@ order_level(Search *s, Side *side, bool by_predecessor)
 	return GM_OK;
 }
 
+/* an edge from a node of one side's level to a node of the other side's */
+typedef struct Meeting
+{
+	uint32_t	from;			/* position in the queue of the side expanded */
+	GmNode		node;			/* on the other side */
+	GmSlot		slot;			/* GM_NONE: they have not met */
+	bool		out;
+} Meeting;
+
 /*
- * A node that the other search has seen and this one has not is where they
- * meet; banned nodes are in both bitmaps.
+ * Of the edges to nodes that the other search has seen and this one has not,
+ * the one with the smallest (entity id, triple id); banned nodes are in both
+ * bitmaps.
  */
-static inline bool
-mark_found(Side *side, const uint64_t *other, const GmNode *nodes, uint32_t n, uint32_t from)
+static void
+find_meeting(const Search *s, const Side *side, const uint64_t *other, const GmArcs *arcs,
+			 Meeting *m)
+{
+	const GmGraph *g = s->graph;
+
+	m->slot = GM_NONE;
+	for (int half = 0; half < 2; half++)
+	{
+		for (uint32_t i = 0; i < arcs->length[half]; i++)
+		{
+			GmNode		v = arcs->neighbor[half][i];
+			GmSlot		slot;
+
+			if (gm_likely(!gm_bit_test(other, v)) || gm_bit_test(side->seen, v))
+				continue;
+			slot = arcs->slot[half][i];
+			if (m->slot != GM_NONE &&
+				(v == m->node ? !id_less(&g->triple_id, slot, m->slot)
+				 : !id_less(&g->entity_id, v, m->node)))
+				continue;
+			m->node = v;
+			m->slot = slot;
+			m->out = half == 0;
+		}
+	}
+}
+
+static void
+mark_found(Side *side, const GmNode *nodes, uint32_t n, uint32_t from)
 {
 	uint64_t   *seen = side->seen;
 	uint64_t   *queue = side->queue;
 	uint32_t	fill = side->fill;
-	uint64_t	met = 0;
 
 	for (uint32_t i = 0; i < n; i++)
 	{
 		GmNode		v = nodes[i];
 		uint64_t	word = seen[v >> 6];
-		uint64_t	fresh = ~(word >> (v & 63)) & 1;
 
 		queue[fill] = (uint64_t) v << 32 | from;
-		fill += (uint32_t) fresh;
-		met |= fresh & (other[v >> 6] >> (v & 63));
+		fill += !((word >> (v & 63)) & 1);
 		seen[v >> 6] = word | UINT64_C(1) << (v & 63);
 	}
 	side->fill = fill;
-	return met != 0;
 }
 
+typedef struct Expansion
+{
+	const uint64_t *other;		/* where to look for a meeting; NULL: do not */
+	bool		mark;			/* note what is found as the next level */
+	uint64_t	max_work;		/* records after which to give up */
+	uint32_t	at;				/* position to go on from */
+	Meeting		met;
+} Expansion;
+
 /*
- * Expands the last level from position *at on, until a node meets the other
- * side (unless other is NULL), the level ends, or max_work records are passed.
+ * Expands the last level from position e->at on, until a node meets the other
+ * side, the level ends, or max_work records are passed.
  */
 static GmStatus
-expand(Side *side, const uint64_t *other, uint32_t *at, uint64_t max_work, bool *met)
+expand(const Search *s, Side *side, Expansion *e)
 {
 	GmWalk	   *walk = &side->walk;
 	uint64_t	start = walk->total + walk->work;
 
-	*met = false;
-	while (*at < side->tail && !*met && walk->total + walk->work - start <= max_work)
+	e->met.slot = GM_NONE;
+	while (e->at < side->tail && walk->total + walk->work - start <= e->max_work)
 	{
-		uint32_t	i = (*at)++;
+		uint32_t	i = e->at++;
 		GmArcs		arcs;
 
 		if (walk->direct && i + AHEAD_RUNS < side->tail)
@@ -327,30 +369,22 @@ expand(Side *side, const uint64_t *other, uint32_t *at, uint64_t max_work, bool 
 		if (walk->direct && i + AHEAD_ARCS < side->tail)
 			gm_walk_prefetch_arcs(walk, node_of(side->queue[i + AHEAD_ARCS]));
 		TRY(gm_walk_arcs(walk, node_of(side->queue[i]), &arcs));
-		side->last = side->fill;
-		*met = mark_found(side, other, arcs.neighbor[0], arcs.length[0], i);
-		*met |= mark_found(side, other, arcs.neighbor[1], arcs.length[1], i);
 		if (gm_walk_interrupted(walk))
 			return GM_INTERRUPTED;
+		if (e->other != NULL)
+		{
+			find_meeting(s, side, e->other, &arcs, &e->met);
+			e->met.from = i;
+			if (e->met.slot != GM_NONE)
+				break;
+		}
+		if (e->mark)
+		{
+			mark_found(side, arcs.neighbor[0], arcs.length[0], i);
+			mark_found(side, arcs.neighbor[1], arcs.length[1], i);
+		}
 	}
 	return GM_OK;
-}
-
-/* of entries from .. to, the position of the one in seen with the smallest id */
-static uint32_t
-smallest_in(const Search *s, const uint64_t *queue, uint32_t from, uint32_t to,
-			const uint64_t *seen)
-{
-	uint32_t	best = GM_NONE;
-
-	for (uint32_t i = from; i < to; i++)
-	{
-		if (gm_bit_test(seen, node_of(queue[i])) &&
-			(best == GM_NONE ||
-			 id_less(&s->graph->entity_id, node_of(queue[i]), node_of(queue[best]))))
-			best = i;
-	}
-	return best;
 }
 
 static uint32_t
@@ -362,11 +396,11 @@ position_of(const uint64_t *queue, uint32_t from, uint32_t to, GmNode node)
 }
 
 /*
- * The path from a to position x of a's queue, over an edge to position y of
- * b's queue, and on to b.
+ * The path from a to position x of a's queue, over one edge to position y of
+ * b's queue, and on to b.  The edge may be known.
  */
 static GmStatus
-join_sides(Search *s, const Side *a, uint32_t x, const Side *b, uint32_t y)
+join_sides(Search *s, const Side *a, uint32_t x, const Side *b, uint32_t y, const Meeting *edge)
 {
 	uint32_t	before = 0;
 	uint32_t	hops;
@@ -385,20 +419,26 @@ join_sides(Search *s, const Side *a, uint32_t x, const Side *b, uint32_t y)
 	for (uint32_t i = y, at = before + 1; at <= hops; at++, i = (uint32_t) b->queue[i])
 		steps[at].node = node_of(b->queue[i]);
 	for (uint32_t i = 1; i <= hops; i++)
-		TRY(connect(s, steps[i - 1].node, steps[i].node, &steps[i].slot, &steps[i].out));
+	{
+		if (edge == NULL || i != before + 1)
+			TRY(connect(s, steps[i - 1].node, steps[i].node, &steps[i].slot, &steps[i].out));
+		else
+		{
+			steps[i].slot = edge->slot;
+			steps[i].out = edge->out;
+		}
+	}
 	s->hops = hops;
 	s->cost = hops;
 	return GM_OK;
 }
 
-/* a's level has met b's: the entry found last that b has seen, smallest id */
 static GmStatus
-join_from_a(Search *s, Side *a, Side *b)
+join_from_a(Search *s, Side *a, Side *b, const Meeting *met)
 {
-	uint32_t	hit = smallest_in(s, a->queue, a->last, a->fill, b->seen);
-	uint32_t	y = position_of(b->queue, b->head, b->tail, node_of(a->queue[hit]));
+	uint32_t	y = position_of(b->queue, b->head, b->tail, met->node);
 
-	return join_sides(s, a, (uint32_t) a->queue[hit], b, y);
+	return join_sides(s, a, met->from, b, y, met);
 }
 
 /*
@@ -409,27 +449,32 @@ static GmStatus
 join_from_b(Search *s, Side *a, Side *b)
 {
 	uint32_t	x = a->head;
-	uint32_t	end;
+	uint32_t	first = GM_NONE;
 	uint32_t	y;
 
 	while (!gm_bit_test(b->seen, node_of(a->queue[x])))
 		x++;
-	for (end = x; end < a->tail && (uint32_t) a->queue[end] == (uint32_t) a->queue[x];)
-		end++;
-	x = smallest_in(s, a->queue, x, end, b->seen);
-	y = position_of(b->queue, b->tail, b->fill, node_of(a->queue[x]));
-	return join_sides(s, a, x, b, (uint32_t) b->queue[y]);
+	for (uint32_t i = x; i < a->tail && (uint32_t) a->queue[i] == (uint32_t) a->queue[x]; i++)
+	{
+		if (gm_bit_test(b->seen, node_of(a->queue[i])) &&
+			(first == GM_NONE || id_less(&s->graph->entity_id, node_of(a->queue[i]),
+										 node_of(a->queue[first]))))
+			first = i;
+	}
+	y = position_of(b->queue, b->tail, b->fill, node_of(a->queue[first]));
+	return join_sides(s, a, first, b, (uint32_t) b->queue[y], NULL);
 }
 
 static GmStatus
 advance_a(Search *s, Side *a, Side *b, bool *found)
 {
-	uint32_t	at = a->head;
+	Expansion	e = {b->seen, true, UINT64_MAX, a->head, {0, 0, GM_NONE, false}};
 
 	TRY(order_level(s, a, true));
-	TRY(expand(a, b->seen, &at, UINT64_MAX, found));
+	TRY(expand(s, a, &e));
+	*found = e.met.slot != GM_NONE;
 	if (*found)
-		return join_from_a(s, a, b);
+		return join_from_a(s, a, b, &e.met);
 	next_level(a);
 	return GM_OK;
 }
@@ -450,19 +495,19 @@ level_records(const Search *s, const Side *side, uint32_t from)
 
 /*
  * Once b's expansion meets a's level the length is known, but not the
- * smallest path.  From a it would often be found at once, since there the
- * first node to meet is the right one; if that takes more records than the
- * rest of b's level has, b's level is expanded whole instead.
+ * smallest path.  From a it is often found at once, since there the first node
+ * to meet is the right one; if that takes more records than the rest of b's
+ * level has, b's level is expanded whole instead.
  */
 static GmStatus
 advance_b(Search *s, Side *a, Side *b, bool *found)
 {
-	uint32_t	at = b->head;
-	uint32_t	at_a = a->head;
-	bool		met;
+	Expansion	from_b = {a->seen, true, UINT64_MAX, b->head, {0, 0, GM_NONE, false}};
+	Expansion	from_a = {b->seen, false, 0, a->head, {0, 0, GM_NONE, false}};
 
 	TRY(order_level(s, b, false));
-	TRY(expand(b, a->seen, &at, UINT64_MAX, found));
+	TRY(expand(s, b, &from_b));
+	*found = from_b.met.slot != GM_NONE;
 	if (!*found)
 	{
 		next_level(b);
@@ -470,17 +515,14 @@ advance_b(Search *s, Side *a, Side *b, bool *found)
 	}
 	set_found(b, false);
 	TRY(order_level(s, a, true));
-	TRY(expand(a, b->seen, &at_a, level_records(s, b, at), &met));
-	if (met)
-	{
-		b->fill = b->tail;
-		return join_from_a(s, a, b);
-	}
-	set_found(a, false);
-	a->fill = a->tail;
+	from_a.max_work = level_records(s, b, from_b.at);
+	TRY(expand(s, a, &from_a));
+	if (from_a.met.slot != GM_NONE)
+		return join_from_a(s, a, b, &from_a.met);
 	set_found(b, true);
-	while (at < b->tail)
-		TRY(expand(b, a->seen, &at, UINT64_MAX, &met));
+	from_b.other = NULL;
+	from_b.at = from_b.met.from;
+	TRY(expand(s, b, &from_b));
 	return join_from_b(s, a, b);
 }
 
@@ -502,7 +544,7 @@ first_level(Search *s, Side *a, Side *b)
 			GmNode		v = arcs.neighbor[half][i];
 
 			if (!is_banned_slot(s, arcs.slot[half][i]))
-				(void) mark_found(a, b->seen, &v, 1, 0);
+				mark_found(a, &v, 1, 0);
 		}
 	}
 	next_level(a);
@@ -524,7 +566,7 @@ search_by_hops(Search *s, bool *found)
 		TRY(first_level(s, &a, &b));
 		*found = gm_bit_test(a.seen, s->b);
 		if (*found)
-			TRY(join_sides(s, &a, 0, &b, 0));
+			TRY(join_sides(s, &a, 0, &b, 0, NULL));
 	}
 	while (!*found && a.hops + b.hops < max_hops && a.head < a.tail && b.head < b.tail)
 	{

@@ -73,6 +73,15 @@ receive_end(DestReceiver *self)
 {
 }
 
+/* what an image is made of */
+static const char *const tables[] = {
+	"graphs", "entities", "aliases", "predicates", "triples", "sources",
+	"assertions", "vector_spaces", "embeddings"
+};
+
+/* as of the last load */
+static Oid	table_ids[lengthof(tables)];
+
 /*
  * Plans are kept for the session; the key column is int4 but for graphs.name.
  */
@@ -307,19 +316,25 @@ gm_load_graph_id(const char *name)
 bool
 gm_load_row_security(void)
 {
-	static const char *const tables[] = {
-		"graphs", "entities", "aliases", "predicates", "triples", "sources",
-		"assertions", "vector_spaces", "embeddings"
-	};
 	Oid			schema = get_namespace_oid("graphmem", false);
+	bool		enabled = false;
 
 	for (int i = 0; i < lengthof(tables); i++)
 	{
-		Oid			relid = get_relname_relid(tables[i], schema);
-
-		if (OidIsValid(relid) && check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
-			return true;
+		table_ids[i] = get_relname_relid(tables[i], schema);
+		if (OidIsValid(table_ids[i]) &&
+			check_enable_rls(table_ids[i], InvalidOid, true) == RLS_ENABLED)
+			enabled = true;
 	}
+	return enabled;
+}
+
+bool
+gm_load_reads(Oid relid)
+{
+	for (int i = 0; i < lengthof(tables); i++)
+		if (table_ids[i] == relid)
+			return true;
 	return false;
 }
 

@@ -29,4 +29,7 @@ extern void gm_load_space(const GmGraph *graph, GmMem *mem, GmSpaceInfo *info);
 /* does row security hide rows of the image's tables from the current role */
 extern bool gm_load_row_security(void);
 
+/* is this one of the image's tables, as they were at the last load */
+extern bool gm_load_reads(Oid relid);
+
 #endif							/* GM_IMAGE_LOAD_H */

@@ -15,6 +15,10 @@
  * too, an image serves one call; in a SERIALIZABLE transaction it serves that
  * transaction, whose reads must leave their locks.
  *
+ * Privileges are the ones of the moment, not of the snapshot: when the tables,
+ * roles or memberships change, every kept image is loaded anew, which asks
+ * for them again.
+ *
  * Images are counted: one stays until the memory context of every call that
  * opened it is reset, also when a function that such a call invokes (a policy,
  * an index expression) opens others.
@@ -32,9 +36,11 @@
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -83,6 +89,22 @@ count_rollback(SubXactEvent event, SubTransactionId mine, SubTransactionId paren
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		rollbacks++;
+}
+
+/* set by callbacks, which may come while an image is in use */
+static bool privileges_changed;
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || gm_load_reads(relid))
+		privileges_changed = true;
+}
+
+static void
+role_changed(Datum arg, int cache_id, uint32 hash)
+{
+	privileges_changed = true;
 }
 
 static void
@@ -298,6 +320,17 @@ gm_image_open(const char *graph_name)
 	{
 		gm_error_check(gm_scratch_create(memory_limit(), &scratch), "preparing a query");
 		RegisterSubXactCallback(count_rollback, NULL);
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHOID, role_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHMEMMEMROLE, role_changed, (Datum) 0);
+	}
+
+	/* opening a table would do so, but a kept image opens none */
+	AcceptInvalidationMessages();
+	if (privileges_changed)
+	{
+		gm_image_reset();
+		privileges_changed = false;
 	}
 	scratch->limit = memory_limit();
 	if (scratch->bytes > scratch->limit)

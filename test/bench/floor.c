@@ -21,6 +21,7 @@
  *	 -S file	query nodes, one a line, counted from 1, instead of random ones
  *	 -W file	write the query nodes
  *	 -n count	random query nodes, none of them isolated (200)
+ *	 -o text	only what has this text in its name
  *	 -c			build the core's image too, and measure it beside the floor
  *	 -v rows	time the exact scan of so many vectors (0: not)
  *	 -d dim		their dimension (300)
@@ -950,7 +951,7 @@ measure_scan(uint32_t rows, int dim)
 }
 
 static void
-measure_all(Bench *b, bool core)
+measure_all(Bench *b, bool core, const char *only)
 {
 	static const Call calls[] = {
 		{"reach 1", floor_reach, core_reach, 1, UINT32_MAX},
@@ -974,7 +975,7 @@ measure_all(Bench *b, bool core)
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 	{
-		if (core || calls[i].floor != NULL)
+		if ((core || calls[i].floor != NULL) && strstr(calls[i].name, only) != NULL)
 			measure(b, &calls[i], core);
 	}
 }
@@ -1005,6 +1006,7 @@ main(int argc, char **argv)
 	Bench		b = {.epoch = 0};
 	const char *file[5] = {NULL};
 	const char *names = "gwtSW";
+	const char *only = "";
 	int			scale = 18;
 	uint32_t	triples = 8000000;
 	uint32_t	queries = 200;
@@ -1014,7 +1016,7 @@ main(int argc, char **argv)
 	int			c;
 
 	state = 1;
-	while ((c = getopt(argc, argv, "s:e:r:g:w:t:S:W:n:cv:d:")) != -1)
+	while ((c = getopt(argc, argv, "s:e:r:g:w:t:S:W:n:o:cv:d:")) != -1)
 	{
 		if (strchr(names, c) != NULL)
 			file[strchr(names, c) - names] = optarg;
@@ -1026,6 +1028,8 @@ main(int argc, char **argv)
 			state = strtoull(optarg, NULL, 10) | 1;
 		else if (c == 'n')
 			queries = (uint32_t) strtoul(optarg, NULL, 10);
+		else if (c == 'o')
+			only = optarg;
 		else if (c == 'c')
 			core = true;
 		else if (c == 'v')
@@ -1048,7 +1052,7 @@ main(int argc, char **argv)
 	choose_seeds(&b, file[3], file[4], queries);
 	prepare(&b, core);
 	printf("what\tfloor_us\tcore_us\tratio\tfloor_check\tcore_check\n");
-	measure_all(&b, core);
+	measure_all(&b, core, only);
 	if (rows > 0)
 		measure_scan(rows, dim);
 	return 0;
