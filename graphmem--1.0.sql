@@ -59,10 +59,11 @@ CREATE TABLE graphmem.entities (
 );
 CREATE UNIQUE INDEX entities_name_key ON graphmem.entities
 	(graph_id, graphmem.name_key(name, literal_type));
--- One index for both, so that trigrams of one graph only are looked at.
+-- One index for both, so that trigrams of one graph only are looked at.  What
+-- is pending every search reads: 256 kB, some 300 names, cost it 1 ms.
 CREATE INDEX entities_search ON graphmem.entities
 	USING gin (graphmem.search_name_vector(graph_id, name), graphmem.search_name(name) gin_trgm_ops)
-	WHERE literal_type IS NULL;
+	WITH (gin_pending_list_limit = 256) WHERE literal_type IS NULL;
 CREATE INDEX entities_properties ON graphmem.entities
 	USING gin (properties jsonb_path_ops) WHERE properties <> '{}';
 
@@ -151,7 +152,8 @@ CREATE TABLE graphmem.sources (
 CREATE UNIQUE INDEX sources_name_key ON graphmem.sources
 	(graph_id, graphmem.name_key(name));
 CREATE INDEX sources_search ON graphmem.sources
-	USING gin (graphmem.search_vector(graph_id, content)) WHERE content IS NOT NULL;
+	USING gin (graphmem.search_vector(graph_id, content))
+	WITH (gin_pending_list_limit = 256) WHERE content IS NOT NULL;
 CREATE INDEX sources_metadata ON graphmem.sources
 	USING gin (metadata jsonb_path_ops) WHERE metadata <> '{}';
 
@@ -372,6 +374,8 @@ CREATE FUNCTION graphmem.vector_search(
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_vector_search'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 5000 ROWS 10;
+COMMENT ON FUNCTION graphmem.vector_search IS
+'The match_count (default 10) vectors nearest to query_embedding, nearest first, ties by item_id; exact, so ef_search and exact change nothing. space: default "default", else the only one of entities, else the only one. item: name of the entity or source, or "subject predicate object"; item_id: entity_id, source_id or fact_id. distance: cosine 1 - cos in [0, 2], l2 Euclidean, ip negative inner product; similarity in [0, 1]: (2 - distance) / 2, 1 / (1 + distance), 1 / (1 + exp(distance)). As many rows come as match all filters, up to match_count. kinds: of the entity, of either end of a fact, of the source. predicates, min_confidence, as_of and known_at say which facts count: an entity matches predicates if such a fact touches it, a source if it asserts one, a fact if it counts itself; near: within max_hops (default 2, 0 to 100) of one of these entities over facts that count. known_at hides entities and sources created later. filter: contained in properties, or in metadata of sources. Unknown names are ignored, an empty array matches nothing. Errors: 22000 for a wrong dimension, a null or non-finite element, a zero vector under cosine; 22004 for a null query_embedding; 22023 for a value out of range; 42704 for an unknown space or graph. Cost: one pass over the vectors that pass the filters.';
 
 CREATE FUNCTION graphmem.similar(
 	entity text, match_count int DEFAULT 10, space text DEFAULT NULL, kinds text[] DEFAULT NULL,
@@ -383,6 +387,8 @@ CREATE FUNCTION graphmem.similar(
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_similar'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 5000 ROWS 10;
+COMMENT ON FUNCTION graphmem.similar IS
+'vector_search for the vector that the entity has in the space (of entities), without the entity itself. No rows if the entity is unknown or has no vector there.';
 
 CREATE FUNCTION graphmem.confidence(
 	subject text DEFAULT NULL, predicate text DEFAULT NULL, object text DEFAULT NULL,
@@ -409,6 +415,8 @@ CREATE FUNCTION graphmem.fusion_query(
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_fusion_query'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION graphmem.fusion_query IS
+'The match_count (default 10) entities that vectors, text, names and the graph together put first. At least one of query_embedding, query_text and seeds must be given. Hits: the ef_search nearest vectors of the entities, and of facts and sources, that have the embedding''s dimension (space => names one), the graphmem.text_candidates best names and contents, the seeds; a hit on a fact is one on its subject and object, a hit on a source one on the entities of its first 1000 facts, shared by how often each takes part. Weighted reciprocal rank fusion, weight / (rrf_k + rank), makes them starting points; seeds and exact names take half. From there method "ppr" (personalised PageRank with damping) or "hops" (start times damping^hops) walks facts both ways that pass predicates, sources, sessions, min_confidence, as_of and known_at. kinds and filter (contained in properties) say what may be a row, not what may be walked over; sources and sessions also leave out entities that none of their facts touches. score in [0, 1]: sum of weight * leg / sum of weights over the legs asked for. vector_score: similarity, of every row that has a vector; text_score: of the best text hit, 0 for none; graph_score: mass / largest mass; confidence: product over the best path, 1 at 0 hops; recency, in the score only: 2^(-age / 30 days) of the newest fact on the path. A leg that was not asked for, or whose weight (0 to 1000, default the setting) is 0, is NULL and not computed; topology_score is always NULL. path: the best path from a starting point, 0 hops for a hit itself; sources: those that assert the path, or whose hit led here. max_hops: default 2, 0 to 100. If match_count entities are hits or within max_hops of one, and match, so many rows come. Order: score, then entity_id. Unknown names are ignored; an empty array lets nothing through. Errors: 22004 if nothing is asked for; 22000 for a bad vector; 22023 for a value out of range or no weight above 0; 42704 for an unknown method, space or graph. After Cormack, Clarke, Buettcher 2009 (rank fusion); Page et al. 1999 and Andersen, Chung, Lang 2006 (PageRank).';
 
 -- Bytes: graph.h and space.h say what each thing takes; arrays and tables are
 -- counted at their average fill.

@@ -121,7 +121,7 @@ SELECT entity, vector, hops FROM fused('{1,0.001}', hops => 0);
 SELECT graphmem.create_vector_space('read', 4, target => 'source') > 0 AS read;
 SELECT graphmem.set_embedding('report', '{1,0,0,0}', 'read') > 0 AS set;
 SELECT entity, vector, hops, from_sources FROM fused('{1,0,0,0}', hops => 0);
-SELECT entity, vector FROM graphmem.fusion_query('{1,0.001}', space => 'said', max_hops => 0,
+SELECT entity, round(vector::numeric, 3) AS vector FROM graphmem.fusion_query('{1,0.001}', space => 'said', max_hops => 0,
 	match_count => 2) f(rank, id, entity, kind, score, vector);
 
 --

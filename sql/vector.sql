@@ -178,5 +178,19 @@ SELECT * FROM graphmem.similar('ada', space => 'facts');
 SELECT * FROM graphmem.similar('ada', space => 'plain');
 SELECT * FROM graphmem.similar('ada', -1, space => 'plane');
 
-DROP FUNCTION hits;
+-- their codes
+CREATE FUNCTION state(q text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE q;
+	RETURN 'none';
+EXCEPTION WHEN OTHERS THEN
+	RETURN sqlstate;
+END $$;
+SELECT a AS arguments, state('SELECT * FROM graphmem.vector_search(' || a || ')') FROM (VALUES
+	('NULL'), ('''{1}'', space => ''plane'''), ('''{1,NULL}'''), ('''{NaN}'''), ('''{{1},{2}}'''),
+	('''{0,0,0}'', space => ''texts'''), ('''{1,2}'', -1'), ('''{1,2}'', space => ''x'''),
+	('''{1,2}'', max_hops => 101'), ('''{1,2}'', min_confidence => 2'), ('''{1,2}'', ef_search => 0'),
+	('''{1,2}'', graph => ''x'''), ('''{1,2}''')) v(a);
+
+DROP FUNCTION hits, state;
 SELECT graphmem.drop_graph('v') > 0 AS dropped, graphmem.drop_graph('empty') >= 0 AS empty;

@@ -125,6 +125,15 @@ check_files()
 		rule "no blanks at the ends of lines"
 	grep -nP '^ {4}' $(find src test/unit -name '*.[ch]') |
 		rule "C is indented by tabs"
+	for file in sql/*.sql test/specs/*.spec; do
+		[ -f "$file" ] || continue
+		name=$(basename "$file")
+		name=${name%.*}
+		case $file in
+			sql/*) [ -f "expected/$name.out" ] ;;
+			*) [ -f "test/expected/$name.out" ] ;;
+		esac || echo "$file"
+	done | rule "every test has its expected output"
 }
 
 if [ $# -gt 0 ]; then

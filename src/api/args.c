@@ -139,8 +139,9 @@ gm_arg_texts(FunctionCallInfo fcinfo, int n, const char *name, int *count)
 	*count = 0;
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("argument \"%s\" must be a one-dimensional array", name)));
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must be a one-dimensional array", name),
+				 errdetail("It has %d dimensions.", ARR_NDIM(array))));
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &length);
 	texts = palloc((length + 1) * sizeof(text *));
 	for (int i = 0; i < length; i++)

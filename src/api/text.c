@@ -16,16 +16,33 @@
  *				unlike statistics, and per graph.
  *	 3. words	the rarest terms, OR, as long as MAX_ROWS match.  Terms with
  *				up to COMMON_ROWS rows: first rows that have another term
- *				too.  Of more frequent terms a sample only.
- *	 4. spelling	if a word is unknown: pg_trgm's similarity in a small graph;
- *				in a large one the word's halves and its two ends, because at
- *				most two mistakes leave one of them whole as a rule.
+ *				too.  Of more frequent terms, and once a name is found whole,
+ *				a sample only.
+ *	 4. spelling	if a word is unknown and no name was found whole: names with
+ *				the word's halves or its two ends, by trigrams, because a
+ *				mistake or two leave one of them as it is, as a rule; in a
+ *				small graph pg_trgm's similarity before.
  *
  * What this gives up: of rows that match only words more frequent than
  * COMMON_ROWS, and are not named in full, one in GM_SAMPLE_RATE is found, or
  * one in GM_COUNT_RATE; of a term in MAX_ROWS to COMMON_ROWS rows the first
- * MAX_ROWS in the table's order; a word with mistakes in both halves and at an end is not found in a
- * large graph.  Order within the table survives dump and restore.
+ * MAX_ROWS in the table's order, which survives dump and restore; in a large
+ * graph a word with mistakes in both halves and at an end is not found, nor a
+ * misspelled one of fewer than MIN_CHARS letters.
+ *
+ * Measured (test/bench/text.py, a million names and a million contents, 2 cores
+ * shared with other work, ms of CPU, median and p95; recall@10 of the target):
+ *
+ *	 exact name						1.8	3.2	1.00
+ *	 question with a name			2.8	4.8	0.98
+ *	 some words of a long name		2.1	4.7	0.95
+ *	 misspelled, several words		2.0	6.0	0.93
+ *	 misspelled, one word			3.2	6.0	0.92
+ *	 common words only				3.0	3.9	-
+ *	 10,000 matching rows			2.1	2.5	-
+ *	 sources: words of a content	2.8	5.9	0.98
+ *	 sources: common words only		3.8	5.5	-
+ *	 sources: 10,000 matching rows	2.4	2.9	-
  *
  * Score	share of the query's words that match, weighted by log(rows / rows
  *			with the word), times 1/2 + 1/2 share of the name that matches
@@ -69,8 +86,9 @@
 #include "api/text.h"
 #include "api/text_words.h"
 
-/* Rows that one step may score, and bytes of their text. */
+/* Rows that one step may score, of them of a sample, and bytes of their text. */
 #define MAX_ROWS		1000
+#define MAX_SAMPLE_ROWS	500
 #define MAX_BYTES		(256 * 1024)
 /* Rows of terms above which only a sample is read. */
 #define COMMON_ROWS		5000
@@ -548,10 +566,10 @@ make_query(const Operands *o, int8 first_operator)
 }
 
 static int
-run_words(Search *s, const Operands *o, int8 first_operator)
+run_words(Search *s, const Operands *o, int8 first_operator, int max_rows)
 {
 	return run(s, PLAN_WORDS, make_query(o, first_operator), NULL,
-			   Max(MAX_ROWS, s->limit), false);
+			   Max(max_rows, s->limit), false);
 }
 
 /* ---- steps ---- */
@@ -669,7 +687,7 @@ search_keys(Search *s)
 	Operands   *o = palloc0(sizeof(Operands));
 
 	add_keys(s, o);
-	(void) run_words(s, o, OP_OR);
+	(void) run_words(s, o, OP_OR, MAX_ROWS);
 	pfree(o);
 }
 
@@ -689,7 +707,8 @@ search_terms(Search *s, GmLexemeKind kind, int from, int to, int8 first_operator
 
 	for (int i = from; i < to; i++)
 		add_operand(s, o, kind, s->ranked[i]);
-	(void) run_words(s, o, first_operator);
+	(void) run_words(s, o, first_operator,
+					 kind == GM_LEXEME_WORD ? MAX_ROWS : MAX_SAMPLE_ROWS);
 	pfree(o);
 }
 
@@ -713,7 +732,8 @@ search_words(Search *s)
 
 	if (n > 0)
 		search_terms(s, GM_LEXEME_WORD, 0, n, OP_OR);
-	for (; n < s->nranked && (spent += expected_rows(s->ranked[n])) <= COMMON_ROWS; n++)
+	for (; n < s->nranked && !s->exact && !s->linked &&
+		 (spent += expected_rows(s->ranked[n])) <= COMMON_ROWS; n++)
 	{
 		int			others = terms_within(s, n + 1, OTHER_ROWS);
 
@@ -739,7 +759,7 @@ search_secured(Search *s)
 	for (int i = 0; i < s->nranked; i++)
 		add_operand(s, o, GM_LEXEME_WORD, s->ranked[i]);
 	if (o->n > 0)
-		(void) run_words(s, o, OP_OR);
+		(void) run_words(s, o, OP_OR, MAX_ROWS);
 	pfree(o);
 }
 
@@ -860,13 +880,13 @@ search_misspelled(Search *s)
 	{
 		if (!is_unknown(&s->terms[i]))
 			continue;
-		if (!s->large)
-		{
+		if (!s->large && searched == 0)
 			search_similar(s);
+		if (s->secured || searched++ == MAX_UNKNOWN)
 			break;
-		}
-		if (searched++ < MAX_UNKNOWN)
-			search_spelling(s, &s->terms[i]);
+		search_spelling(s, &s->terms[i]);
+		if (s->terms[i].near)
+			break;
 	}
 }
 

@@ -22,12 +22,15 @@
 
 #define HALF_LIFE			(30.0 * 24 * 60 * 60 * 1e6) /* microseconds */
 #define MIN_DECAY			1e-6	/* of paths, where damping is 0 */
+#define FREE_HOPS			2		/* up to here paths may cross any node */
 #define FIRST_BATCH			64		/* candidates of the walk looked at together */
+#define SMALL_MAP			256		/* entries: their slots stay in the first-level cache */
 #define SCORES_PER_LOOK		1024	/* candidates scored between interrupts */
 #define SCORE_SLACK			1e-12	/* covers the rounding of a bound */
 
 /*
- * Open addressing from node to index, at most a quarter full
+ * Open addressing from node to index.  A small map is nearly empty, since it
+ * is mostly asked for nodes that it does not have.
  */
 typedef struct MapEntry
 {
@@ -49,7 +52,8 @@ typedef struct Direct
 	double		named;
 	double		ranked;
 	double		mass;
-	float		vector;			/* NaN: not known */
+	double		vector;			/* similarity; NaN: none known */
+	bool		exact;			/* vector is that of the entity space */
 	float		text;
 } Direct;
 
@@ -131,7 +135,7 @@ map_create(Fusion *f, Map *map, uint64_t n)
 {
 	uint64_t	size = 64;
 
-	while (size < 4 * n)
+	while (size < (n <= SMALL_MAP ? 16 : 4) * n)
 		size *= 2;
 	if (size > UINT32_MAX)
 		return GM_TOO_MANY;
@@ -253,15 +257,17 @@ search_space(Fusion *f, const uint64_t *nodes, uint32_t k, uint32_t as_seeds, do
 	{
 		Direct	   *d = direct_of(f, gm_space_number(space, hits[i].row));
 
+		d->vector = similarity(f, hits[i].distance);
+		d->exact = true;
 		if (i < as_seeds)
 			d->ranked += f->opts->vector_weight / (f->opts->rrf_k + i + 1);
 	}
 	return GM_OK;
 }
 
-/* the leg of a direct candidate or of one of the walk; NaN: none */
+/* of_hits: the leg where the entity space has no vector of the node */
 static double
-vector_leg(const Fusion *f, GmNode node, float of_hits)
+vector_leg(const Fusion *f, GmNode node, double of_hits)
 {
 	const GmSpace *space = f->opts->space;
 	uint32_t	row = space == NULL ? GM_NONE : gm_space_row_of(space, node);
@@ -289,7 +295,9 @@ collect_direct(Fusion *f)
 	{
 		uint64_t	rows = o->space->root->sp_rows;
 
-		n += (wanted < rows ? wanted : rows) + (seeds < rows ? seeds : rows);
+		n += wanted < rows ? wanted : rows;
+		if (o->seeds != o->results)
+			n += seeds < rows ? seeds : rows;
 	}
 	TRY(get_memory(f, n * sizeof(Direct), &f->direct));
 	TRY(map_create(f, &f->map, n));
@@ -509,7 +517,8 @@ offer_direct(Fusion *f)
 			return GM_INTERRUPTED;
 		if (!is_result(f, d->node))
 			continue;
-		row.vector_score = f->use_vector ? vector_leg(f, d->node, d->vector) : NAN;
+		row.vector_score = !f->use_vector || d->exact ? d->vector :
+			vector_leg(f, d->node, d->vector);
 		row.text_score = f->use_text ? d->text : NAN;
 		row.graph_score = f->use_graph ? graph_leg(f, d->mass) : NAN;
 		if (f->opts->recency_weight > 0)
@@ -537,7 +546,7 @@ offer_targets(Fusion *f, const GmMass *targets, uint32_t n, bool over_reached)
 
 	if (n == 0)
 		return GM_OK;
-	if (over_reached)
+	if (over_reached && !f->opts->by_hops && f->opts->max_hops > FREE_HOPS)
 	{
 		opts.allowed = f->masses.list;
 		opts.allowed_count = f->masses.count;
@@ -569,11 +578,21 @@ offer_targets(Fusion *f, const GmMass *targets, uint32_t n, bool over_reached)
 	return GM_OK;
 }
 
-/* could a candidate of this mass be a row?  vector: its leg, or a bound of it */
+/* could a candidate of the walk be a row?  vector: its leg, or a bound of it */
 static bool
 can_be_row(const Fusion *f, double mass, double vector)
 {
 	return total(f, vector, 0, graph_leg(f, mass), 1, 1) + SCORE_SLACK >= score_needed(f);
+}
+
+/* the mass from which on can_be_row() with the bound may be true */
+static double
+mass_needed(const Fusion *f)
+{
+	double		others = total(f, f->vector_bound, 0, 0, 1, 1);
+
+	return (score_needed(f) - others - 2 * SCORE_SLACK) * f->weight / f->opts->graph_weight *
+		f->largest;
 }
 
 /* larger mass first, then the smaller node */
@@ -606,17 +625,24 @@ offer_reached(Fusion *f)
 {
 	GmMass	   *heap;
 	GmMass	   *batch;
+	double		needed;
 	uint32_t	count = 0;
 	uint32_t	room = FIRST_BATCH;
 
-	TRY(get_memory(f, f->masses.count * sizeof(GmMass), &heap));
+	if (f->masses.count == 0)
+		return GM_OK;
+	needed = mass_needed(f);
+	for (uint32_t i = 0; i < f->masses.count; i++)
+		count += f->masses.list[i].mass >= needed;
+	TRY(get_memory(f, count * sizeof(GmMass), &heap));
+	count = 0;
 	for (uint32_t i = 0; i < f->masses.count; i++)
 	{
 		const GmMass *m = &f->masses.list[i];
 
 		if (i % GM_INTERRUPT_EVERY == 0 && gm_interrupted(f->intr))
 			return GM_INTERRUPTED;
-		if (is_result(f, m->node) && can_be_row(f, m->mass, f->vector_bound) &&
+		if (m->mass >= needed && is_result(f, m->node) &&
 			map_find(&f->map, m->node)->node == GM_NONE)
 			heap[count++] = *m;
 	}

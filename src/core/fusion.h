@@ -18,8 +18,8 @@
  * 2. Walk.  Personalised PageRank, or seed mass × damping^hops, over what the
  *	  view lets through.
  * 3. Candidates.  All hits; the nearest vectors among the allowed entities;
- *	  whatever the walk reached, if a path of at most max_hops over nodes that
- *	  it reached leads there.
+ *	  whatever the walk reached, if a path of at most max_hops leads there:
+ *	  over any nodes up to 2 hops, beyond that over nodes that it reached.
  * 4. Score.  sum of weight × leg / sum of weights, over the legs asked for:
  *	  vector		similarity in the entity space, computed for every candidate
  *					that has a vector there; without, that of the best hit of

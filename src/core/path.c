@@ -50,6 +50,7 @@ typedef struct Side
 	uint32_t	tail;
 	uint32_t	fill;			/* end of what its expansion has found */
 	uint32_t	hops;			/* of the last level */
+	bool		forward;
 } Side;
 
 typedef struct HeapItem
@@ -204,6 +205,7 @@ side_begin(Search *s, Side *side, bool forward, GmNode root)
 	uint32_t	n = s->graph->root->gr_nodes;
 
 	side->walk = forward ? s->forward : s->backward;
+	side->forward = forward;
 	TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_SEEN : GM_BUF_SEEN_B,
 					   gm_bit_words(n) * 8, &side->seen));
 	TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_QUEUE : GM_BUF_QUEUE_B,
@@ -221,11 +223,11 @@ side_begin(Search *s, Side *side, bool forward, GmNode root)
 static void
 side_end(const Search *s, Side *side)
 {
-	uint32_t	words = (uint32_t) gm_bit_words(s->graph->root->gr_nodes);
+	size_t		words = gm_bit_words(s->graph->root->gr_nodes);
 
 	if (side->fill > words / 4)
 	{
-		memset(side->seen, 0, (size_t) words * 8);
+		memset(side->seen, 0, words * 8);
 		return;
 	}
 	for (uint32_t i = 0; i < side->fill; i++)
@@ -235,46 +237,22 @@ side_end(const Search *s, Side *side)
 	side->seen[s->a >> 6] = 0;
 }
 
-/* forget what the expansion of the last level found, or know it again */
-static void
-set_found(Side *side, bool known)
-{
-	for (uint32_t i = side->tail; i < side->fill; i++)
-	{
-		GmNode		v = node_of(side->queue[i]);
-
-		if (known)
-			gm_bit_set(side->seen, v);
-		else
-			gm_bit_clear(side->seen, v);
-	}
-}
-
-static void
-next_level(Side *side)
-{
-	side->head = side->tail;
-	side->tail = side->fill;
-	side->hops++;
-}
-
-/* see the top of the file for the two orders */
+/*
+ * Puts more of the last level into order, from position *sorted on: for b all
+ * of it, by id; for a the nodes found from one predecessor, by id.
+ */
 static GmStatus
-order_level(Search *s, Side *side, bool by_predecessor)
+order_more(Search *s, Side *side, uint32_t *sorted)
 {
-	uint32_t	start = side->head;
+	uint32_t	start = *sorted;
+	uint32_t	end = side->forward ? start : side->tail;
 	uint64_t   *tmp;
 
-	TRY(gm_scratch_get(s->scratch, GM_BUF_SORT,
-					   (size_t) (side->tail - side->head) * sizeof(uint64_t), &tmp));
-	for (uint32_t i = start + 1; i <= side->tail; i++)
-	{
-		if (i < side->tail &&
-			(!by_predecessor || (uint32_t) side->queue[i] == (uint32_t) side->queue[start]))
-			continue;
-		gm_sort_by_id(&s->graph->entity_id, side->queue + start, i - start, tmp);
-		start = i;
-	}
+	while (end < side->tail && (uint32_t) side->queue[end] == (uint32_t) side->queue[start])
+		end++;
+	TRY(gm_scratch_get(s->scratch, GM_BUF_SORT, (size_t) (end - start) * sizeof(uint64_t), &tmp));
+	gm_sort_by_id(&s->graph->entity_id, side->queue + start, end - start, tmp);
+	*sorted = end;
 	return GM_OK;
 }
 
@@ -287,17 +265,25 @@ typedef struct Meeting
 	bool		out;
 } Meeting;
 
+static inline bool
+is_smaller_meeting(const Search *s, const Meeting *m, GmNode v, GmSlot slot)
+{
+	if (m->slot == GM_NONE)
+		return true;
+	if (v == m->node)
+		return id_less(&s->graph->triple_id, slot, m->slot);
+	return id_less(&s->graph->entity_id, v, m->node);
+}
+
 /*
  * Of the edges to nodes that the other search has seen and this one has not,
- * the one with the smallest (entity id, triple id); banned nodes are in both
- * bitmaps.
+ * the one with the smallest (entity id, triple id), or simply the first; banned
+ * nodes are in both bitmaps.
  */
 static void
 find_meeting(const Search *s, const Side *side, const uint64_t *other, const GmArcs *arcs,
-			 Meeting *m)
+			 bool first, Meeting *m)
 {
-	const GmGraph *g = s->graph;
-
 	m->slot = GM_NONE;
 	for (int half = 0; half < 2; half++)
 	{
@@ -309,13 +295,13 @@ find_meeting(const Search *s, const Side *side, const uint64_t *other, const GmA
 			if (gm_likely(!gm_bit_test(other, v)) || gm_bit_test(side->seen, v))
 				continue;
 			slot = arcs->slot[half][i];
-			if (m->slot != GM_NONE &&
-				(v == m->node ? !id_less(&g->triple_id, slot, m->slot)
-				 : !id_less(&g->entity_id, v, m->node)))
+			if (!is_smaller_meeting(s, m, v, slot))
 				continue;
 			m->node = v;
 			m->slot = slot;
 			m->out = half == 0;
+			if (first)
+				return;
 		}
 	}
 }
@@ -339,52 +325,165 @@ mark_found(Side *side, const GmNode *nodes, uint32_t n, uint32_t from)
 	side->fill = fill;
 }
 
-typedef struct Expansion
+static inline void
+prefetch_level(const Side *side, uint32_t i)
 {
-	const uint64_t *other;		/* where to look for a meeting; NULL: do not */
-	bool		mark;			/* note what is found as the next level */
-	uint64_t	max_work;		/* records after which to give up */
-	uint32_t	at;				/* position to go on from */
-	Meeting		met;
-} Expansion;
+	if (!side->walk.direct)
+		return;
+	if (i + AHEAD_RUNS < side->tail)
+		gm_walk_prefetch_runs(&side->walk, node_of(side->queue[i + AHEAD_RUNS]));
+	if (i + AHEAD_ARCS < side->tail)
+		gm_walk_prefetch_arcs(&side->walk, node_of(side->queue[i + AHEAD_ARCS]));
+}
 
-/*
- * Expands the last level from position e->at on, until a node meets the other
- * side, the level ends, or max_work records are passed.
- */
+/* the last level's neighbours become the next level */
 static GmStatus
-expand(const Search *s, Side *side, Expansion *e)
+next_level(Search *s, Side *side)
 {
-	GmWalk	   *walk = &side->walk;
-	uint64_t	start = walk->total + walk->work;
+	uint32_t	sorted = side->head;
 
-	e->met.slot = GM_NONE;
-	while (e->at < side->tail && walk->total + walk->work - start <= e->max_work)
+	for (uint32_t i = side->head; i < side->tail; i++)
 	{
-		uint32_t	i = e->at++;
 		GmArcs		arcs;
 
-		if (walk->direct && i + AHEAD_RUNS < side->tail)
-			gm_walk_prefetch_runs(walk, node_of(side->queue[i + AHEAD_RUNS]));
-		if (walk->direct && i + AHEAD_ARCS < side->tail)
-			gm_walk_prefetch_arcs(walk, node_of(side->queue[i + AHEAD_ARCS]));
-		TRY(gm_walk_arcs(walk, node_of(side->queue[i]), &arcs));
-		if (gm_walk_interrupted(walk))
+		if (i == sorted)
+			TRY(order_more(s, side, &sorted));
+		prefetch_level(side, i);
+		TRY(gm_walk_arcs(&side->walk, node_of(side->queue[i]), &arcs));
+		mark_found(side, arcs.neighbor[0], arcs.length[0], i);
+		mark_found(side, arcs.neighbor[1], arcs.length[1], i);
+		if (gm_walk_interrupted(&side->walk))
 			return GM_INTERRUPTED;
-		if (e->other != NULL)
-		{
-			find_meeting(s, side, e->other, &arcs, &e->met);
-			e->met.from = i;
-			if (e->met.slot != GM_NONE)
-				break;
-		}
-		if (e->mark)
-		{
-			mark_found(side, arcs.neighbor[0], arcs.length[0], i);
-			mark_found(side, arcs.neighbor[1], arcs.length[1], i);
-		}
+	}
+	side->head = side->tail;
+	side->tail = side->fill;
+	side->hops++;
+	return GM_OK;
+}
+
+static uint64_t
+node_records(const Search *s, GmNode node)
+{
+	const GmNodeRuns *r = gm_array_at(&s->graph->runs, node);
+
+	return (uint64_t) r->out.rn_length + r->in.rn_length;
+}
+
+/* records of the last level from a position on; more than most: any such number */
+static uint64_t
+level_records(const Search *s, const Side *side, uint32_t from, uint64_t most)
+{
+	uint64_t	sum = 0;
+
+	for (uint32_t i = from; i < side->tail && sum <= most; i++)
+		sum += node_records(s, node_of(side->queue[i]));
+	return sum;
+}
+
+/*
+ * Looks for a meeting from a's level, in its order: the first one lies on the
+ * smallest path.  Gives up before it has looked at more than max_work records.
+ */
+static GmStatus
+meet_from_a(Search *s, Side *a, const Side *b, uint64_t max_work, Meeting *met)
+{
+	uint32_t	sorted = a->head;
+
+	met->slot = GM_NONE;
+	for (uint32_t i = a->head; i < a->tail; i++)
+	{
+		uint64_t	records;
+		GmArcs		arcs;
+
+		if (i == sorted)
+			TRY(order_more(s, a, &sorted));
+		prefetch_level(a, i);
+		records = node_records(s, node_of(a->queue[i]));
+		if (records > max_work)
+			return GM_OK;
+		max_work -= records;
+		TRY(gm_walk_arcs(&a->walk, node_of(a->queue[i]), &arcs));
+		find_meeting(s, a, b->seen, &arcs, false, met);
+		met->from = i;
+		if (met->slot != GM_NONE)
+			return GM_OK;
+		if (gm_walk_interrupted(&a->walk))
+			return GM_INTERRUPTED;
 	}
 	return GM_OK;
+}
+
+/* is there a meeting from b's level at all; *at is where */
+static GmStatus
+meets_from_b(Search *s, const Side *a, Side *b, uint32_t *at, bool *meets)
+{
+	Meeting		met;
+
+	*meets = false;
+	for (uint32_t i = b->head; i < b->tail && !*meets; i++)
+	{
+		GmArcs		arcs;
+
+		prefetch_level(b, i);
+		TRY(gm_walk_arcs(&b->walk, node_of(b->queue[i]), &arcs));
+		find_meeting(s, b, a->seen, &arcs, true, &met);
+		*meets = met.slot != GM_NONE;
+		*at = i;
+		if (gm_walk_interrupted(&b->walk))
+			return GM_INTERRUPTED;
+	}
+	return GM_OK;
+}
+
+/*
+ * All nodes of a's level that meet b's, from position at of b's level on; hit
+ * is a bitmap, zero as yet.
+ */
+static GmStatus
+all_meetings(const Side *a, Side *b, uint32_t at, uint64_t *hit)
+{
+	for (uint32_t i = at; i < b->tail; i++)
+	{
+		GmArcs		arcs;
+
+		prefetch_level(b, i);
+		TRY(gm_walk_arcs(&b->walk, node_of(b->queue[i]), &arcs));
+		for (int half = 0; half < 2; half++)
+		{
+			for (uint32_t k = 0; k < arcs.length[half]; k++)
+			{
+				GmNode		v = arcs.neighbor[half][k];
+
+				if (gm_unlikely(gm_bit_test(a->seen, v)))
+					gm_bit_set(hit, v);
+			}
+		}
+		if (gm_walk_interrupted(&b->walk))
+			return GM_INTERRUPTED;
+	}
+	return GM_OK;
+}
+
+/*
+ * The first node of a's level, in its order, that is in hit: of those found
+ * from the first predecessor that has any, the one with the smallest id.
+ */
+static uint32_t
+first_hit(const Search *s, const Side *a, const uint64_t *hit)
+{
+	uint32_t	first = GM_NONE;
+
+	for (uint32_t i = a->head; i < a->tail; i++)
+	{
+		if (!gm_bit_test(hit, node_of(a->queue[i])))
+			continue;
+		if (first != GM_NONE && (uint32_t) a->queue[i] != (uint32_t) a->queue[first])
+			break;
+		if (first == GM_NONE || id_less(&s->graph->entity_id, node_of(a->queue[i]),
+										node_of(a->queue[first])))
+			first = i;
+	}
+	return first;
 }
 
 static uint32_t
@@ -433,97 +532,108 @@ join_sides(Search *s, const Side *a, uint32_t x, const Side *b, uint32_t y, cons
 	return GM_OK;
 }
 
+/* the smallest edge from a's node u to b's level, from its position at on */
 static GmStatus
-join_from_a(Search *s, Side *a, Side *b, const Meeting *met)
+edge_from_b(const Search *s, Side *b, uint32_t at, GmNode u, Meeting *met)
+{
+	for (uint32_t i = at; i < b->tail; i++)
+	{
+		GmNode		w = node_of(b->queue[i]);
+		GmArcs		arcs;
+
+		TRY(gm_walk_arcs(&b->walk, w, &arcs));
+		for (int half = 0; half < 2; half++)
+		{
+			for (uint32_t k = 0; k < arcs.length[half]; k++)
+			{
+				if (gm_likely(arcs.neighbor[half][k] != u) ||
+					!is_smaller_meeting(s, met, w, arcs.slot[half][k]))
+					continue;
+				met->node = w;
+				met->slot = arcs.slot[half][k];
+				met->out = half == 1;
+			}
+		}
+		if (gm_walk_interrupted(&b->walk))
+			return GM_INTERRUPTED;
+	}
+	return GM_OK;
+}
+
+static GmStatus
+join_at(Search *s, const Side *a, const Side *b, const Meeting *met)
 {
 	uint32_t	y = position_of(b->queue, b->head, b->tail, met->node);
 
 	return join_sides(s, a, met->from, b, y, met);
 }
 
-/*
- * b's level has been expanded whole and has met a's: the first node of a's
- * level, in its order, that b has found.
- */
-static GmStatus
-join_from_b(Search *s, Side *a, Side *b)
-{
-	uint32_t	x = a->head;
-	uint32_t	first = GM_NONE;
-	uint32_t	y;
-
-	while (!gm_bit_test(b->seen, node_of(a->queue[x])))
-		x++;
-	for (uint32_t i = x; i < a->tail && (uint32_t) a->queue[i] == (uint32_t) a->queue[x]; i++)
-	{
-		if (gm_bit_test(b->seen, node_of(a->queue[i])) &&
-			(first == GM_NONE || id_less(&s->graph->entity_id, node_of(a->queue[i]),
-										 node_of(a->queue[first]))))
-			first = i;
-	}
-	y = position_of(b->queue, b->tail, b->fill, node_of(a->queue[first]));
-	return join_sides(s, a, first, b, (uint32_t) b->queue[y], NULL);
-}
-
 static GmStatus
 advance_a(Search *s, Side *a, Side *b, bool *found)
 {
-	Expansion	e = {b->seen, true, UINT64_MAX, a->head, {0, 0, GM_NONE, false}};
+	Meeting		met;
 
-	TRY(order_level(s, a, true));
-	TRY(expand(s, a, &e));
-	*found = e.met.slot != GM_NONE;
-	if (*found)
-		return join_from_a(s, a, b, &e.met);
-	next_level(a);
-	return GM_OK;
-}
-
-static uint64_t
-level_records(const Search *s, const Side *side, uint32_t from)
-{
-	uint64_t	sum = 0;
-
-	for (uint32_t i = from; i < side->tail; i++)
-	{
-		const GmNodeRuns *r = gm_array_at(&s->graph->runs, node_of(side->queue[i]));
-
-		sum += (uint64_t) r->out.rn_length + r->in.rn_length;
-	}
-	return sum;
+	TRY(meet_from_a(s, a, b, UINT64_MAX, &met));
+	*found = met.slot != GM_NONE;
+	return *found ? join_at(s, a, b, &met) : next_level(s, a);
 }
 
 /*
- * Once b's expansion meets a's level the length is known, but not the
- * smallest path.  From a it is often found at once, since there the first node
- * to meet is the right one; if that takes more records than the rest of b's
- * level has, b's level is expanded whole instead.
+ * Once b's level meets a's the length is known, but not the smallest path.
+ * From a it is often found at once, since there the first node to meet is the
+ * right one; if that takes more records than b's level has left, all meetings
+ * are collected from b's level instead.
  */
+static GmStatus
+smallest_meeting(Search *s, Side *a, Side *b, uint32_t at, Meeting *met)
+{
+	uint64_t	left = level_records(s, b, at, UINT64_MAX);
+	size_t		words = gm_bit_words(s->graph->root->gr_nodes);
+	uint64_t   *hit;
+
+	met->slot = GM_NONE;
+	if (left > a->tail - a->head)
+	{
+		TRY(meet_from_a(s, a, b, left, met));
+		if (met->slot != GM_NONE)
+			return GM_OK;
+	}
+	TRY(gm_scratch_get(s->scratch, GM_BUF_SETTLED, words * 8, &hit));
+	TRY(all_meetings(a, b, at, hit));
+	met->from = first_hit(s, a, hit);
+	memset(hit, 0, words * 8);
+	return edge_from_b(s, b, at, node_of(a->queue[met->from]), met);
+}
+
 static GmStatus
 advance_b(Search *s, Side *a, Side *b, bool *found)
 {
-	Expansion	from_b = {a->seen, true, UINT64_MAX, b->head, {0, 0, GM_NONE, false}};
-	Expansion	from_a = {b->seen, false, 0, a->head, {0, 0, GM_NONE, false}};
+	Meeting		met;
+	uint32_t	at;
 
-	TRY(order_level(s, b, false));
-	TRY(expand(s, b, &from_b));
-	*found = from_b.met.slot != GM_NONE;
+	TRY(meets_from_b(s, a, b, &at, found));
 	if (!*found)
+		return next_level(s, b);
+	TRY(smallest_meeting(s, a, b, at, &met));
+	return join_at(s, a, b, &met);
+}
+
+/*
+ * The side whose last level has fewer records; those of a count half, since a
+ * meeting from there is the smallest at once.
+ */
+static bool
+a_is_cheaper(const Search *s, const Side *a, const Side *b)
+{
+	uint64_t	records;
+
+	if (a->tail - a->head <= b->tail - b->head)
 	{
-		next_level(b);
-		return GM_OK;
+		records = level_records(s, a, a->head, UINT64_MAX) / 2;
+		return level_records(s, b, b->head, records) >= records;
 	}
-	set_found(b, false);
-	TRY(order_level(s, a, true));
-	from_a.max_work = level_records(s, b, from_b.at);
-	TRY(expand(s, a, &from_a));
-	if (from_a.met.slot != GM_NONE)
-		return join_from_a(s, a, b, &from_a.met);
-	set_found(b, true);
-	from_b.other = NULL;
-	from_b.at = from_b.met.from;
-	TRY(expand(s, b, &from_b));
-	return join_from_b(s, a, b);
+	records = level_records(s, b, b->head, UINT64_MAX / 2) * 2;
+	return level_records(s, a, a->head, records) <= records;
 }
 
 /*
@@ -547,7 +657,9 @@ first_level(Search *s, Side *a, Side *b)
 				mark_found(a, &v, 1, 0);
 		}
 	}
-	next_level(a);
+	a->head = a->tail;
+	a->tail = a->fill;
+	a->hops = 1;
 	return GM_OK;
 }
 
@@ -570,7 +682,7 @@ search_by_hops(Search *s, bool *found)
 	}
 	while (!*found && a.hops + b.hops < max_hops && a.head < a.tail && b.head < b.tail)
 	{
-		if ((a.tail - a.head) / 2 <= b.tail - b.head)
+		if (a_is_cheaper(s, &a, &b))
 			TRY(advance_a(s, &a, &b, found));
 		else
 			TRY(advance_b(s, &a, &b, found));

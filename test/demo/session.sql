@@ -38,7 +38,7 @@ FROM question q, graphmem.vector_search(q.vector, 5) v ORDER BY v.rank;
 \timing off
 
 \echo
-\echo '--- The same question to vectors, words and graph at once, with proofs'
+\echo '--- The same question to vectors, words and graph at once'
 \timing on
 SELECT f.rank, f.entity, round(f.score::numeric, 3) AS score,
 	round(f.vector_score::numeric, 2) AS vector, round(f.text_score::numeric, 2) AS text,
@@ -54,5 +54,11 @@ VALUES ('Tu Youyou', 'discovered', 'artemisinin', 'chat of today', 0.9),
 	('artemisinin', 'treats', 'malaria (n1)', 'chat of today', 0.8);
 \timing on
 SELECT subject, predicate, object, confidence FROM graphmem.match(subject => 'Tu Youyou');
-SELECT hops, path FROM graphmem.shortest_path('Tu Youyou', 'mosquito (n1)');
+
+\echo
+\echo '--- The question again, starting from her: each row with the path that proves it'
+SELECT f.rank, f.entity, round(f.score::numeric, 3) AS score, f.hops, f.path, f.sources
+FROM question q, graphmem.fusion_query(q.vector, seeds => ARRAY['Tu Youyou'],
+	graph_weight => 3, max_hops => 4, match_count => 7) f
+ORDER BY f.rank;
 \timing off
