@@ -252,6 +252,8 @@ search_space(Fusion *f, const uint64_t *nodes, uint32_t k, uint32_t as_seeds, do
 	TRY(rows_of_nodes(f, nodes, &allowed));
 	TRY(get_memory(f, k * sizeof(GmSpaceHit), &hits));
 	TRY(gm_space_search(space, f->opts->vector, k, allowed, f->intr, hits, &found));
+	if (gm_interrupted(f->intr))
+		return GM_INTERRUPTED;
 	*bound = found == k && k > 0 ? similarity(f, hits[k - 1].distance) : 0;
 	for (uint32_t i = 0; i < found; i++)
 	{
@@ -648,6 +650,8 @@ offer_reached(Fusion *f)
 	}
 	for (uint32_t i = count / 2; i-- > 0;)
 		sink(heap, count, i);
+	if (f->opts->match_count > room)
+		room = f->opts->match_count < count ? f->opts->match_count : count + 1;
 	TRY(get_memory(f, room * sizeof(GmMass), &batch));
 	while (count > 0 && can_be_row(f, heap[0].mass, f->vector_bound))
 	{
@@ -818,6 +822,8 @@ write_rows(Fusion *f, const GmFusionRow **rows, uint32_t *count)
 	qsort(order, f->row_count, sizeof(RowOrder), compare_rows);
 	for (uint32_t i = 0; i < n; i++)
 	{
+		if (i % SCORES_PER_LOOK == 0 && gm_interrupted(f->intr))
+			return GM_INTERRUPTED;
 		out[i] = f->rows[order[i].row];
 		TRY(find_sources(f, &out[i]));
 	}
@@ -869,6 +875,8 @@ gm_fusion(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	TRY(make_seeds(&f));
 	if (f.use_graph)
 		TRY(walk(&f));
+	if (gm_interrupted(intr))
+		return GM_INTERRUPTED;
 	TRY(offer_direct(&f));
 	if (f.seed_count > 0)
 		TRY(offer_reached(&f));

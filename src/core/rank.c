@@ -280,7 +280,8 @@ typedef struct Push
 	 */
 	double	   *residue;
 	double	   *mass;
-	float	   *need;			/* residue to push from; 0 while unknown */
+	float	   *need;			/* residue to push from; negative: minus a lower
+								 * bound of it; 0 while unknown */
 	uint64_t   *queued;
 
 	GmNode	   *touched;		/* room for one more than there are nodes */
@@ -301,7 +302,7 @@ is_untouched(double residue)
 static inline void
 enqueue(Push *p, GmNode v, double residue)
 {
-	if (residue < p->need[v] || gm_bit_test(p->queued, v))
+	if (residue < fabsf(p->need[v]) || gm_bit_test(p->queued, v))
 		return;
 	gm_bit_set(p->queued, v);
 	p->queue[p->queue_count++] = (uint64_t) v << 32;
@@ -400,44 +401,63 @@ push(Push *p, GmNode u)
 	return gm_walk_interrupted(&p->walk) ? GM_INTERRUPTED : GM_OK;
 }
 
-/* records of a node: an upper bound of its degree, half of it a lower one */
-static bool
-may_need_less(const Push *p, GmNode v)
+/* records of a node in a direct walk */
+static double
+direct_records(const GmWalk *walk, GmNode v)
 {
-	const GmNodeRuns *r;
+	const GmNodeRuns *r = gm_array_at(&walk->graph->runs, v);
 	double		records = 0;
 
-	if (!p->walk.direct || p->weights != NULL)
-		return true;
-	r = gm_array_at(&p->walk.graph->runs, v);
-	if (p->walk.view.direction & GM_OUT)
+	if (walk->view.direction & GM_OUT)
 		records += r->out.rn_length;
-	if (p->walk.view.direction & GM_IN)
+	if (walk->view.direction & GM_IN)
 		records += r->in.rn_length;
-	if (p->walk.view.direction == GM_BOTH)
-		records /= 2;
-	return p->residue[v] >= p->epsilon * records * NEED_SLACK;
+	return records;
 }
 
-/* the node's degree is found out when it first could be pushed */
+/*
+ * Finds out what a node needs, as far as it matters: the visible arcs of a hub
+ * are counted up to twice what its residue could be pushed with.
+ */
+static GmStatus
+find_need(Push *p, GmNode v)
+{
+	double		most = p->residue[v] / p->epsilon * 2;
+	double		degree;
+	GmArcs		arcs;
+
+	if (p->walk.direct && p->weights == NULL)
+	{
+		/* at most half of the records are second ones of self-loops */
+		degree = direct_records(&p->walk, v);
+		if (degree / 2 < most / 2)
+		{
+			TRY(gm_walk_arcs(&p->walk, v, &arcs));
+			degree = arcs_weight(p, &arcs, v);
+			most = INFINITY;
+		}
+		else
+			most = degree = degree / 2;
+	}
+	else
+		degree = gm_walk_weight(&p->walk, v, p->weights, most);
+	if (!(degree > 0))
+		degree = 1;
+	p->need[v] = (float) (p->epsilon * degree * NEED_SLACK);
+	if (degree >= most)
+		p->need[v] = -p->need[v];
+	return GM_OK;
+}
+
 static GmStatus
 is_pushable(Push *p, GmNode v, bool *pushable)
 {
 	*pushable = false;
-	if (p->need[v] == 0)
-	{
-		double		degree;
-		GmArcs		arcs;
-
-		if (!may_need_less(p, v))
-			return GM_OK;
-		TRY(gm_walk_arcs(&p->walk, v, &arcs));
-		degree = arcs_weight(p, &arcs, v);
-		if (!(degree > 0))
-			degree = 1;
-		p->need[v] = (float) (p->epsilon * degree * NEED_SLACK);
-	}
-	*pushable = p->residue[v] >= p->need[v];
+	if (p->residue[v] < fabsf(p->need[v]))
+		return GM_OK;
+	if (p->need[v] <= 0)
+		TRY(find_need(p, v));
+	*pushable = p->need[v] > 0 && p->residue[v] >= p->need[v];
 	return GM_OK;
 }
 

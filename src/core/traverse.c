@@ -45,54 +45,151 @@ gm_walk_begin(GmWalk *walk, const GmGraph *graph, const GmView *view,
 	walk->total = 0;
 }
 
-/* records that gm_edges_next can return for this node, at most */
-static size_t
-most_edges(const GmGraph *g, const GmView *view, GmNode node)
-{
-	const GmNodeRuns *r = (const GmNodeRuns *) gm_array_at(&g->runs, node);
-	size_t		n = (size_t) r->out.rn_length + r->in.rn_length;
+/*
+ * The filtered form goes over the runs itself rather than by gm_edges_next, so
+ * that it can fetch what the filters will look at some records ahead; that is
+ * most of the time otherwise, the slots of a run lying all over the image.
+ */
+#define AHEAD_SLOTS		24
+#define BLOCK			128		/* records looked at together */
 
-	if (view->timed && g->root->gr_history)
+typedef struct VisibleRun
+{
+	GmRunView	run;
+	bool		out;
+	bool		only_symmetric; /* this run is against the direction */
+} VisibleRun;
+
+/* the runs that may hold visible edges of a node: gm_edges_begin's, in its order */
+static uint32_t
+visible_runs(const GmWalk *walk, GmNode node, VisibleRun runs[4])
+{
+	const GmGraph *g = walk->graph;
+	uint32_t	n = 0;
+
+	for (int past = 0; past < 2; past++)
 	{
-		r = (const GmNodeRuns *) gm_array_at(&g->past, node);
-		n += (size_t) r->out.rn_length + r->in.rn_length;
+		const GmNodeRuns *r;
+
+		if (past && (!walk->view.timed || !g->root->gr_history))
+			break;
+		r = (const GmNodeRuns *) gm_array_at(past ? &g->past : &g->runs, node);
+		for (int out = 1; out >= 0; out--)
+		{
+			bool		wanted = (walk->view.direction & (out ? GM_OUT : GM_IN)) != 0;
+
+			if (!wanted && !g->root->gr_symmetric)
+				continue;
+			runs[n].run = gm_graph_run_view(g, out ? &r->out : &r->in);
+			runs[n].out = out;
+			runs[n].only_symmetric = !wanted;
+			n += runs[n].run.length > 0;
+		}
 	}
 	return n;
+}
+
+static inline void
+prefetch_record(const GmWalk *walk, GmSlot slot)
+{
+	if (walk->view.timed)
+		gm_prefetch(gm_array_at(&walk->graph->time, slot));
+	if (walk->view.min_confidence > 0)
+		gm_prefetch(gm_array_at(&walk->graph->confidence, slot));
+}
+
+static inline bool
+is_visible(const GmWalk *walk, GmNode node, const VisibleRun *r, uint32_t i)
+{
+	const GmView *view = &walk->view;
+	GmSlot		slot = r->run.slot[i];
+
+	/* a self-loop lies in both runs; one of them counts */
+	if (r->run.neighbor[i] == node && r->out == (view->direction == GM_IN))
+		return false;
+	if (r->only_symmetric && !gm_graph_predicate(walk->graph, r->run.predicate[i])->symmetric)
+		return false;
+	if (view->predicates != NULL && !view->predicates[r->run.predicate[i]])
+		return false;
+	if (view->slots != NULL && !gm_bit_test(view->slots, slot))
+		return false;
+	if (view->timed)
+		return gm_graph_visible(walk->graph, view, slot);
+	return !(view->min_confidence > 0) ||
+		gm_graph_confidence(walk->graph, view, slot) >= view->min_confidence;
+}
+
+static size_t
+total_length(const VisibleRun *runs, uint32_t n)
+{
+	size_t		sum = 0;
+
+	for (uint32_t k = 0; k < n; k++)
+		sum += runs[k].run.length;
+	return sum;
 }
 
 GmStatus
 gm_walk_collect(GmWalk *walk, GmNode node, GmArcs *arcs)
 {
-	size_t		room = most_edges(walk->graph, &walk->view, node);
-	uint32_t	count[2] = {0, 0};
-	uint32_t   *neighbor;
-	uint32_t   *predicate;
-	uint32_t   *slot;
-	GmEdgeIter	iter;
-	GmEdge		e;
+	VisibleRun	runs[4];
+	uint32_t	n = visible_runs(walk, node, runs);
+	size_t		room = total_length(runs, n);
+	uint32_t   *base;
 
-	TRY(gm_scratch_get(walk->scratch, GM_BUF_ARCS, (room + 1) * 6 * sizeof(uint32_t), &neighbor));
-	predicate = neighbor + 2 * room;
-	slot = predicate + 2 * room;
+	TRY(gm_scratch_get(walk->scratch, GM_BUF_ARCS, (room + 1) * 6 * sizeof(uint32_t), &base));
 	for (int half = 0; half < 2; half++)
 	{
-		arcs->neighbor[half] = neighbor + half * room;
-		arcs->predicate[half] = predicate + half * room;
-		arcs->slot[half] = slot + half * room;
+		arcs->neighbor[half] = base + (size_t) half * room;
+		arcs->predicate[half] = base + (size_t) (2 + half) * room;
+		arcs->slot[half] = base + (size_t) (4 + half) * room;
+		arcs->length[half] = 0;
 	}
-	gm_edges_begin(&iter, walk->graph, &walk->view, node);
-	while (gm_edges_next(&iter, &e))
+	for (uint32_t k = 0; k < n; k++)
 	{
-		size_t		at = e.out ? count[0]++ : room + count[1]++;
+		const VisibleRun *r = &runs[k];
+		size_t		offset = r->out ? 0 : room;
+		size_t		at = offset + arcs->length[!r->out];
 
-		neighbor[at] = e.neighbor;
-		predicate[at] = e.predicate;
-		slot[at] = e.slot;
+		for (uint32_t i = 0; i < r->run.length; i++)
+		{
+			if (i + AHEAD_SLOTS < r->run.length)
+				prefetch_record(walk, r->run.slot[i + AHEAD_SLOTS]);
+			if (!is_visible(walk, node, r, i))
+				continue;
+			base[at] = r->run.neighbor[i];
+			base[2 * room + at] = r->run.predicate[i];
+			base[4 * room + at++] = r->run.slot[i];
+		}
+		arcs->length[!r->out] = (uint32_t) (at - offset);
 	}
-	arcs->length[0] = count[0];
-	arcs->length[1] = count[1];
 	walk->work += room;
 	return GM_OK;
+}
+
+double
+gm_walk_weight(GmWalk *walk, GmNode node, const float *weights, double most)
+{
+	VisibleRun	runs[4];
+	uint32_t	n = visible_runs(walk, node, runs);
+	double		sum = 0;
+
+	for (uint32_t k = 0; k < n; k++)
+	{
+		const VisibleRun *r = &runs[k];
+
+		for (uint32_t i = 0; i < r->run.length; i++)
+		{
+			if (i + AHEAD_SLOTS < r->run.length)
+				prefetch_record(walk, r->run.slot[i + AHEAD_SLOTS]);
+			walk->work++;
+			if (is_visible(walk, node, r, i))
+				sum += weights == NULL ? 1 : weights[r->run.predicate[i]];
+			if (sum >= most)
+				return sum;
+		}
+	}
+	return sum;
 }
 
 /*
@@ -240,6 +337,50 @@ mark_new(const GmNode *nodes, uint32_t n, uint64_t *seen, GmNode *queue, uint32_
 	return tail;
 }
 
+/*
+ * The same through a filter.  Most neighbours have been seen, so the filter is
+ * asked last, and for a block of unseen ones at a time.
+ */
+static uint32_t
+mark_visible(GmWalk *walk, GmNode node, uint64_t *seen, GmNode *queue, uint32_t tail)
+{
+	VisibleRun	runs[4];
+	uint32_t	n = visible_runs(walk, node, runs);
+
+	for (uint32_t k = 0; k < n; k++)
+	{
+		const GmRunView *run = &runs[k].run;
+
+		for (uint32_t start = 0; start < run->length; start += BLOCK)
+		{
+			uint32_t	end = start + BLOCK < run->length ? start + BLOCK : run->length;
+			uint32_t	unseen[BLOCK];
+			uint32_t	count = 0;
+
+			for (uint32_t i = start; i < end; i++)
+			{
+				unseen[count] = i;
+				if (!gm_bit_test(seen, run->neighbor[i]))
+				{
+					prefetch_record(walk, run->slot[i]);
+					count++;
+				}
+			}
+			for (uint32_t i = 0; i < count; i++)
+			{
+				GmNode		v = run->neighbor[unseen[i]];
+
+				if (gm_bit_test(seen, v) || !is_visible(walk, node, &runs[k], unseen[i]))
+					continue;
+				gm_bit_set(seen, v);
+				queue[tail++] = v;
+			}
+		}
+	}
+	walk->work += total_length(runs, n);
+	return tail;
+}
+
 static GmStatus
 expand_frontier(GmWalk *walk, uint64_t *seen, GmNode *queue, uint32_t head, uint32_t *tail)
 {
@@ -250,13 +391,18 @@ expand_frontier(GmWalk *walk, uint64_t *seen, GmNode *queue, uint32_t head, uint
 	{
 		GmArcs		arcs;
 
-		if (walk->direct && i + AHEAD_RUNS < end)
+		if (i + AHEAD_RUNS < end)
 			gm_walk_prefetch_runs(walk, queue[i + AHEAD_RUNS]);
-		if (walk->direct && i + AHEAD_ARCS < end)
+		if (i + AHEAD_ARCS < end)
 			gm_walk_prefetch_arcs(walk, queue[i + AHEAD_ARCS]);
-		TRY(gm_walk_arcs(walk, queue[i], &arcs));
-		at = mark_new(arcs.neighbor[0], arcs.length[0], seen, queue, at);
-		at = mark_new(arcs.neighbor[1], arcs.length[1], seen, queue, at);
+		if (walk->direct)
+		{
+			TRY(gm_walk_arcs(walk, queue[i], &arcs));
+			at = mark_new(arcs.neighbor[0], arcs.length[0], seen, queue, at);
+			at = mark_new(arcs.neighbor[1], arcs.length[1], seen, queue, at);
+		}
+		else
+			at = mark_visible(walk, queue[i], seen, queue, at);
 		if (gm_walk_interrupted(walk))
 			return GM_INTERRUPTED;
 	}

@@ -138,6 +138,12 @@ extern void gm_walk_begin(GmWalk *walk, const GmGraph *graph, const GmView *view
 /* the filtered form of gm_walk_arcs: copies into scratch, next call overwrites */
 extern GmStatus gm_walk_collect(GmWalk *walk, GmNode node, GmArcs *arcs);
 
+/*
+ * The sum of the weights of a node's visible arcs (weights by predicate; NULL:
+ * all 1), or any number that is not below most once it is reached.
+ */
+extern double gm_walk_weight(GmWalk *walk, GmNode node, const float *weights, double most);
+
 /* does the node exist, and may a walk start there */
 static inline bool
 gm_walk_has(const GmGraph *graph, GmNode node)
