@@ -375,7 +375,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_vector_search'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 5000 ROWS 10;
 COMMENT ON FUNCTION graphmem.vector_search IS
-'The match_count (default 10) vectors nearest to query_embedding, nearest first, ties by item_id; exact, so ef_search and exact change nothing. space: default "default", else the only one of entities, else the only one. item: name of the entity or source, or "subject predicate object"; item_id: entity_id, source_id or fact_id. distance: cosine 1 - cos in [0, 2], l2 Euclidean, ip negative inner product; similarity in [0, 1]: (2 - distance) / 2, 1 / (1 + distance), 1 / (1 + exp(distance)). As many rows come as match all filters, up to match_count. kinds: of the entity, of either end of a fact, of the source. predicates, min_confidence, as_of and known_at say which facts count: an entity matches predicates if such a fact touches it, a source if it asserts one, a fact if it counts itself; near: within max_hops (default 2, 0 to 100) of one of these entities over facts that count. known_at hides entities and sources created later. filter: contained in properties, or in metadata of sources. Unknown names are ignored, an empty array matches nothing. Errors: 22000 for a wrong dimension, a null or non-finite element, a zero vector under cosine; 22004 for a null query_embedding; 22023 for a value out of range; 42704 for an unknown space or graph. Cost: one pass over the vectors that pass the filters.';
+'The match_count (default 10) vectors nearest to query_embedding, nearest first, ties by item_id; exact, so ef_search and exact change nothing. space: default "default", else the only one of entities, else the only one. item: name of the entity or source, or "subject predicate object"; item_id: entity_id, source_id or fact_id. distance: cosine 1 - cos in [0, 2], l2 Euclidean, ip negative inner product; similarity in [0, 1]: cosine max(0, 1 - distance), l2 1 / (1 + distance), ip 1 / (1 + exp(distance)). As many rows come as match all filters, up to match_count. kinds: of the entity, of either end of a fact, of the source. predicates, min_confidence, as_of and known_at say which facts count: an entity matches predicates if such a fact touches it, a source if it asserts one, a fact if it counts itself; near: within max_hops (default 2, 0 to 100) of one of these entities over facts that count. known_at hides entities and sources created later. filter: contained in properties, or in metadata of sources. Unknown names are ignored, an empty array matches nothing. Errors: 22000 for a wrong dimension, a null or non-finite element, a zero vector under cosine; 22004 for a null query_embedding; 22023 for a value out of range; 42704 for an unknown space or graph. Cost: one pass over the vectors that pass the filters.';
 
 CREATE FUNCTION graphmem.similar(
 	entity text, match_count int DEFAULT 10, space text DEFAULT NULL, kinds text[] DEFAULT NULL,
@@ -750,6 +750,90 @@ COMMENT ON COLUMN graphmem.facts.sources IS 'names of the sources that state the
 COMMENT ON VIEW graphmem.vectors IS
 'vectors of the current graph by item name; takes INSERT (which replaces), COPY, UPDATE and DELETE';
 COMMENT ON COLUMN graphmem.vectors.item IS 'name of the entity or source, or the fact_id';
+
+-- columns not commented above
+COMMENT ON COLUMN graphmem.accesses.entity_id IS 'the entity';
+COMMENT ON COLUMN graphmem.accesses.graph_id IS 'its graph';
+COMMENT ON COLUMN graphmem.accesses.access_count IS 'how often it was used';
+COMMENT ON COLUMN graphmem.accesses.last_access IS 'when it was used last';
+COMMENT ON COLUMN graphmem.activations.graph_id IS 'graph of the working set';
+COMMENT ON COLUMN graphmem.activations.session IS 'session whose working set it is';
+COMMENT ON COLUMN graphmem.activations.entity_id IS 'the entity in mind';
+COMMENT ON COLUMN graphmem.activations.activation IS 'how much it is in mind, in [0,1]';
+COMMENT ON COLUMN graphmem.activations.updated_at IS 'when the activation was set';
+COMMENT ON COLUMN graphmem.aliases.alias_id IS 'the alias';
+COMMENT ON COLUMN graphmem.aliases.graph_id IS 'graph in which the name is found';
+COMMENT ON COLUMN graphmem.aliases.name IS 'the other name, unique among the aliases of the graph';
+COMMENT ON COLUMN graphmem.aliases.entity_id IS 'whose name it is';
+COMMENT ON COLUMN graphmem.aliases.created_at IS 'when it was given';
+COMMENT ON COLUMN graphmem.assertions.fact_id IS 'the fact stated, whichever its version';
+COMMENT ON COLUMN graphmem.assertions.source_id IS 'who states it';
+COMMENT ON COLUMN graphmem.assertions.graph_id IS 'graph of both';
+COMMENT ON COLUMN graphmem.assertions.asserted_at IS 'when it was stated, last; known_at looks here';
+COMMENT ON COLUMN graphmem.embeddings.space_id IS 'space that the vector belongs to';
+COMMENT ON COLUMN graphmem.embeddings.graph_id IS 'graph of space and item';
+COMMENT ON COLUMN graphmem.embeddings.embedding IS 'the vector, of the spaces dimension';
+COMMENT ON COLUMN graphmem.entities.entity_id IS 'the entity';
+COMMENT ON COLUMN graphmem.entities.graph_id IS 'its graph';
+COMMENT ON COLUMN graphmem.entities.name IS 'compared byte by byte';
+COMMENT ON COLUMN graphmem.entities.properties IS 'whatever else is known; filters look for containment';
+COMMENT ON COLUMN graphmem.entities.created_at IS 'when it was first named';
+COMMENT ON COLUMN graphmem.facts.subject IS 'name';
+COMMENT ON COLUMN graphmem.facts.predicate IS 'name';
+COMMENT ON COLUMN graphmem.facts.object IS 'name, or text of the literal';
+COMMENT ON COLUMN graphmem.facts.valid_from IS 'true from here on; NULL: open';
+COMMENT ON COLUMN graphmem.facts.valid_to IS 'true until just before; NULL: open';
+COMMENT ON COLUMN graphmem.facts.properties IS 'of this fact';
+COMMENT ON COLUMN graphmem.facts.subject_kind IS 'kind of the subject; on input it fills a gap only';
+COMMENT ON COLUMN graphmem.facts.object_kind IS 'kind of the object; on input it fills a gap only';
+COMMENT ON COLUMN graphmem.facts.fact_id IS 'the fact; ignored on input';
+COMMENT ON COLUMN graphmem.facts.triple_id IS 'its current version; ignored on input';
+COMMENT ON COLUMN graphmem.functional_keys.subject_id IS 'the subject';
+COMMENT ON COLUMN graphmem.functional_keys.predicate_id IS 'the functional predicate';
+COMMENT ON COLUMN graphmem.functional_keys.graph_id IS 'graph of both';
+COMMENT ON COLUMN graphmem.functional_keys.changes IS 'how often the current value changed';
+COMMENT ON COLUMN graphmem.graphs.graph_id IS 'the graph';
+COMMENT ON COLUMN graphmem.graphs.name IS '1 to 1000 bytes';
+COMMENT ON COLUMN graphmem.graphs.created_at IS 'when it was created';
+COMMENT ON COLUMN graphmem.merges.merge_id IS 'the merge';
+COMMENT ON COLUMN graphmem.merges.graph_id IS 'graph of both entities';
+COMMENT ON COLUMN graphmem.merges.kept_id IS 'entity that took over';
+COMMENT ON COLUMN graphmem.merges.merged_at IS 'when';
+COMMENT ON COLUMN graphmem.merges.unmerged_at IS 'when it was undone; NULL: it was not';
+COMMENT ON COLUMN graphmem.predicates.predicate_id IS 'the predicate';
+COMMENT ON COLUMN graphmem.predicates.graph_id IS 'its graph';
+COMMENT ON COLUMN graphmem.predicates.name IS 'compared byte by byte';
+COMMENT ON COLUMN graphmem.predicates.created_at IS 'when it was first used';
+COMMENT ON COLUMN graphmem.sources.source_id IS 'the source';
+COMMENT ON COLUMN graphmem.sources.graph_id IS 'its graph';
+COMMENT ON COLUMN graphmem.sources.name IS 'compared byte by byte';
+COMMENT ON COLUMN graphmem.sources.kind IS 'what sort of source it is; any word';
+COMMENT ON COLUMN graphmem.sources.uri IS 'where it can be found';
+COMMENT ON COLUMN graphmem.sources.metadata IS 'whatever else is known; filters look for containment';
+COMMENT ON COLUMN graphmem.sources.created_at IS 'when it was added';
+COMMENT ON COLUMN graphmem.supersessions.supersession_id IS 'the step';
+COMMENT ON COLUMN graphmem.supersessions.graph_id IS 'graph of the facts';
+COMMENT ON COLUMN graphmem.supersessions.old_fact_id IS 'fact that was closed';
+COMMENT ON COLUMN graphmem.supersessions.reason IS 'why, in words';
+COMMENT ON COLUMN graphmem.supersessions.superseded_at IS 'when';
+COMMENT ON COLUMN graphmem.supersessions.undone_at IS 'when it was undone; NULL: it stands';
+COMMENT ON COLUMN graphmem.topology_vectors.space_id IS 'space that the vector belongs to';
+COMMENT ON COLUMN graphmem.topology_vectors.entity_id IS 'whose vector it is';
+COMMENT ON COLUMN graphmem.topology_vectors.embedding IS 'the vector, of the spaces dimension';
+COMMENT ON COLUMN graphmem.triples.graph_id IS 'graph of subject, predicate and object';
+COMMENT ON COLUMN graphmem.triples.subject_id IS 'entity that the fact is about';
+COMMENT ON COLUMN graphmem.triples.predicate_id IS 'relation';
+COMMENT ON COLUMN graphmem.triples.object_id IS 'entity or literal at the other end';
+COMMENT ON COLUMN graphmem.triples.properties IS 'of this version; NULL: none';
+COMMENT ON COLUMN graphmem.vector_spaces.space_id IS 'the space';
+COMMENT ON COLUMN graphmem.vector_spaces.graph_id IS 'its graph';
+COMMENT ON COLUMN graphmem.vector_spaces.name IS '1 to 1000 bytes, unique in the graph';
+COMMENT ON COLUMN graphmem.vector_spaces.dim IS 'elements of each vector, 1 to 16000';
+COMMENT ON COLUMN graphmem.vector_spaces.created_at IS 'when it was created';
+COMMENT ON COLUMN graphmem.vectors.embedding IS 'the vector';
+COMMENT ON COLUMN graphmem.vectors.space IS 'name of the space; on input NULL means default, else the only one';
+COMMENT ON COLUMN graphmem.vectors.target IS 'what has the vector: entity, fact or source; checked on input if given';
+COMMENT ON COLUMN graphmem.vectors.item_id IS 'entity_id, fact_id or source_id; not read on input';
 
 COMMENT ON FUNCTION graphmem.current_graph_id(text) IS
 'id of the named graph, by default of the setting graphmem.graph; NULL while the graph "default" has not been written to. Errors: 42704 unknown graph.';

@@ -101,7 +101,7 @@ object_has_type(const GmGraph *g, const Pattern *p, GmNode object)
 }
 
 static int
-compare_slots(const void *a, const void *b)
+compare_slots(const void *a, const void *b, void *arg)
 {
 	GmSlot		x = *(const GmSlot *) a;
 	GmSlot		y = *(const GmSlot *) b;
@@ -138,7 +138,7 @@ match_node(const GmGraph *g, GmView *view, const Pattern *p, Slots *found)
 			continue;
 		add_slot(found, edge.slot);
 	}
-	qsort(found->slots, found->count, sizeof(GmSlot), compare_slots);
+	qsort_interruptible(found->slots, found->count, sizeof(GmSlot), compare_slots, NULL);
 }
 
 /* no term is a node: all slots */
@@ -217,7 +217,7 @@ graphmem_match(PG_FUNCTION_ARGS)
 
 /* outgoing before incoming, then predicate, neighbour and triple */
 static int
-compare_edges(const void *a, const void *b)
+compare_edges(const void *a, const void *b, void *arg)
 {
 	const GmEdge *x = a;
 	const GmEdge *y = b;
@@ -252,7 +252,7 @@ collect_edges(const GmGraph *g, const GmView *view, GmNode node, uint64_t limit,
 	}
 	/* history runs come after the current ones */
 	if (view->timed)
-		qsort(edges, *count, sizeof(GmEdge), compare_edges);
+		qsort_interruptible(edges, *count, sizeof(GmEdge), compare_edges, NULL);
 	*count = Min(*count, limit);
 	return edges;
 }

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "api/args.h"
@@ -29,7 +28,7 @@ huge_array(uint64 n, Size size)
 }
 
 static int
-compare_masses(const void *a, const void *b)
+compare_masses(const void *a, const void *b, void *arg)
 {
 	const GmMass *x = a;
 	const GmMass *y = b;
@@ -50,9 +49,9 @@ sink(GmMass *heap, uint64 n, uint64 at)
 
 		if (child >= n)
 			return;
-		if (child + 1 < n && compare_masses(&heap[child], &heap[child + 1]) < 0)
+		if (child + 1 < n && compare_masses(&heap[child], &heap[child + 1], NULL) < 0)
 			child++;
-		if (compare_masses(&heap[at], &heap[child]) >= 0)
+		if (compare_masses(&heap[at], &heap[child], NULL) >= 0)
 			return;
 		t = heap[at];
 		heap[at] = heap[child];
@@ -73,13 +72,13 @@ best_masses(GmMass *list, uint64 n, uint64 match_count)
 			sink(list, kept, i);
 		for (uint64 i = kept; i < n; i++)
 		{
-			if (compare_masses(&list[i], &list[0]) >= 0)
+			if (compare_masses(&list[i], &list[0], NULL) >= 0)
 				continue;
 			list[0] = list[i];
 			sink(list, kept, 0);
 		}
 	}
-	qsort(list, kept, sizeof(GmMass), compare_masses);
+	qsort_interruptible(list, kept, sizeof(GmMass), compare_masses, NULL);
 	return kept;
 }
 
@@ -192,7 +191,7 @@ typedef struct Member
 } Member;
 
 static int
-compare_members(const void *a, const void *b)
+compare_members(const void *a, const void *b, void *arg)
 {
 	const Member *x = a;
 	const Member *y = b;
@@ -241,8 +240,7 @@ graphmem_components(PG_FUNCTION_ARGS)
 		members[n].label = label;
 		members[n++].node = node;
 	}
-	CHECK_FOR_INTERRUPTS();
-	qsort(members, n, sizeof(Member), compare_members);
+	qsort_interruptible(members, n, sizeof(Member), compare_members, NULL);
 	for (uint64 i = 0; i < n && i < match_count; i++)
 	{
 		gm_row_int8(&rows, gm_graph_entity_id(g, members[i].label));

@@ -39,6 +39,7 @@
 
 #define AHEAD_RUNS		12
 #define AHEAD_ARCS		5
+#define AHEAD_SLOTS		24
 
 /* one of the two searches by hops */
 typedef struct Side
@@ -70,6 +71,7 @@ typedef struct Cone
 	HeapItem   *heap;
 	uint32_t	heap_count;
 	GmBufferName heap_name;
+	uint64_t	other_nearest;	/* least cost the other search has yet to settle */
 	bool		forward;
 } Cone;
 
@@ -838,6 +840,10 @@ relax(Search *s, Cone *me, const Cone *other, GmNode u, uint64_t cost,
 					   gm_bit_test(other->settled, v)));
 	if (cost >= bridges->best || (label != 0 && label - 1 <= cost))
 		return GM_OK;
+
+	/* the rest from a node that the other search has not settled is longer */
+	if (cost_sum(cost, me->other_nearest) > bridges->best)
+		return GM_OK;
 	if (label == 0)
 		me->touched[me->touched_count++] = v;
 	me->label[v] = cost + 1;
@@ -853,12 +859,18 @@ settle_nearest(Search *s, Cone *me, const Cone *other, Bridges *bridges)
 
 	heap_pop(me);
 	gm_bit_set(me->settled, u);
+	me->other_nearest = other->heap_count > 0 ? other->heap[0].cost : 0;
 	TRY(gm_walk_arcs(&me->walk, u, &arcs));
 	for (int half = 0; half < 2; half++)
 	{
 		for (uint32_t i = 0; i < arcs.length[half]; i++)
+		{
+			if (i + AHEAD_SLOTS < arcs.length[half])
+				gm_prefetch(gm_array_at(&s->graph->confidence,
+										arcs.slot[half][i + AHEAD_SLOTS]));
 			TRY(relax(s, me, other, u, cost, arcs.neighbor[half][i], arcs.slot[half][i],
 					  bridges));
+		}
 	}
 	return gm_walk_interrupted(&me->walk) ? GM_INTERRUPTED : GM_OK;
 }

@@ -337,7 +337,7 @@ gm_space_similarity(GmMetric metric, double distance)
 		case GM_METRIC_COSINE:
 			break;
 	}
-	return (2.0 - distance) / 2.0;
+	return distance < 1.0 ? 1.0 - distance : 0.0;
 }
 
 /*

@@ -121,8 +121,9 @@ extern GmStatus gm_space_prepare(const GmSpace *space, const float *vector, GmSp
 extern float gm_space_distance(const GmSpace *space, const GmSpaceQuery *query, uint32_t row);
 
 /*
- * Similarity of a distance, in [0,1] and falling with it: cosine (2 - d) / 2,
- * l2 1 / (1 + d), inner product logistic(-d).
+ * Similarity of a distance, in [0,1] and falling with it: cosine max(0, 1 - d),
+ * the cosine itself where it is positive; l2 1 / (1 + d); inner product
+ * logistic(-d).
  */
 extern double gm_space_similarity(GmMetric metric, double distance);
 

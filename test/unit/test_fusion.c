@@ -176,7 +176,7 @@ visible(const GmView *view, const Edge *e)
 }
 
 static double
-oracle_similarity(const World *w, const float *query, uint32_t i)
+oracle_cosine(const World *w, const float *query, uint32_t i)
 {
 	double		dot = 0,
 				a = 0,
@@ -188,19 +188,25 @@ oracle_similarity(const World *w, const float *query, uint32_t i)
 		a += (double) query[d] * query[d];
 		b += (double) w->vector[i][d] * w->vector[i][d];
 	}
-	return (1 + dot / sqrt(a * b)) / 2;
+	return dot / sqrt(a * b);
+}
+
+static double
+oracle_similarity(const World *w, const float *query, uint32_t i)
+{
+	return fmax(0, oracle_cosine(w, query, i));
 }
 
 /* how many allowed nodes have a nearer vector */
 static uint32_t
 vector_rank(const World *w, const float *query, uint32_t i, const uint64_t *bits)
 {
-	double		own = oracle_similarity(w, query, i);
+	double		own = oracle_cosine(w, query, i);
 	uint32_t	rank = 1;
 
 	for (uint32_t j = 0; j < w->n; j++)
 		if (j != i && w->has_vector[j] && allowed(bits, j) &&
-			oracle_similarity(w, query, j) > own)
+			oracle_cosine(w, query, j) > own)
 			rank++;
 	return rank;
 }

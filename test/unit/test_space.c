@@ -385,7 +385,8 @@ test_similarity(void)
 {
 	CHECK_NEAR(gm_space_similarity(GM_METRIC_COSINE, 0), 1, 0);
 	CHECK_NEAR(gm_space_similarity(GM_METRIC_COSINE, 2), 0, 0);
-	CHECK_NEAR(gm_space_similarity(GM_METRIC_COSINE, 0.5), 0.75, 1e-15);
+	CHECK_NEAR(gm_space_similarity(GM_METRIC_COSINE, 0.25), 0.75, 1e-15);
+	CHECK_NEAR(gm_space_similarity(GM_METRIC_COSINE, 1.5), 0, 0);
 	CHECK_NEAR(gm_space_similarity(GM_METRIC_L2, 0), 1, 0);
 	CHECK_NEAR(gm_space_similarity(GM_METRIC_L2, 3), 0.25, 1e-15);
 	CHECK_NEAR(gm_space_similarity(GM_METRIC_L2, FLT_MAX), 0, 1e-30);
