@@ -19,15 +19,16 @@ int			gm_guc_simd = GM_SIMD_AUTO;
 int			gm_guc_ef_search = 64;
 int			gm_guc_method = GM_METHOD_PPR;
 double		gm_guc_damping = 0.85;
-double		gm_guc_ppr_epsilon = 1e-5;
-int			gm_guc_rrf_k = 60;
+double		gm_guc_ppr_epsilon = 1e-4;
+int			gm_guc_rrf_k = 1;
 double		gm_guc_semantic_weight = 1.0;
 double		gm_guc_text_weight = 1.0;
-double		gm_guc_graph_weight = 1.0;
+double		gm_guc_graph_weight = 0.5;
 double		gm_guc_topology_weight = 0.0;
 double		gm_guc_confidence_weight = 0.25;
 double		gm_guc_recency_weight = 0.0;
 int			gm_guc_text_candidates = 50;
+int			gm_guc_vector_candidates = 16;
 
 static const struct config_enum_entry simd_options[] = {
 	{"auto", GM_SIMD_AUTO, false},
@@ -110,15 +111,19 @@ gm_guc_define(void)
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomRealVariable("graphmem.ppr_epsilon",
 							 "Sets the error bound of personalised PageRank, per unit of degree.",
-							 NULL, &gm_guc_ppr_epsilon, 1e-5, 1e-12, 1.0,
+							 NULL, &gm_guc_ppr_epsilon, 1e-4, 1e-12, 1.0,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("graphmem.rrf_k",
 							"Sets the constant k of reciprocal rank fusion.",
-							NULL, &gm_guc_rrf_k, 60, 0, 1000000,
+							NULL, &gm_guc_rrf_k, 1, 0, 1000000,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("graphmem.text_candidates",
 							"Sets how many candidates text search hands to fusion_query.",
 							NULL, &gm_guc_text_candidates, 50, 1, 10000,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("graphmem.vector_candidates",
+							"Sets how many nearest vectors of each space fusion_query starts from.",
+							NULL, &gm_guc_vector_candidates, 16, 1, 10000,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	for (size_t i = 0; i < lengthof(weights); i++)
 		DefineCustomRealVariable(weights[i].name, weights[i].description, NULL,

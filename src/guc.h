@@ -29,6 +29,7 @@ extern double gm_guc_topology_weight;
 extern double gm_guc_confidence_weight;
 extern double gm_guc_recency_weight;
 extern int	gm_guc_text_candidates;
+extern int	gm_guc_vector_candidates;
 
 extern void gm_guc_define(void);
 

@@ -465,7 +465,8 @@ get_options(FunctionCallInfo fcinfo, Question *q)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"rrf_k\" must be between 0 and %d", MAX_RRF_K),
 				 errdetail("It is %.0f.", o->rrf_k)));
-	o->vector_candidates = (uint32_t) gm_arg_ef_search(fcinfo, ARG_EF_SEARCH);
+	(void) gm_arg_ef_search(fcinfo, ARG_EF_SEARCH);
+	o->vector_candidates = (uint32_t) gm_guc_vector_candidates;
 }
 
 /* which facts, sources and entities count */
@@ -549,8 +550,7 @@ put_row(const GmGraph *g, GmRows *rows, const GmFusionRow *row)
  * fusion_query(query_embedding, query_text, seeds, match_count, max_hops, ...):
  * the order of the arguments is that of the enum above.
  *
- * Every vector search is exact; exact changes nothing, and ef_search is how
- * many hits of each space count.
+ * Every vector search is exact, so ef_search and exact change nothing.
  */
 Datum
 graphmem_fusion_query(PG_FUNCTION_ARGS)

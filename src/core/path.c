@@ -850,26 +850,44 @@ relax(Search *s, Cone *me, const Cone *other, GmNode u, uint64_t cost,
 	return heap_push(s, me, cost, v);
 }
 
+/*
+ * The confidence below which an edge of a node settled at this cost, to one
+ * that the other search has not settled, can be on no path as good as the best
+ * one: once there is one, few are above it.
+ */
+static float
+least_confidence(const Search *s, uint64_t cost, uint64_t other_nearest, uint64_t best)
+{
+	if (best == IMPASSABLE || s->view->reliable || cost + other_nearest > best)
+		return 0;
+	best -= cost + other_nearest;
+	return (float) (exp(-(double) ((best >> COST_HOP_BITS) + 1) / COST_SCALE) * (1 - 1e-6));
+}
+
 static GmStatus
 settle_nearest(Search *s, Cone *me, const Cone *other, Bridges *bridges)
 {
 	GmNode		u = me->heap[0].node;
 	uint64_t	cost = me->heap[0].cost;
+	const GmArray *confidence = &s->graph->confidence;
+	float		least;
 	GmArcs		arcs;
 
 	heap_pop(me);
 	gm_bit_set(me->settled, u);
 	me->other_nearest = other->heap_count > 0 ? other->heap[0].cost : 0;
+	least = least_confidence(s, cost, me->other_nearest, bridges->best);
 	TRY(gm_walk_arcs(&me->walk, u, &arcs));
 	for (int half = 0; half < 2; half++)
 	{
 		for (uint32_t i = 0; i < arcs.length[half]; i++)
 		{
 			if (i + AHEAD_SLOTS < arcs.length[half])
-				gm_prefetch(gm_array_at(&s->graph->confidence,
-										arcs.slot[half][i + AHEAD_SLOTS]));
-			TRY(relax(s, me, other, u, cost, arcs.neighbor[half][i], arcs.slot[half][i],
-					  bridges));
+				gm_prefetch(gm_array_at(confidence, arcs.slot[half][i + AHEAD_SLOTS]));
+			if (GM_ARRAY_F32(confidence, arcs.slot[half][i]) >= least ||
+				gm_bit_test(other->settled, arcs.neighbor[half][i]))
+				TRY(relax(s, me, other, u, cost, arcs.neighbor[half][i], arcs.slot[half][i],
+						  bridges));
 		}
 	}
 	return gm_walk_interrupted(&me->walk) ? GM_INTERRUPTED : GM_OK;

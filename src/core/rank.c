@@ -26,6 +26,7 @@
 #define AHEAD_ARCS			5
 #define SWEEP_AFTER			4	/* times the graph's arcs pushed */
 #define NEED_SLACK			(1 - 1e-6)	/* covers the rounding to float */
+#define EXACT_FLOAT			0x1p24
 #define SAMPLES				1024	/* nodes asked for the largest component */
 
 /*
@@ -269,6 +270,8 @@ typedef struct Push
 	GmWalk		walk;
 	double		damping;
 	double		epsilon;
+	double		push_from;		/* residue for each arc to push from: epsilon less
+								 * what rounding degrees to float may add */
 	double		least;			/* no node is pushed with less */
 	const float *weights;
 	GmMass	   *seeds;
@@ -280,8 +283,8 @@ typedef struct Push
 	 */
 	double	   *residue;
 	double	   *mass;
-	float	   *need;			/* residue to push from; negative: minus a lower
-								 * bound of it; 0 while unknown */
+	float	   *degree;			/* 1 for none; negative: minus a lower bound of
+								 * it; 0 while unknown */
 	uint64_t   *queued;
 
 	GmNode	   *touched;		/* room for one more than there are nodes */
@@ -302,7 +305,7 @@ is_untouched(double residue)
 static inline void
 enqueue(Push *p, GmNode v, double residue)
 {
-	if (residue < fabsf(p->need[v]) || gm_bit_test(p->queued, v))
+	if (residue < p->push_from * fabsf(p->degree[v]) || gm_bit_test(p->queued, v))
 		return;
 	gm_bit_set(p->queued, v);
 	p->queue[p->queue_count++] = (uint64_t) v << 32;
@@ -369,6 +372,17 @@ spread_weighted(Push *p, const GmArcs *arcs, GmNode node, double amount)
 	}
 }
 
+/* counting arcs again is saved where the float holds their number exactly */
+static double
+known_degree(const Push *p, const GmArcs *arcs, GmNode node)
+{
+	double		records = (double) arcs->length[0] + arcs->length[1];
+
+	if (p->weights == NULL && p->degree[node] > 0 && records > 0 && records < EXACT_FLOAT)
+		return p->degree[node];
+	return arcs_weight(p, arcs, node);
+}
+
 static GmStatus
 push(Push *p, GmNode u)
 {
@@ -379,7 +393,7 @@ push(Push *p, GmNode u)
 	p->mass[u] += p->residue[u] - going;
 	p->residue[u] = -0.0;
 	TRY(gm_walk_arcs(&p->walk, u, &arcs));
-	degree = arcs_weight(p, &arcs, u);
+	degree = known_degree(p, &arcs, u);
 	if (!(degree > 0))
 	{
 		for (uint32_t i = 0; i < p->seed_count; i++)
@@ -416,11 +430,11 @@ direct_records(const GmWalk *walk, GmNode v)
 }
 
 /*
- * Finds out what a node needs, as far as it matters: the visible arcs of a hub
+ * Finds out a node's degree as far as it matters: the visible arcs of a hub
  * are counted up to twice what its residue could be pushed with.
  */
 static GmStatus
-find_need(Push *p, GmNode v)
+find_degree(Push *p, GmNode v)
 {
 	double		most = p->residue[v] / p->epsilon * 2;
 	double		degree;
@@ -430,7 +444,7 @@ find_need(Push *p, GmNode v)
 	{
 		/* at most half of the records are second ones of self-loops */
 		degree = direct_records(&p->walk, v);
-		if (degree / 2 < most / 2)
+		if (degree < most)
 		{
 			TRY(gm_walk_arcs(&p->walk, v, &arcs));
 			degree = arcs_weight(p, &arcs, v);
@@ -443,9 +457,7 @@ find_need(Push *p, GmNode v)
 		degree = gm_walk_weight(&p->walk, v, p->weights, most);
 	if (!(degree > 0))
 		degree = 1;
-	p->need[v] = (float) (p->epsilon * degree * NEED_SLACK);
-	if (degree >= most)
-		p->need[v] = -p->need[v];
+	p->degree[v] = degree >= most ? -(float) degree : (float) degree;
 	return GM_OK;
 }
 
@@ -453,11 +465,11 @@ static GmStatus
 is_pushable(Push *p, GmNode v, bool *pushable)
 {
 	*pushable = false;
-	if (p->residue[v] < fabsf(p->need[v]))
+	if (p->residue[v] < p->push_from * fabsf(p->degree[v]))
 		return GM_OK;
-	if (p->need[v] <= 0)
-		TRY(find_need(p, v));
-	*pushable = p->need[v] > 0 && p->residue[v] >= p->need[v];
+	if (p->degree[v] <= 0)
+		TRY(find_degree(p, v));
+	*pushable = p->degree[v] > 0 && p->residue[v] >= p->push_from * p->degree[v];
 	return GM_OK;
 }
 
@@ -474,8 +486,14 @@ push_round(Push *p, uint64_t *round)
 	{
 		bool		pushable;
 
-		if (p->walk.direct && i + AHEAD_RUNS < candidates)
-			gm_walk_prefetch_runs(&p->walk, (GmNode) (round[i + AHEAD_RUNS] >> 32));
+		if (i + AHEAD_RUNS < candidates)
+		{
+			GmNode		ahead = (GmNode) (round[i + AHEAD_RUNS] >> 32);
+
+			gm_walk_prefetch_runs(&p->walk, ahead);
+			gm_prefetch(&p->degree[ahead]);
+			gm_prefetch(&p->residue[ahead]);
+		}
 		gm_bit_clear(p->queued, (GmNode) (round[i] >> 32));
 		TRY(is_pushable(p, (GmNode) (round[i] >> 32), &pushable));
 		if (pushable)
@@ -536,7 +554,7 @@ ppr_begin(Push *p, const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	TRY(take_seeds(graph, scratch, seeds, seed_count, true, &p->seeds, &p->seed_count));
 	TRY(gm_scratch_get(scratch, GM_BUF_RESIDUE, n * sizeof(double), &p->residue));
 	TRY(gm_scratch_get(scratch, GM_BUF_SCORE, n * sizeof(double), &p->mass));
-	TRY(gm_scratch_get(scratch, GM_BUF_NEED, n * sizeof(float), &p->need));
+	TRY(gm_scratch_get(scratch, GM_BUF_DEGREE_AT, n * sizeof(float), &p->degree));
 	TRY(gm_scratch_get(scratch, GM_BUF_SETTLED, gm_bit_words((uint32_t) n) * 8, &p->queued));
 	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, (n + 1) * sizeof(GmNode), &p->touched));
 	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE_B, (n + 1) * sizeof(uint64_t), &p->queue));
@@ -546,7 +564,8 @@ ppr_begin(Push *p, const GmGraph *graph, const GmView *view, GmScratch *scratch,
 		if (p->weights[i] > 0 && p->weights[i] < least)
 			least = p->weights[i];
 	}
-	p->least = p->epsilon * least * NEED_SLACK;
+	p->push_from = p->epsilon * NEED_SLACK;
+	p->least = p->push_from * least;
 	for (uint32_t i = 0; i < p->seed_count; i++)
 		sum += p->seeds[i].mass;
 	if (isinf(sum))
@@ -574,13 +593,20 @@ ppr_end(Push *p, GmMasses *result)
 		GmNode		v = p->touched[i];
 		double		mass = p->mass[v] + (1 - p->damping) * p->residue[v];
 
+		if (i + AHEAD_RUNS < p->touched_count)
+		{
+			gm_prefetch(&p->mass[p->touched[i + AHEAD_RUNS]]);
+			gm_prefetch(&p->residue[p->touched[i + AHEAD_RUNS]]);
+			gm_prefetch(&p->degree[p->touched[i + AHEAD_RUNS]]);
+		}
+
 		/* that part of its residue a node keeps for certain */
 		if (mass > 0)
 			list[n++] = (GmMass) {v, mass};
 		left += p->residue[v];
 		p->residue[v] = 0;
 		p->mass[v] = 0;
-		p->need[v] = 0;
+		p->degree[v] = 0;
 	}
 	result->list = list;
 	result->count = n;

@@ -46,7 +46,7 @@ typedef enum GmBufferName
 	GM_BUF_LABEL_B,
 	GM_BUF_RESIDUE,				/* double by node */
 	GM_BUF_SCORE,				/* double by node */
-	GM_BUF_NEED,				/* float by node */
+	GM_BUF_DEGREE_AT,			/* float by node */
 	GM_BUF_ZEROED,				/* the first that is not */
 
 	/* anything between calls */

@@ -11,8 +11,8 @@ use Test::More;
 
 use Graphmem;
 
-my $entities = 50000;
-my $triples = 600000;
+my $entities = 40000;
+my $triples = 480000;
 my $promised = 100;		# ms
 my $allowed = 1000;		# ms: the machine may be busy with something else
 
@@ -155,15 +155,15 @@ my %searches = (
 	'paths by confidence' => q{graphmem.paths('n1', 'n25000', 1000000, 1000000, 'confidence')},
 	'traverse' => q{generate_series(1, 1000) i, LATERAL graphmem.traverse('{n1}', 1000000 - i)},
 	'traverse depth first' => q{generate_series(1, 1000) i, LATERAL graphmem.traverse('{n1}', 1000000 - i, 'dfs', match_count => 1)},
-	'reach' => q{generate_series(1, 100000) i, LATERAL graphmem.reach('n' || i % 50000 + 1, 1000000, min_confidence => 0.1)},
+	'reach' => q{generate_series(1, 100000) i, LATERAL graphmem.reach('n' || i % 40000 + 1, 1000000, min_confidence => 0.1)},
 	'subgraph' => q{generate_series(1, 1000) i, LATERAL graphmem.subgraph('{n1}', 1000000 - i)},
 	'components' => q{generate_series(1, 1000) i, LATERAL graphmem.components(match_count => i)},
-	'shortest_path' => q{generate_series(1, 100000) i, LATERAL graphmem.shortest_path('n1', 'n' || i % 50000 + 1, 'confidence')},
+	'shortest_path' => q{generate_series(1, 100000) i, LATERAL graphmem.shortest_path('n1', 'n' || i % 40000 + 1, 'confidence')},
 	'match' => q{generate_series(1, 1000) i, LATERAL graphmem.match(match_count => 1000000 - i)});
 foreach my $search (sort keys %searches)
 {
 	my $out = interrupt($search,
-		"$first/* here */ SELECT count(*) FROM $searches{$search};\n$again", 700, 0);
+		"$first/* here */ SELECT count(*) FROM $searches{$search};\n$again", 500, 0);
 	like($out, qr/\n\Q$answer\E$/, "$search: the session goes on");
 }
 interrupt('pagerank in a session that ends',
