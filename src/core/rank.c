@@ -24,6 +24,7 @@
 
 #define AHEAD_RUNS			12
 #define AHEAD_ARCS			5
+#define AHEAD_NODES			40		/* where little is done for each */
 #define SWEEP_AFTER			4	/* times the graph's arcs pushed */
 #define NEED_SLACK			(1 - 1e-6)	/* covers the rounding to float */
 #define EXACT_FLOAT			0x1p24
@@ -274,6 +275,7 @@ typedef struct Push
 								 * what rounding degrees to float may add */
 	double		least;			/* no node is pushed with less */
 	const float *weights;
+	bool		by_records;		/* degrees are counts of current records */
 	GmMass	   *seeds;
 	uint32_t	seed_count;
 
@@ -436,37 +438,59 @@ direct_records(const GmWalk *walk, GmNode v)
 static GmStatus
 find_degree(Push *p, GmNode v)
 {
-	double		most = p->residue[v] / p->epsilon * 2;
+	double		most = INFINITY;
 	double		degree;
 	GmArcs		arcs;
 
-	if (p->walk.direct && p->weights == NULL)
+	if (p->by_records)
 	{
-		/* at most half of the records are second ones of self-loops */
-		degree = direct_records(&p->walk, v);
-		if (degree < most)
-		{
-			TRY(gm_walk_arcs(&p->walk, v, &arcs));
-			degree = arcs_weight(p, &arcs, v);
-			most = INFINITY;
-		}
-		else
-			most = degree = degree / 2;
+		TRY(gm_walk_arcs(&p->walk, v, &arcs));
+		degree = arcs_weight(p, &arcs, v);
 	}
 	else
+	{
+		most = p->residue[v] / p->epsilon * 2;
 		degree = gm_walk_weight(&p->walk, v, p->weights, most);
+	}
 	if (!(degree > 0))
 		degree = 1;
 	p->degree[v] = degree >= most ? -(float) degree : (float) degree;
 	return GM_OK;
 }
 
+/*
+ * In a direct walk without weights a node's degree lies between half its
+ * records, if all are self-loops, and all of them.  Reading their number is a
+ * cache miss each, so it is done for all candidates at once, with no branch
+ * that would wait for it.
+ */
+static void
+bound_degrees(Push *p, const uint64_t *round, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+	{
+		GmNode		v = (GmNode) (round[i] >> 32);
+		double		bound = direct_records(&p->walk, v) / 2;
+		float		known = p->degree[v];
+
+		bound = bound > 0.5 ? bound : 0.5;
+		p->degree[v] = known != 0 ? known : -(float) bound;
+	}
+}
+
 static GmStatus
 is_pushable(Push *p, GmNode v, bool *pushable)
 {
+	double		need = p->push_from * fabsf(p->degree[v]);
+
 	*pushable = false;
-	if (p->residue[v] < p->push_from * fabsf(p->degree[v]))
+	if (p->residue[v] < need)
 		return GM_OK;
+	if (p->degree[v] < 0 && p->by_records && need > p->push_from && p->residue[v] >= 2 * need)
+	{
+		*pushable = true;
+		return GM_OK;
+	}
 	if (p->degree[v] <= 0)
 		TRY(find_degree(p, v));
 	*pushable = p->degree[v] > 0 && p->residue[v] >= p->push_from * p->degree[v];
@@ -482,18 +506,14 @@ push_round(Push *p, uint64_t *round)
 
 	memcpy(round, p->queue, (size_t) candidates * sizeof(uint64_t));
 	p->queue_count = 0;
+	if (p->by_records)
+		bound_degrees(p, round, candidates);
 	for (uint32_t i = 0; i < candidates; i++)
 	{
 		bool		pushable;
 
-		if (i + AHEAD_RUNS < candidates)
-		{
-			GmNode		ahead = (GmNode) (round[i + AHEAD_RUNS] >> 32);
-
-			gm_walk_prefetch_runs(&p->walk, ahead);
-			gm_prefetch(&p->degree[ahead]);
-			gm_prefetch(&p->residue[ahead]);
-		}
+		if (i + AHEAD_NODES < candidates)
+			gm_prefetch(&p->residue[round[i + AHEAD_NODES] >> 32]);
 		gm_bit_clear(p->queued, (GmNode) (round[i] >> 32));
 		TRY(is_pushable(p, (GmNode) (round[i] >> 32), &pushable));
 		if (pushable)
@@ -551,6 +571,7 @@ ppr_begin(Push *p, const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	p->epsilon = opts->epsilon;
 	gm_walk_begin(&p->walk, graph, view, scratch, intr);
 	TRY(load_weights(graph, scratch, &p->weights));
+	p->by_records = p->walk.direct && p->weights == NULL;
 	TRY(take_seeds(graph, scratch, seeds, seed_count, true, &p->seeds, &p->seed_count));
 	TRY(gm_scratch_get(scratch, GM_BUF_RESIDUE, n * sizeof(double), &p->residue));
 	TRY(gm_scratch_get(scratch, GM_BUF_SCORE, n * sizeof(double), &p->mass));
@@ -593,11 +614,11 @@ ppr_end(Push *p, GmMasses *result)
 		GmNode		v = p->touched[i];
 		double		mass = p->mass[v] + (1 - p->damping) * p->residue[v];
 
-		if (i + AHEAD_RUNS < p->touched_count)
+		if (i + AHEAD_NODES < p->touched_count)
 		{
-			gm_prefetch(&p->mass[p->touched[i + AHEAD_RUNS]]);
-			gm_prefetch(&p->residue[p->touched[i + AHEAD_RUNS]]);
-			gm_prefetch(&p->degree[p->touched[i + AHEAD_RUNS]]);
+			gm_prefetch(&p->mass[p->touched[i + AHEAD_NODES]]);
+			gm_prefetch(&p->residue[p->touched[i + AHEAD_NODES]]);
+			gm_prefetch(&p->degree[p->touched[i + AHEAD_NODES]]);
 		}
 
 		/* that part of its residue a node keeps for certain */

@@ -169,7 +169,7 @@ def load_once(counted, columns):
             session.run("SELECT %s FROM graphmem.triples WHERE graph_id = 1 OFFSET %d"
                         % (columns, EDGES))
             figures["passed"].append((session.cpu, session.wall))
-        figures = {name: min(pairs) for name, pairs in figures.items()}
+        figures = {name: tuple(map(min, zip(*pairs))) for name, pairs in figures.items()}
         before = session.status_bytes("RssAnon")
         session.run(FIRST_QUERY)
         figures["load"] = session.cpu, session.wall
@@ -195,7 +195,8 @@ def section_load(table, triples):
         say("  a load to warm up")
         session.run(FIRST_QUERY)
     rounds = [load_once(counted, columns) for _ in range(1 if QUICK else 2)]
-    best = {name: min(r[name] for r in rounds) for name in ("load", "counted", "passed")}
+    best = {name: tuple(map(min, zip(*(r[name] for r in rounds))))
+            for name in ("load", "counted", "passed")}
     for i, unit in enumerate(("CPU", "wall")):
         load = best["load"][i]
         for scan, text in (("passed", "sequential scan of its columns"),

@@ -2,7 +2,7 @@
 """defaults.py CONNECTION [STEP]
 
 The table behind fusion_query's defaults, on the demonstration's WordNet.  For
-every STEP-th synset (default 2503: 47 of them) the question is its vector,
+every STEP-th synset (default 2503: 48 of them) the question is its vector,
 its words, or both; gold is the synset and all that WordNet relates to it.
 Prints for each setting how often the synset itself comes first, and the share
 of gold among the first ten (of the ten that are possible).  Deterministic.
