@@ -549,15 +549,19 @@ WHERE t.graph_id = graphmem.current_graph_id()
 	AND t.valid_from <= pg_catalog.statement_timestamp()
 	AND t.valid_to > pg_catalog.statement_timestamp();
 
+-- A vector whose item row security hides is not there.
 CREATE VIEW graphmem.vectors WITH (security_invoker = true) AS
-SELECT CASE v.target
-		WHEN 'entity' THEN (SELECT e.name FROM graphmem.entities e WHERE e.entity_id = m.item_id)
-		WHEN 'source' THEN (SELECT c.name FROM graphmem.sources c WHERE c.source_id = m.item_id)
-		ELSE m.item_id::text END AS item,
-	m.embedding, v.name::text AS space, v.target, m.item_id
-FROM graphmem.embeddings m
-	JOIN graphmem.vector_spaces v USING (space_id)
-WHERE v.graph_id = graphmem.current_graph_id();
+SELECT * FROM (
+	SELECT CASE v.target
+			WHEN 'entity' THEN (SELECT e.name FROM graphmem.entities e WHERE e.entity_id = m.item_id)
+			WHEN 'source' THEN (SELECT c.name FROM graphmem.sources c WHERE c.source_id = m.item_id)
+			ELSE (SELECT t.fact_id::text FROM graphmem.triples t WHERE t.fact_id = m.item_id LIMIT 1)
+			END AS item,
+		m.embedding, v.name::text AS space, v.target, m.item_id
+	FROM graphmem.embeddings m
+		JOIN graphmem.vector_spaces v USING (space_id)
+	WHERE v.graph_id = graphmem.current_graph_id()) AS seen
+WHERE item IS NOT NULL;
 
 --
 -- 6a. Integrity

@@ -283,3 +283,15 @@ DROP FUNCTION nested(text);
 RESET graphmem.graph;
 SELECT name, graphmem.drop_graph(name) >= 0 AS dropped FROM graphmem.graphs
 WHERE name IN ('facts_test', 'facts_copy', 'facts_nest', 'facts_many', 'facts_role', 'vectors_test') ORDER BY 1;
+
+-- a graph made, and looked at by the view, within one statement
+DO $$
+BEGIN
+	PERFORM graphmem.create_graph('made within');
+	PERFORM set_config('graphmem.graph', 'made within', true);
+	PERFORM count(*) FROM graphmem.facts;
+	INSERT INTO graphmem.facts (subject, predicate, object) VALUES ('a', 'p', 'b');
+	RAISE NOTICE '% facts', (SELECT count(*) FROM graphmem.facts);
+	PERFORM graphmem.drop_graph('made within');
+END
+$$;

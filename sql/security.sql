@@ -92,7 +92,7 @@ INSERT INTO ask.calls VALUES
 	(16, 'fusion_query(''{1,0}'', ''about e7 e9'', ''{e3}'')', 'rank, entity, score, path, confidence, sources'),
 	(17, 'estimate_memory()', 'part'),
 	(18, 'facts', 'subject, predicate, object, confidence, sources'),
-	(19, 'vectors WHERE item IS NOT NULL', 'item, embedding');
+	(19, 'vectors', 'item, embedding');
 CREATE FUNCTION ask.answer(call text, columns text, OUT state text, OUT answer text)
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN

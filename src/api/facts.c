@@ -1093,6 +1093,8 @@ write_versions(GmFactWriter *writer, Changes *changes, Tuplestorestate *todo,
 		if (changes->n == GM_SQL_BATCH_ROWS || bytes > GM_SQL_BATCH_BYTES)
 		{
 			run_changes(sql, changes);
+			/* a tuple read back from disk lies in this context */
+			ExecClearTuple(slot);
 			MemoryContextReset(writer->round);
 			bytes = 0;
 		}

@@ -256,7 +256,16 @@ gm_graph_find(const char *name)
 
 	gm_sql_read(&find_graph, &value, NULL);
 	id = first_int4();
-	if (id == 0 && strcmp(name, "default") != 0)
+	if (id != 0 || strcmp(name, "default") == 0)
+		return id;
+
+	/*
+	 * The planner asks under an older snapshot than the statement will have;
+	 * of a graph that is newer than the snapshot there is nothing to see.
+	 */
+	gm_sql_read_latest(&find_graph, &value, NULL);
+	id = first_int4();
+	if (id == 0)
 		report_no_graph(name);
 	return id;
 }

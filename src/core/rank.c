@@ -486,7 +486,7 @@ is_pushable(Push *p, GmNode v, bool *pushable)
 	*pushable = false;
 	if (p->residue[v] < need)
 		return GM_OK;
-	if (p->degree[v] < 0 && p->by_records && need > p->push_from && p->residue[v] >= 2 * need)
+	if (p->degree[v] < 0 && p->by_records && p->residue[v] >= 2 * need)
 	{
 		*pushable = true;
 		return GM_OK;
@@ -497,6 +497,34 @@ is_pushable(Push *p, GmNode v, bool *pushable)
 	return GM_OK;
 }
 
+/*
+ * Moves the candidates out of the queue.  Many of them are read off the bitmap,
+ * since then all that follows goes through memory in one direction.
+ */
+static void
+take_candidates(Push *p, uint64_t *round)
+{
+	size_t		words = gm_bit_words(p->walk.graph->root->gr_nodes);
+	uint32_t	n = 0;
+
+	if (p->queue_count > words / 4)
+	{
+		for (size_t w = 0; w < words; w++)
+		{
+			for (uint64_t bits = p->queued[w]; bits != 0; bits &= bits - 1)
+				round[n++] = (uint64_t) (w * 64 + (size_t) __builtin_ctzll(bits)) << 32;
+			p->queued[w] = 0;
+		}
+	}
+	else
+	{
+		memcpy(round, p->queue, (size_t) p->queue_count * sizeof(uint64_t));
+		for (uint32_t i = 0; i < p->queue_count; i++)
+			gm_bit_clear(p->queued, (GmNode) (round[i] >> 32));
+	}
+	p->queue_count = 0;
+}
+
 /* everything that the last round made pushable */
 static GmStatus
 push_round(Push *p, uint64_t *round)
@@ -504,8 +532,7 @@ push_round(Push *p, uint64_t *round)
 	uint32_t	candidates = p->queue_count;
 	uint32_t	n = 0;
 
-	memcpy(round, p->queue, (size_t) candidates * sizeof(uint64_t));
-	p->queue_count = 0;
+	take_candidates(p, round);
 	if (p->by_records)
 		bound_degrees(p, round, candidates);
 	for (uint32_t i = 0; i < candidates; i++)
@@ -514,7 +541,6 @@ push_round(Push *p, uint64_t *round)
 
 		if (i + AHEAD_NODES < candidates)
 			gm_prefetch(&p->residue[round[i + AHEAD_NODES] >> 32]);
-		gm_bit_clear(p->queued, (GmNode) (round[i] >> 32));
 		TRY(is_pushable(p, (GmNode) (round[i] >> 32), &pushable));
 		if (pushable)
 			round[n++] = round[i];
@@ -599,35 +625,41 @@ ppr_begin(Push *p, const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	return GM_OK;
 }
 
-/* the list, and all by-node arrays zero again */
+/* a touched node's mass, and its by-node values zero again */
+static inline double
+take_mass(Push *p, GmNode v, double *left)
+{
+	/* the part of its residue that a node keeps for certain counts too */
+	double		mass = p->mass[v] + (1 - p->damping) * p->residue[v];
+
+	*left += p->residue[v];
+	p->residue[v] = 0;
+	p->mass[v] = 0;
+	p->degree[v] = 0;
+	return mass;
+}
+
+/* the list; if it is long, by going through all nodes in order */
 static GmStatus
 ppr_end(Push *p, GmMasses *result)
 {
-	GmMass	   *list;
+	uint32_t	nodes = p->walk.graph->root->gr_nodes;
 	double		left = 0;
+	double		mass;
 	uint32_t	n = 0;
+	GmMass	   *list;
 
 	TRY(gm_scratch_get(p->walk.scratch, GM_BUF_MASS, (size_t) p->touched_count * sizeof(GmMass),
 					   &list));
-	for (uint32_t i = 0; i < p->touched_count; i++)
+	for (GmNode v = 0; v < nodes && p->touched_count > nodes / 16; v++)
 	{
-		GmNode		v = p->touched[i];
-		double		mass = p->mass[v] + (1 - p->damping) * p->residue[v];
-
-		if (i + AHEAD_NODES < p->touched_count)
-		{
-			gm_prefetch(&p->mass[p->touched[i + AHEAD_NODES]]);
-			gm_prefetch(&p->residue[p->touched[i + AHEAD_NODES]]);
-			gm_prefetch(&p->degree[p->touched[i + AHEAD_NODES]]);
-		}
-
-		/* that part of its residue a node keeps for certain */
-		if (mass > 0)
+		if (!is_untouched(p->residue[v]) && (mass = take_mass(p, v, &left)) > 0)
 			list[n++] = (GmMass) {v, mass};
-		left += p->residue[v];
-		p->residue[v] = 0;
-		p->mass[v] = 0;
-		p->degree[v] = 0;
+	}
+	for (uint32_t i = 0; i < p->touched_count && p->touched_count <= nodes / 16; i++)
+	{
+		if ((mass = take_mass(p, p->touched[i], &left)) > 0)
+			list[n++] = (GmMass) {p->touched[i], mass};
 	}
 	result->list = list;
 	result->count = n;

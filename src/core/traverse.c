@@ -297,12 +297,13 @@ void
 gm_sort_by_id(const GmArray *ids, uint64_t *values, size_t n, uint64_t *tmp)
 {
 	int64_t		last = INT64_MIN;
+	size_t		ascending = 1;
 
-	if (n < 2)
-		return;
+	while (ascending < n && values[ascending - 1] < values[ascending])
+		ascending++;
 	if (n <= 48)
 		insertion_sort(values, n);
-	else
+	else if (ascending < n)
 		radix_sort(values, n, tmp);
 	for (size_t i = 0; i < n; i++)
 	{
