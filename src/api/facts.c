@@ -1042,6 +1042,7 @@ expire_all(GmFactWriter *writer, Changes *changes, Tuplestorestate *todo, TupleD
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(writer->desc, &TTSOpsMinimalTuple);
 	int64		last_triple = 0;
+	bool		first = true;
 	uint64		bytes = 0;
 
 	tuplesort_performsort(writer->sort);
@@ -1050,8 +1051,9 @@ expire_all(GmFactWriter *writer, Changes *changes, Tuplestorestate *todo, TupleD
 	{
 		slot_getallattrs(slot);
 		/* as in a table, a row that a join meets twice is changed once */
-		if (DatumGetInt64(slot->tts_values[CH_TRIPLE]) == last_triple)
+		if (!first && DatumGetInt64(slot->tts_values[CH_TRIPLE]) == last_triple)
 			continue;
+		first = false;
 		last_triple = DatumGetInt64(slot->tts_values[CH_TRIPLE]);
 		add_change(changes, slot, CH_TRIPLE, CH_CONFIDENCE);
 		if (!slot->tts_isnull[CH_PROPERTIES])

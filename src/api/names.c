@@ -632,6 +632,8 @@ set_missing_kinds(GmNamePool *pool)
 			gm_sql_done();
 		}
 		MemoryContextSwitchTo(old);
+		/* a tuple read back from disk lies in this context */
+		ExecClearTuple(slot);
 		MemoryContextReset(context);
 	}
 	ExecDropSingleTupleTableSlot(slot);
