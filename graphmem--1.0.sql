@@ -430,7 +430,7 @@ BEGIN ATOMIC
 		SELECT graphmem.current_graph_id(graph) AS graph_id
 	), parts(position, part, items, bytes) AS (
 		SELECT 1, 'entities', pg_catalog.count(*),
-			COALESCE(pg_catalog.sum(96 + pg_catalog.octet_length(e.name)), 0)
+			COALESCE(pg_catalog.sum(100 + pg_catalog.octet_length(e.name)), 0)
 		FROM graphmem.entities e JOIN g USING (graph_id)
 		UNION ALL
 		SELECT 2, 'triples', pg_catalog.count(*), pg_catalog.count(*) * 60

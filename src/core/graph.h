@@ -26,7 +26,7 @@
  *	 sources		gm_graph_assertions, gm_graph_confidence_at
  *
  * Concurrency	one builder; no reader before gm_graph_finish
- * Memory		60 bytes a triple, 76 bytes a node beyond its name
+ * Memory		60 bytes a triple, 80 bytes a node beyond its name
  * Limits		2^32 - 2 nodes, slots, predicates, sources
  *
  *-------------------------------------------------------------------------
@@ -129,6 +129,8 @@ typedef struct GmGraphRoot
 	GmArrayRoot gr_string;		/* GmRef by string number: kinds and types */
 	GmArrayRoot gr_runs;		/* GmNodeRuns by node: current */
 	GmArrayRoot gr_past;		/* GmNodeRuns by node: history; may be empty */
+	GmArrayRoot gr_degree;		/* uint32 by node: records of its current runs, a
+								 * self-loop counted once */
 
 	GmArrayRoot gr_triple_id;	/* int64 by slot, ascending */
 	GmArrayRoot gr_fact_id;		/* int64 by slot */
@@ -176,7 +178,8 @@ typedef struct GmGraph
 				type,
 				string,
 				runs,
-				past;
+				past,
+				degree;
 	GmArray		triple_id,
 				fact_id,
 				subject,

@@ -50,7 +50,7 @@ struct GmGraphBuild
 
 #define ARRAYS(g, X) \
 	X(entity_id, 8) X(name, sizeof(GmRef)) X(hash, 4) X(kind, 4) X(type, 4) \
-	X(string, sizeof(GmRef)) X(runs, sizeof(GmNodeRuns)) X(past, sizeof(GmNodeRuns)) \
+	X(string, sizeof(GmRef)) X(runs, sizeof(GmNodeRuns)) X(past, sizeof(GmNodeRuns)) X(degree, 4) \
 	X(triple_id, 8) X(fact_id, 8) X(subject, 4) X(predicate, 4) X(object, 4) \
 	X(confidence, 4) X(asserted, 4) X(time, 4) X(times, sizeof(GmTimes)) X(fact_slot, 4) \
 	X(predicate_info, sizeof(GmPredicate)) X(source, sizeof(GmSource)) \

@@ -76,6 +76,21 @@ check_run(Check *c, GmNode node, const GmRun *run, bool out, bool current)
 	}
 }
 
+static uint32_t
+distinct_edges(const GmGraph *g, GmNode node)
+{
+	uint32_t	edges = 0;
+	GmView		view;
+	GmEdgeIter	iter;
+	GmEdge		edge;
+
+	gm_view_init(g, g->root->gr_built_at, &view);
+	gm_edges_begin(&iter, g, &view, node);
+	while (gm_edges_next(&iter, &edge))
+		edges++;
+	return edges;
+}
+
 static void
 check_nodes(Check *c)
 {
@@ -101,6 +116,8 @@ check_nodes(Check *c)
 				   "literal is not found by its name and type", node);
 		check_run(c, node, &runs->out, true, true);
 		check_run(c, node, &runs->in, false, true);
+		expect(c, GM_ARRAY_U32(&g->degree, node) == distinct_edges(g, node),
+			   "degree is not the number of edges", node);
 		if (!g->root->gr_history)
 			continue;
 		runs = gm_array_at(&g->past, node);

@@ -244,6 +244,28 @@ make_both(GmGraph *g, GmArray *runs, bool current, int64_t now, const GmInterrup
 	return make_direction(g, runs, false, current, now, intr);
 }
 
+static GmStatus
+count_degrees(GmGraph *g, const GmInterrupt *intr)
+{
+	uint32_t	nodes = g->root->gr_nodes;
+
+	GM_TRY(gm_array_reserve(g->mem, &g->degree, nodes));
+	g->root->gr_degree.ar_length = nodes;
+	for (GmNode node = 0; node < nodes; node++)
+	{
+		const GmNodeRuns *r = gm_array_at(&g->runs, node);
+		GmRunView	out = gm_graph_run_view(g, &r->out);
+		uint32_t	loops = 0;
+
+		if ((node & 1023) == 0 && gm_interrupted(intr))
+			return GM_INTERRUPTED;
+		for (uint32_t i = 0; i < out.length; i++)
+			loops += out.neighbor[i] == node;
+		GM_ARRAY_U32(&g->degree, node) = out.length + r->in.rn_length - loops;
+	}
+	return GM_OK;
+}
+
 GmStatus
 gm_graph_make_runs(GmGraph *g, int64_t now, const GmInterrupt *intr)
 {
@@ -259,6 +281,7 @@ gm_graph_make_runs(GmGraph *g, int64_t now, const GmInterrupt *intr)
 	}
 	r->gr_current = current;
 	GM_TRY(make_both(g, &g->runs, true, now, intr));
+	GM_TRY(count_degrees(g, intr));
 	if (current == slots)
 		return GM_OK;
 	r->gr_history = true;

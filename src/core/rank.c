@@ -459,15 +459,24 @@ find_degree(Push *p, GmNode v)
 }
 
 /*
- * In a direct walk without weights a node's degree lies between half its
- * records, if all are self-loops, and all of them.  Reading their number is a
- * cache miss each, so it is done for all candidates at once, with no branch
- * that would wait for it.
+ * In a direct walk both ways without weights the image has each node's degree.
+ * In one direction it lies between half the node's records, if all are
+ * self-loops, and all of them.  Reading either can be a cache miss, so it is
+ * done for all candidates at once, with no branch that would wait for it.
  */
 static void
 bound_degrees(Push *p, const uint64_t *round, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
+	const GmArray *degrees = &p->walk.graph->degree;
+
+	for (uint32_t i = 0; i < n && has_loops_twice(&p->walk); i++)
+	{
+		GmNode		v = (GmNode) (round[i] >> 32);
+		uint32_t	degree = GM_ARRAY_U32(degrees, v);
+
+		p->degree[v] = degree > 0 ? (float) degree : 1;
+	}
+	for (uint32_t i = 0; i < n && !has_loops_twice(&p->walk); i++)
 	{
 		GmNode		v = (GmNode) (round[i] >> 32);
 		double		bound = direct_records(&p->walk, v) / 2;

@@ -4,7 +4,6 @@
 
 use strict;
 use warnings;
-
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -29,11 +28,10 @@ $node->safe_psql('bad', q{
 	SELECT graphmem.create_vector_space('facts', 2, target => 'fact', metric => 'l2'),
 		graphmem.create_vector_space('sources', 2, target => 'source', metric => 'ip');
 	SELECT graphmem.set_embedding(fact_id::text, '{0,1}', space => 'facts') FROM graphmem.facts;
-	SELECT graphmem.set_embedding('letter', '{0,1}', space => 'sources');
+	SELECT graphmem.set_embedding('letter', '{0,1}', space => 'sources'), graphmem.create_graph('empty');
 	INSERT INTO graphmem.aliases (graph_id, name, entity_id)
 	SELECT graph_id, 'Lady', entity_id FROM graphmem.entities WHERE name = 'Ada';
 	UPDATE graphmem.facts SET confidence = 0.7 WHERE subject = 'Bob';
-	SELECT graphmem.create_graph('empty');
 
 	CREATE TABLE bad_values (type text, value text);
 	INSERT INTO bad_values
@@ -51,8 +49,7 @@ $node->safe_psql('bad', q{
 		('bigint', ARRAY['NULL', '0', '1', '-1', '9223372036854775807', '-9223372036854775808']),
 		('real', ARRAY['NULL', '0', '1', '-1', 'NaN', 'inf', '-inf', '3e38', '1e-45', '0.999']),
 		('double precision', ARRAY['NULL', '0', '1', '-1', 'NaN', 'inf', '-inf', '1e308', '1e-320']),
-		('timestamp with time zone', ARRAY['NULL', 'infinity', '-infinity', '4713-01-01 BC',
-			'294276-01-01', '2001-06-01']),
+		('timestamp with time zone', ARRAY['NULL', 'infinity', '-infinity', '4713-01-01 BC', '294276-01-01']),
 		('boolean', ARRAY['NULL', 'true', 'false']),
 		('jsonb', ARRAY['NULL', 'null', '{}', '[]', '1', '"x"', '{"a":{"b":[1]}}'])) v(type, v);
 
@@ -66,22 +63,17 @@ $node->safe_psql('bad', q{
 		LIMIT 1 $$;
 });
 
-my $passes = 3;
 my $calls = q{
 	SELECT setseed(0.25);
 	DO $$
-	DECLARE
-		f record;
-		call text;
+	DECLARE f record; call text;
 	BEGIN
 		FOR f IN
 			SELECT p.proname, p.proargnames, b.value, a.o AS at, p.pronargs - p.pronargdefaults AS required,
 				ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY u(t, o) ORDER BY o) AS types
-			FROM pg_proc p
-				CROSS JOIN unnest(p.proargtypes) WITH ORDINALITY a(type, o)
+			FROM pg_proc p CROSS JOIN unnest(p.proargtypes) WITH ORDINALITY a(type, o)
 				JOIN bad_values b ON b.type = format_type(a.type, NULL)
-				CROSS JOIN generate_series(1, PASSES)
-			WHERE p.pronamespace = 'graphmem'::regnamespace AND p.prokind = 'f'
+				CROSS JOIN generate_series(1, 3) WHERE p.pronamespace = 'graphmem'::regnamespace AND p.prokind = 'f'
 			ORDER BY p.proname, a.o, b.value
 		LOOP
 			SELECT format('SELECT count(*) FROM graphmem.%I(%s)', f.proname, string_agg(format('%I => %s', f.proargnames[o],
@@ -101,7 +93,7 @@ my $calls = q{
 		END LOOP;
 	END $$;
 	SELECT count(*), sum(triple_id) FROM graphmem.match();
-} =~ s/PASSES/$passes/r;
+};
 
 my $started = $node->safe_psql('bad', 'SELECT pg_postmaster_start_time()');
 my $control = $node->safe_psql('bad', 'SELECT count(*), sum(triple_id) FROM graphmem.match()');
