@@ -319,6 +319,9 @@ add_residue(Push *p, GmNode v, double amount)
 	double		old = p->residue[v];
 	double		sum = old + amount;
 
+	/* adding zero would turn -0, the mark of a touched node, into +0 */
+	if (gm_unlikely(!(amount > 0)))
+		return;
 	p->touched[p->touched_count] = v;
 	p->touched_count += is_untouched(old);
 	p->residue[v] = sum;
@@ -412,7 +415,11 @@ push(Push *p, GmNode u)
 
 		/* each self-loop of u came twice, and nothing else did */
 		if (records > degree)
-			p->residue[u] = (records - degree) * (going / degree);
+		{
+			double		own = (records - degree) * (going / degree);
+
+			p->residue[u] = own > 0 ? own : -0.0;
+		}
 	}
 	return gm_walk_interrupted(&p->walk) ? GM_INTERRUPTED : GM_OK;
 }

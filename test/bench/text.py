@@ -212,20 +212,23 @@ SET graphmem.graph = 'text_bench';
 CREATE TEMP TABLE queries (n int, kind text, query text, target bigint);
 INSERT INTO queries VALUES {values};
 CREATE TEMP TABLE runs (round int, n int, ms float8, found bool);
-CREATE FUNCTION pg_temp.measure() RETURNS void LANGUAGE plpgsql AS $f$
+CREATE FUNCTION pg_temp.measure() RETURNS TABLE (round int, n int, ms float8, hit bool) LANGUAGE plpgsql AS $f$
 DECLARE q record; started timestamptz; ended timestamptz; ids bigint[];
 BEGIN
-    FOR round IN 0..3 LOOP
-        FOR q IN SELECT * FROM queries ORDER BY n LOOP
+    FOR turn IN 0..3 LOOP
+        FOR q IN SELECT * FROM queries t ORDER BY t.n LOOP
             started := clock_timestamp();
             EXECUTE {quote("SELECT array_agg(id) FROM (" + call + ") AS f(id)")} INTO ids USING q.query;
             ended := clock_timestamp();
-            INSERT INTO runs VALUES (round, q.n, 1000 * extract(epoch FROM ended - started),
-                                     coalesce(q.target = ANY (ids[1:10]), false));
+            measure.round := turn;
+            measure.n := q.n;
+            measure.ms := 1000 * extract(epoch FROM ended - started);
+            measure.hit := coalesce(q.target = ANY (ids[1:10]), false);
+            RETURN NEXT;
         END LOOP;
     END LOOP;
 END $f$;
-SELECT pg_temp.measure();
+INSERT INTO runs SELECT * FROM pg_temp.measure();
 SELECT format('%-28s %6s %10s %10s %10s %9s', kind, count(DISTINCT n),
               round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms)::numeric, 2),
               round(percentile_cont(0.95) WITHIN GROUP (ORDER BY ms)::numeric, 2),
