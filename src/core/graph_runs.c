@@ -151,7 +151,7 @@ store_run(GmGraph *g, const Record *records, uint32_t n, GmRun *run)
 {
 	uint32_t   *block;
 
-	GM_TRY(gm_mem_alloc(g->mem, (size_t) n * 3 * sizeof(uint32_t), &run->rn_block));
+	GM_TRY(gm_mem_alloc_words(g->mem, (size_t) n * 3, &run->rn_block));
 	block = gm_mem_ptr(g->mem, run->rn_block);
 	for (uint32_t i = 0; i < n; i++)
 	{

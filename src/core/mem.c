@@ -177,13 +177,11 @@ add_extent(GmMem *mem, size_t bytes)
 	return GM_OK;
 }
 
-GmStatus
-gm_mem_alloc(GmMem *mem, size_t bytes, GmRef *ref)
+static GmStatus
+allocate(GmMem *mem, size_t bytes, size_t align, GmRef *ref)
 {
-	size_t		align = bytes >= BIG_REQUEST ? 64 : 8;
 	size_t		at = ALIGN_UP(mem->next, align);
 
-	bytes = ALIGN_UP(bytes == 0 ? 1 : bytes, 8);
 	if (mem->extents == 0 || at + bytes > mem->size[mem->extents])
 	{
 		GmStatus	status = add_extent(mem, bytes + 64);
@@ -200,4 +198,17 @@ gm_mem_alloc(GmMem *mem, size_t bytes, GmRef *ref)
 	mem->used += bytes;
 	*ref = ((GmRef) mem->extents << GM_MEM_OFFSET_BITS) | at;
 	return GM_OK;
+}
+
+GmStatus
+gm_mem_alloc(GmMem *mem, size_t bytes, GmRef *ref)
+{
+	bytes = ALIGN_UP(bytes == 0 ? 1 : bytes, 8);
+	return allocate(mem, bytes, bytes >= BIG_REQUEST ? 64 : 8, ref);
+}
+
+GmStatus
+gm_mem_alloc_words(GmMem *mem, size_t words, GmRef *ref)
+{
+	return allocate(mem, words * sizeof(uint32_t), sizeof(uint32_t), ref);
 }

@@ -16,6 +16,7 @@
  *	 gm_mem_create		handle without extents
  *	 gm_mem_destroy		give every extent back
  *	 gm_mem_alloc		zeroed bytes, 8-byte aligned (64 from 4 kB on)
+ *	 gm_mem_alloc_words	4-byte words, aligned to them: no rounding up
  *	 gm_mem_ptr			resolve a reference; valid until destroy
  *	 gm_mem_charge		count process-local memory against the limit too
  *	 gm_mem_temp		process-local working memory, charged until it is freed
@@ -75,6 +76,7 @@ extern GmStatus gm_mem_create(size_t first_extent, size_t limit, const GmMemOps 
 extern void gm_mem_destroy(GmMem *mem);
 
 extern GmStatus gm_mem_alloc(GmMem *mem, size_t bytes, GmRef *ref);
+extern GmStatus gm_mem_alloc_words(GmMem *mem, size_t words, GmRef *ref);
 
 /* bytes may be negative; a positive charge beyond the limit is refused */
 extern GmStatus gm_mem_charge(GmMem *mem, int64_t bytes);
