@@ -428,7 +428,7 @@ LANGUAGE sql STABLE PARALLEL SAFE COST 10000 ROWS 6
 BEGIN ATOMIC
 	WITH g AS MATERIALIZED (
 		SELECT graphmem.current_graph_id(graph) AS graph_id
-	), parts(position, part, items, bytes) AS (
+	), parts(place, part, items, bytes) AS (
 		SELECT 1, 'entities', pg_catalog.count(*),
 			COALESCE(pg_catalog.sum(100 + pg_catalog.octet_length(e.name)), 0)
 		FROM graphmem.entities e JOIN g USING (graph_id)
@@ -450,9 +450,12 @@ BEGIN ATOMIC
 		FROM graphmem.vector_spaces v JOIN g USING (graph_id)
 			JOIN graphmem.embeddings m USING (space_id)
 	)
-	SELECT p.part, p.items, p.bytes::bigint FROM parts p
-	UNION ALL
-	SELECT 'total', pg_catalog.sum(p.items)::bigint, pg_catalog.sum(p.bytes)::bigint FROM parts p;
+	SELECT r.part, r.items, r.bytes
+	FROM (SELECT p.place, p.part, p.items, p.bytes::bigint FROM parts p
+		UNION ALL
+		SELECT 6, 'total', pg_catalog.sum(p.items)::bigint, pg_catalog.sum(p.bytes)::bigint
+		FROM parts p) AS r (place, part, items, bytes)
+	ORDER BY r.place;
 END;
 
 --

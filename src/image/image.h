@@ -55,7 +55,4 @@ extern GmSpaceInfo *gm_image_space(GmImage *image, const char *name, char target
 /* load the vectors of one of image->spaces */
 extern void gm_image_load_space(GmImage *image, GmSpaceInfo *info);
 
-/* drop what this session keeps; for tests and graphmem.drop_graph */
-extern void gm_image_reset(void);
-
 #endif							/* GM_IMAGE_IMAGE_H */

@@ -181,8 +181,8 @@ pin(Private *p, MemoryContext context)
 	p->pins++;
 }
 
-void
-gm_image_reset(void)
+static void
+unkeep_all(void)
 {
 	while (!dlist_is_empty(&kept))
 		unkeep(dlist_container(Private, node, dlist_head_node(&kept)));
@@ -329,7 +329,7 @@ gm_image_open(const char *graph_name)
 	AcceptInvalidationMessages();
 	if (privileges_changed)
 	{
-		gm_image_reset();
+		unkeep_all();
 		privileges_changed = false;
 	}
 	scratch->limit = memory_limit();
