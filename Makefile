@@ -5,6 +5,7 @@
 #	make unit [SAN=...]		unit tests of src/core, without a server
 #	make demo [KEEP=1]		WordNet in a throw-away server, with a short session
 #	make bench				measured claims; no part of pass or fail
+#	make torture [MINUTES=30]	crashes and disturbances under writers and readers
 #	make headers-check		compile against the headers of newer majors
 
 MODULE_big = graphmem
@@ -46,7 +47,7 @@ EXTRA_CLEAN = build tmp_check tmp_check_iso output_iso results
 # Targets that need no installed server headers come without PGXS, whose own
 # "check" would take the name.
 OWN_TARGETS = check check-source unit unit-programs list-regress list-isolation demo \
-	bench headers-check
+	bench torture headers-check
 PG_CONFIG ?= pg_config
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(OWN_TARGETS),$(MAKECMDGOALS)),all),)
@@ -74,6 +75,9 @@ demo:
 
 bench:
 	@exec test/bench/run.sh
+
+torture:
+	@MINUTES='$(MINUTES)' exec test/torture/run.sh
 
 headers-check:
 	@exec test/headers_check.sh

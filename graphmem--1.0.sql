@@ -682,6 +682,243 @@ COMMENT ON FUNCTION graphmem.vectors_trigger() IS
 'trigger: INSERT, COPY, UPDATE and DELETE on vectors, a statement at a time';
 
 --
+-- 6c. Change capture
+--
+
+CREATE FUNCTION graphmem.capture_change()
+RETURNS pg_catalog.trigger
+AS 'MODULE_PATHNAME', 'graphmem_capture_row'
+LANGUAGE C;
+
+CREATE FUNCTION graphmem.capture_truncate()
+RETURNS pg_catalog.trigger
+AS 'MODULE_PATHNAME', 'graphmem_capture_truncate'
+LANGUAGE C;
+
+-- Images are made of these.  Replicated rows count too.
+DO $$
+DECLARE
+	captured text;
+BEGIN
+	FOREACH captured IN ARRAY '{graphs, entities, aliases, predicates, triples, sources, assertions, vector_spaces,
+		embeddings}'::pg_catalog.text[]
+	LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER %1$s_capture AFTER INSERT OR UPDATE OR DELETE ON graphmem.%1$s
+			FOR EACH ROW EXECUTE FUNCTION graphmem.capture_change()', captured);
+		EXECUTE pg_catalog.format('CREATE TRIGGER %1$s_capture_truncate AFTER TRUNCATE ON graphmem.%1$s
+			FOR EACH STATEMENT EXECUTE FUNCTION graphmem.capture_truncate()', captured);
+		EXECUTE pg_catalog.format('ALTER TABLE graphmem.%1$s ENABLE ALWAYS TRIGGER %1$s_capture,
+			ENABLE ALWAYS TRIGGER %1$s_capture_truncate', captured);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION graphmem.capture_change() IS
+'trigger: a changed row is noted for the graph in memory';
+COMMENT ON FUNCTION graphmem.capture_truncate() IS
+'trigger: an emptied table is noted for the graphs in memory';
+
+--
+-- 6d. Statistics and administration
+--
+
+-- Each view shows what its function reads from shared memory; none waits,
+-- starts anything, or needs a worker.
+
+CREATE FUNCTION graphmem.stat_get_worker(
+	OUT pid int, OUT state text, OUT generation bigint, OUT started_at timestamptz,
+	OUT starts bigint, OUT attempts bigint, OUT last_error text, OUT last_error_at timestamptz,
+	OUT retry_at timestamptz, OUT overflows bigint, OUT tickets bigint, OUT passed bigint,
+	OUT behind bigint, OUT parked bigint, OUT oldest_parked xid8, OUT batches bigint,
+	OUT changes bigint, OUT aborted bigint, OUT reloads bigint, OUT evictions bigint,
+	OUT dangling bigint, OUT apply_time float8, OUT blocked_by int, OUT hint text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_stat_get_worker'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
+
+CREATE FUNCTION graphmem.stat_get_graph(
+	OUT graph_id int, OUT state text, OUT reason text, OUT entities bigint, OUT triples bigint,
+	OUT vectors bigint, OUT bytes bigint, OUT retired_bytes bigint, OUT loads bigint,
+	OUT load_time float8, OUT loaded_at timestamptz, OUT last_used timestamptz,
+	OUT versions bigint, OUT changes bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_stat_get_graph'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 100;
+
+CREATE FUNCTION graphmem.stat_get_memory(OUT part text, OUT items bigint, OUT bytes bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_stat_get_memory'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 8;
+
+CREATE FUNCTION graphmem.stat_get_progress_load(
+	OUT graph_id int, OUT phase text, OUT rows_done bigint, OUT rows_total bigint,
+	OUT percent float8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_stat_get_progress_load'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 1;
+
+CREATE FUNCTION graphmem.stat_get_backend(
+	OUT path text, OUT reason text, OUT graph_id int, OUT graph text, OUT calls_shared bigint,
+	OUT calls_overlay bigint, OUT calls_private bigint, OUT waits bigint, OUT wait_time float8,
+	OUT last_wait float8, OUT attached_bytes bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_stat_get_backend'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
+
+CREATE FUNCTION graphmem.stat_reset()
+RETURNS void
+AS 'MODULE_PATHNAME', 'graphmem_stat_reset'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 10;
+
+-- A trigger that is off is named, since the worker cannot turn it on.
+CREATE VIEW graphmem.stat_worker WITH (security_invoker = true) AS
+SELECT w.pid, w.state, w.generation, w.started_at, w.starts, w.attempts, w.last_error,
+	w.last_error_at, w.retry_at, w.tickets, w.passed, w.behind, w.parked, w.oldest_parked,
+	w.batches, w.changes, w.aborted, w.reloads, w.evictions, w.overflows, w.dangling,
+	w.apply_time, w.blocked_by,
+	COALESCE((
+		SELECT 'A capture trigger is off, so that queries are answered from private images: '
+			|| pg_catalog.string_agg(pg_catalog.format(
+				'ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.tgrelid::pg_catalog.regclass, t.tgname),
+				'; ' ORDER BY t.tgrelid::pg_catalog.regclass::text, t.tgname)
+		FROM pg_catalog.pg_trigger t
+			JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+			JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+		WHERE c.relnamespace = 'graphmem'::pg_catalog.regnamespace
+			AND p.pronamespace = 'graphmem'::pg_catalog.regnamespace
+			AND p.proname IN ('capture_change', 'capture_truncate') AND t.tgenabled <> 'A'
+		HAVING pg_catalog.count(*) > 0), w.hint) AS hint
+FROM graphmem.stat_get_worker() w;
+
+-- The caller sees the graphs that the table shows.
+CREATE VIEW graphmem.stat_graph WITH (security_invoker = true) AS
+SELECT g.graph_id, g.name::text AS graph, g.residency, COALESCE(s.state, 'absent') AS state, s.reason,
+	s.entities, s.triples, s.vectors, s.bytes, s.retired_bytes, s.loads, s.load_time, s.loaded_at,
+	s.last_used, s.versions, s.changes
+FROM graphmem.graphs g
+	LEFT JOIN graphmem.stat_get_graph() s USING (graph_id);
+
+CREATE VIEW graphmem.stat_memory WITH (security_invoker = true) AS
+SELECT part, items, bytes FROM graphmem.stat_get_memory();
+
+CREATE VIEW graphmem.stat_progress_load WITH (security_invoker = true) AS
+SELECT graph_id, phase, rows_done, rows_total, percent FROM graphmem.stat_get_progress_load();
+
+CREATE VIEW graphmem.stat_backend WITH (security_invoker = true) AS
+SELECT path, reason, graph_id, graph, calls_shared, calls_overlay, calls_private, waits, wait_time,
+	last_wait, attached_bytes
+FROM graphmem.stat_get_backend();
+
+CREATE FUNCTION graphmem.wait_for_sync(timeout_ms int DEFAULT NULL)
+RETURNS bool
+AS 'MODULE_PATHNAME', 'graphmem_wait_for_sync'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000;
+
+CREATE FUNCTION graphmem.rebuild(graph text DEFAULT NULL)
+RETURNS bool
+AS 'MODULE_PATHNAME', 'graphmem_rebuild'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
+
+CREATE FUNCTION graphmem.check(
+	graph text DEFAULT NULL,
+	OUT graph text, OUT what text, OUT id bigint, OUT detail text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_check'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 1;
+
+COMMENT ON VIEW graphmem.stat_worker IS
+'The worker that keeps this database''s images in shared memory: one row. Counters since it started or stat_reset() was called.';
+COMMENT ON COLUMN graphmem.stat_worker.pid IS 'process; NULL: none';
+COMMENT ON COLUMN graphmem.stat_worker.state IS 'ready, preparing, starting, backoff (failed, started again at retry_at), no worker slot, no extension, disabled, not started, standby';
+COMMENT ON COLUMN graphmem.stat_worker.generation IS 'number of the set of images; a worker that starts makes a new one; 0: none yet';
+COMMENT ON COLUMN graphmem.stat_worker.started_at IS 'when the worker started, last';
+COMMENT ON COLUMN graphmem.stat_worker.starts IS 'how often one came up since the server started';
+COMMENT ON COLUMN graphmem.stat_worker.attempts IS 'attempts to start since the last that went well';
+COMMENT ON COLUMN graphmem.stat_worker.last_error IS 'message of the last failure, also after it was overcome';
+COMMENT ON COLUMN graphmem.stat_worker.last_error_at IS 'when that was';
+COMMENT ON COLUMN graphmem.stat_worker.retry_at IS 'when it is started again';
+COMMENT ON COLUMN graphmem.stat_worker.tickets IS 'batches of changes that transactions handed over';
+COMMENT ON COLUMN graphmem.stat_worker.passed IS 'of them, those in the images, dropped or parked';
+COMMENT ON COLUMN graphmem.stat_worker.behind IS 'tickets - passed: what queries may have to wait for';
+COMMENT ON COLUMN graphmem.stat_worker.parked IS 'batches whose transaction has not ended yet, prepared ones among them';
+COMMENT ON COLUMN graphmem.stat_worker.oldest_parked IS 'the oldest such transaction';
+COMMENT ON COLUMN graphmem.stat_worker.batches IS 'batches applied';
+COMMENT ON COLUMN graphmem.stat_worker.changes IS 'changed rows applied';
+COMMENT ON COLUMN graphmem.stat_worker.aborted IS 'batches dropped, because their transaction was rolled back';
+COMMENT ON COLUMN graphmem.stat_worker.reloads IS 'graphs loaded again, because changes were not known one by one';
+COMMENT ON COLUMN graphmem.stat_worker.evictions IS 'graphs put out of memory to make room for others';
+COMMENT ON COLUMN graphmem.stat_worker.overflows IS 'how often changes could not be handed over, so that every graph was loaded again';
+COMMENT ON COLUMN graphmem.stat_worker.dangling IS 'rows left out of the images, because rows that they refer to are missing';
+COMMENT ON COLUMN graphmem.stat_worker.apply_time IS 'spent on applying changes, in ms';
+COMMENT ON COLUMN graphmem.stat_worker.blocked_by IS 'process whose table lock keeps the worker out';
+COMMENT ON COLUMN graphmem.stat_worker.hint IS 'what to do if something is wrong; NULL: nothing is';
+
+COMMENT ON VIEW graphmem.stat_graph IS
+'The graphs and their images in shared memory, a row for each graph that the caller may see. Columns after reason are NULL for a graph that the worker does not know, and of the image that was there last if it is not there now.';
+COMMENT ON COLUMN graphmem.stat_graph.graph_id IS 'the graph';
+COMMENT ON COLUMN graphmem.stat_graph.graph IS 'its name';
+COMMENT ON COLUMN graphmem.stat_graph.residency IS 'auto, pinned or none, as the table graphs says';
+COMMENT ON COLUMN graphmem.stat_graph.state IS 'ready, loading, absent (loaded when asked for), none (kept out), too large, no memory, refused, failed; all but ready and loading are answered from private images';
+COMMENT ON COLUMN graphmem.stat_graph.reason IS 'why it is not in shared memory';
+COMMENT ON COLUMN graphmem.stat_graph.entities IS 'entities, literals too';
+COMMENT ON COLUMN graphmem.stat_graph.triples IS 'versions of facts';
+COMMENT ON COLUMN graphmem.stat_graph.vectors IS 'vectors of all spaces';
+COMMENT ON COLUMN graphmem.stat_graph.bytes IS 'shared memory that it takes';
+COMMENT ON COLUMN graphmem.stat_graph.retired_bytes IS 'of it, replaced and not reused yet, because queries may look at it';
+COMMENT ON COLUMN graphmem.stat_graph.loads IS 'how often it was loaded';
+COMMENT ON COLUMN graphmem.stat_graph.load_time IS 'what the last load took, in ms';
+COMMENT ON COLUMN graphmem.stat_graph.loaded_at IS 'when that was';
+COMMENT ON COLUMN graphmem.stat_graph.last_used IS 'when a query asked for it last';
+COMMENT ON COLUMN graphmem.stat_graph.versions IS 'versions published since it was loaded';
+COMMENT ON COLUMN graphmem.stat_graph.changes IS 'changed rows applied since it was loaded';
+
+COMMENT ON VIEW graphmem.stat_memory IS
+'Memory by part. Of this database: area (what worker and sessions share besides images), queue (in use, of the area; items: batches not passed), extents (taken from the system), graphs (of the extents; items: graphs in memory), retired (of the graphs), limit (graphmem.memory_limit). Of this session: private (images), private limit.';
+COMMENT ON COLUMN graphmem.stat_memory.part IS 'see the view''s comment';
+COMMENT ON COLUMN graphmem.stat_memory.items IS 'how many; NULL: they are not counted';
+COMMENT ON COLUMN graphmem.stat_memory.bytes IS 'bytes; NULL: no limit';
+
+COMMENT ON VIEW graphmem.stat_progress_load IS
+'A row for each graph that the worker is loading.';
+COMMENT ON COLUMN graphmem.stat_progress_load.graph_id IS 'the graph';
+COMMENT ON COLUMN graphmem.stat_progress_load.phase IS 'what the worker does';
+COMMENT ON COLUMN graphmem.stat_progress_load.rows_done IS 'rows read';
+COMMENT ON COLUMN graphmem.stat_progress_load.rows_total IS 'rows to read, estimated; NULL: unknown';
+COMMENT ON COLUMN graphmem.stat_progress_load.percent IS 'rows_done of rows_total, at most 100';
+
+COMMENT ON VIEW graphmem.stat_backend IS
+'How this session''s calls of reading functions were answered: one row.';
+COMMENT ON COLUMN graphmem.stat_backend.path IS 'of the last call: shared; overlay (shared, with changes laid over it that this snapshot sees differently); private; NULL: none yet';
+COMMENT ON COLUMN graphmem.stat_backend.reason IS 'why it was answered from a private image';
+COMMENT ON COLUMN graphmem.stat_backend.graph_id IS 'the graph it was about';
+COMMENT ON COLUMN graphmem.stat_backend.graph IS 'its name, cut off after 63 bytes';
+COMMENT ON COLUMN graphmem.stat_backend.calls_shared IS 'calls answered from shared memory alone';
+COMMENT ON COLUMN graphmem.stat_backend.calls_overlay IS 'calls answered from shared memory with changes laid over it';
+COMMENT ON COLUMN graphmem.stat_backend.calls_private IS 'calls answered from a private image';
+COMMENT ON COLUMN graphmem.stat_backend.waits IS 'calls that waited for the worker';
+COMMENT ON COLUMN graphmem.stat_backend.wait_time IS 'how long they did, in ms';
+COMMENT ON COLUMN graphmem.stat_backend.last_wait IS 'how long the last of them did, in ms';
+COMMENT ON COLUMN graphmem.stat_backend.attached_bytes IS 'shared memory that the session maps';
+
+COMMENT ON FUNCTION graphmem.stat_get_worker() IS 'rows of stat_worker, but for triggers that are off';
+COMMENT ON FUNCTION graphmem.stat_get_graph() IS 'images of stat_graph by graph_id';
+COMMENT ON FUNCTION graphmem.stat_get_memory() IS 'rows of stat_memory';
+COMMENT ON FUNCTION graphmem.stat_get_progress_load() IS 'rows of stat_progress_load';
+COMMENT ON FUNCTION graphmem.stat_get_backend() IS 'row of stat_backend';
+COMMENT ON FUNCTION graphmem.stat_reset() IS
+'Sets the counters of this session and of the worker back to 0.';
+COMMENT ON FUNCTION graphmem.wait_for_sync(int) IS
+'Waits until everything committed before the call is in the images in shared memory, which queries do by themselves unless graphmem.consistency is eventual. timeout_ms: default graphmem.sync_timeout; 0 looks once. Returns true; false where no worker keeps images, so that private ones answer. Errors: 57P03 after the timeout, with how far behind the worker is and what holds it up; 22023 timeout_ms is negative.';
+COMMENT ON FUNCTION graphmem.rebuild(text) IS
+'Has the worker load the graph (default: every graph) again once this transaction commits, from then on without looking at what went wrong before. Returns whether there is a worker. Needs UPDATE on the table graphs. Errors: 42501 no privilege, 42704 unknown graph, 25006 read-only transaction.';
+COMMENT ON FUNCTION graphmem.check(text) IS
+'Compares the image in shared memory of the graph (default: of each graph in turn) with the tables: a row for each violation, none when the image is sound. what: the rule that does not hold; id: of the row or place that it is about; detail: found and expected value. At most 1000 rows a graph, then one with how many more there are. A graph that cannot be answered from shared memory now is left out with a NOTICE that says why. Cost: loads the graph privately, within graphmem.private_memory_limit. Errors: 42704 unknown graph, 53400 too little memory.';
+
+GRANT SELECT ON graphmem.stat_worker, graphmem.stat_graph, graphmem.stat_memory,
+	graphmem.stat_progress_load, graphmem.stat_backend TO PUBLIC;
+REVOKE EXECUTE ON FUNCTION graphmem.stat_reset() FROM PUBLIC;
+
+--
 -- 7. Comments
 --
 

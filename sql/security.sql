@@ -343,8 +343,9 @@ SELECT proname FROM pg_proc WHERE pronamespace = 'graphmem'::regnamespace AND pr
 -- views ask with the rights of whoever reads them
 SELECT relname FROM pg_class WHERE relnamespace = 'graphmem'::regnamespace AND relkind = 'v'
 	AND NOT coalesce(reloptions, '{}') && '{security_invoker=true,security_invoker=on}'::text[];
--- nobody but the owner has privileges on tables
+-- nobody but the owner has privileges on tables and views, but for those that show how things stand
 SELECT relname, relacl FROM pg_class WHERE relnamespace = 'graphmem'::regnamespace AND relkind IN ('r', 'v', 'S')
+	AND relname NOT LIKE 'stat\_%'
 	AND EXISTS (SELECT FROM aclexplode(relacl) WHERE grantee = 0);
 -- everything has a comment
 SELECT p.oid::regprocedure AS without_comment FROM pg_proc p

@@ -18,7 +18,10 @@
 #include "varatt.h"
 #endif
 
+#include "storage/lock.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/sinvaladt.h"
 #include "utils/guc.h"
 
 /* the backend-local number of a process's transaction */
@@ -29,6 +32,35 @@ gm_compat_lxid(const PGPROC *proc)
 	return proc->vxid.lxid;
 #else
 	return proc->lxid;
+#endif
+}
+
+/* the process of a virtual transaction; 0 if it has ended or is prepared */
+static inline int
+gm_compat_vxid_pid(VirtualTransactionId vxid)
+{
+	PGPROC	   *proc;
+
+#if PG_VERSION_NUM >= 170000
+	if (vxid.procNumber == INVALID_PROC_NUMBER)
+		return 0;
+	proc = ProcNumberGetProc(vxid.procNumber);
+#else
+	if (vxid.backendId == InvalidBackendId)
+		return 0;
+	proc = BackendIdGetProc(vxid.backendId);
+#endif
+	return proc == NULL ? 0 : proc->pid;
+}
+
+/* place of this process in ProcGlobal->allProcs */
+static inline uint32
+gm_compat_proc_number(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return (uint32) MyProcNumber;
+#else
+	return (uint32) MyProc->pgprocno;
 #endif
 }
 

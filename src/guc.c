@@ -29,6 +29,13 @@ double		gm_guc_confidence_weight = 0.25;
 double		gm_guc_recency_weight = 0.0;
 int			gm_guc_text_candidates = 50;
 int			gm_guc_vector_candidates = 16;
+bool		gm_guc_worker = true;
+int			gm_guc_worker_naptime = 1000;
+bool		gm_guc_admin_friendly = true;
+int			gm_guc_memory_limit = 1024;
+bool		gm_guc_shared_image = true;
+int			gm_guc_consistency = GM_CONSISTENCY_FRESH;
+int			gm_guc_sync_timeout = 10000;
 
 static const struct config_enum_entry simd_options[] = {
 	{"auto", GM_SIMD_AUTO, false},
@@ -42,6 +49,12 @@ static const struct config_enum_entry simd_options[] = {
 static const struct config_enum_entry method_options[] = {
 	{"ppr", GM_METHOD_PPR, false},
 	{"hops", GM_METHOD_HOPS, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry consistency_options[] = {
+	{"fresh", GM_CONSISTENCY_FRESH, false},
+	{"eventual", GM_CONSISTENCY_EVENTUAL, false},
 	{NULL, 0, false}
 };
 
@@ -125,6 +138,35 @@ gm_guc_define(void)
 							"Sets how many nearest vectors of each space fusion_query starts from.",
 							NULL, &gm_guc_vector_candidates, 16, 1, 10000,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("graphmem.worker",
+							 "Starts a background worker in databases that use graphmem.",
+							 NULL, &gm_guc_worker, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("graphmem.worker_naptime",
+							"Sets how often an idle worker looks for work that nobody told it of.",
+							NULL, &gm_guc_worker_naptime, 1000, 10, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("graphmem.admin_friendly",
+							 "Makes the worker give way to DROP DATABASE and its like.",
+							 "They end it or cancel its load, as they do with autovacuum; it comes back.",
+							 &gm_guc_admin_friendly, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("graphmem.memory_limit",
+							"Sets the shared memory that the images of a database may use.",
+							"0 means no limit.", &gm_guc_memory_limit, 1024, 0, INT_MAX / 2,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("graphmem.shared_image",
+							 "Lets queries use the shared image; off answers from private ones.",
+							 NULL, &gm_guc_shared_image, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("graphmem.consistency",
+							 "Selects whether a query waits for what was committed before it began.",
+							 NULL, &gm_guc_consistency, GM_CONSISTENCY_FRESH, consistency_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("graphmem.sync_timeout",
+							"Sets how long a query waits for the shared image.",
+							"0 means that it does not wait.", &gm_guc_sync_timeout, 10000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	for (size_t i = 0; i < lengthof(weights); i++)
 		DefineCustomRealVariable(weights[i].name, weights[i].description, NULL,
 								 weights[i].variable, *weights[i].variable, 0.0, 1000.0,

@@ -8,11 +8,19 @@
 #ifndef GM_GUC_H
 #define GM_GUC_H
 
+#include <stdbool.h>
+
 typedef enum GmMethod
 {
 	GM_METHOD_PPR = 0,
 	GM_METHOD_HOPS
 } GmMethod;
+
+typedef enum GmConsistency
+{
+	GM_CONSISTENCY_FRESH = 0,	/* a query sees what was committed before it began */
+	GM_CONSISTENCY_EVENTUAL		/* it takes the shared image as it is */
+} GmConsistency;
 
 extern char *gm_guc_graph;
 extern int	gm_guc_private_memory_limit;	/* MB */
@@ -30,6 +38,13 @@ extern double gm_guc_confidence_weight;
 extern double gm_guc_recency_weight;
 extern int	gm_guc_text_candidates;
 extern int	gm_guc_vector_candidates;
+extern bool gm_guc_worker;
+extern int	gm_guc_worker_naptime;	/* ms */
+extern bool gm_guc_admin_friendly;
+extern int	gm_guc_memory_limit;	/* MB; 0: none */
+extern bool gm_guc_shared_image;
+extern int	gm_guc_consistency;
+extern int	gm_guc_sync_timeout;	/* ms; 0: do not wait */
 
 extern void gm_guc_define(void);
 

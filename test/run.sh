@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 ALL_STAGES="source unit sanitize regress isolation tap"
 PACKAGES="gcc libc6-dev make perl binutils libipc-run-perl
-	python3-networkx python3-numpy python3-scipy"
+	python3-networkx python3-numpy python3-psycopg2 python3-scipy"
 
 if [ "${1:-}" != --inside ]; then
 	gm_packages $PACKAGES
@@ -89,7 +89,7 @@ build()
 {
 	[ -z "${built:-}" ] || return "$built"
 	# the extension's own assertions work against a server without them
-	gm_build PROF=-DUSE_ASSERT_CHECKING
+	gm_build PROF="-DUSE_ASSERT_CHECKING -DGM_STOP_POINTS"
 	built=$?
 	if [ $built -ne 0 ]; then
 		failed=$((failed + 1))

@@ -291,78 +291,58 @@ gm_filter_touching(const GmGraph *g, const uint64_t *nodes)
 	return slots;
 }
 
-/*
- * Assertions and slots are both in the order of their facts, so one pass over
- * each pairs them.  *at is the position of the pass over the slots.
- */
-static bool
-advance_to_fact(const GmGraph *g, int64_t fact_id, uint32_t *at)
-{
-	while (*at < g->root->gr_slots &&
-		   GM_ARRAY_I64(&g->fact_id, gm_graph_fact_slot(g, *at)) < fact_id)
-		(*at)++;
-	return *at < g->root->gr_slots &&
-		GM_ARRAY_I64(&g->fact_id, gm_graph_fact_slot(g, *at)) == fact_id;
-}
-
 uint64_t *
 gm_filter_asserted(const GmGraph *g, const uint64_t *sources, int64_t known_at)
 {
 	uint64_t   *slots = gm_filter_make(g->root->gr_slots);
-	uint32_t	at = 0;
+	GmFactSlots facts;
+	GmSlot		slot;
 
+	gm_fact_slots_init(&facts, g);
 	for (uint32_t i = 0; i < g->root->gr_assertions; i++)
 	{
-		const GmAssertion *a = gm_array_at(&g->assertion, i);
+		const GmAssertion *a = gm_graph_assertion(g, i);
 
 		if (i % GM_INTERRUPT_EVERY == 0)
 			CHECK_FOR_INTERRUPTS();
-		if (!gm_bit_test(sources, a->source) || a->asserted_at > known_at ||
-			!advance_to_fact(g, a->fact_id, &at))
+		if (a == NULL || !gm_bit_test(sources, a->source) || a->asserted_at > known_at)
 			continue;
-		for (uint32_t s = at; s < g->root->gr_slots; s++)
-		{
-			GmSlot		slot = gm_graph_fact_slot(g, s);
-
-			if (GM_ARRAY_I64(&g->fact_id, slot) != a->fact_id)
-				break;
+		gm_fact_slots_seek(&facts, a->fact_id);
+		while ((slot = gm_fact_slots_next(&facts)) != GM_NONE)
 			gm_bit_set(slots, slot);
-		}
 	}
 	return slots;
 }
 
 static bool
-any_version_counts(const GmGraph *g, const GmView *view, const uint64_t *slots, uint32_t at)
+any_version_counts(GmFactSlots *facts, const GmView *view, const uint64_t *slots,
+				   int64_t fact_id)
 {
-	int64_t		fact_id = GM_ARRAY_I64(&g->fact_id, gm_graph_fact_slot(g, at));
+	bool		counts = false;
+	GmSlot		slot;
 
-	for (; at < g->root->gr_slots; at++)
-	{
-		GmSlot		slot = gm_graph_fact_slot(g, at);
-
-		if (GM_ARRAY_I64(&g->fact_id, slot) != fact_id)
-			return false;
-		if ((slots == NULL || gm_bit_test(slots, slot)) && gm_graph_visible(g, view, slot))
-			return true;
-	}
-	return false;
+	gm_fact_slots_seek(facts, fact_id);
+	while (!counts && (slot = gm_fact_slots_next(facts)) != GM_NONE)
+		counts = (slots == NULL || gm_bit_test(slots, slot)) &&
+			gm_graph_visible(facts->graph, view, slot);
+	return counts;
 }
 
 uint64_t *
 gm_filter_asserting(const GmGraph *g, const GmView *view, const uint64_t *slots)
 {
 	uint64_t   *sources = gm_filter_make(g->root->gr_sources);
-	uint32_t	at = 0;
+	GmFactSlots facts;
 
+	gm_fact_slots_init(&facts, g);
 	for (uint32_t i = 0; i < g->root->gr_assertions; i++)
 	{
-		const GmAssertion *a = gm_array_at(&g->assertion, i);
+		const GmAssertion *a = gm_graph_assertion(g, i);
 
 		if (i % GM_INTERRUPT_EVERY == 0)
 			CHECK_FOR_INTERRUPTS();
-		if (a->asserted_at <= view->known_at && advance_to_fact(g, a->fact_id, &at) &&
-			any_version_counts(g, view, slots, at))
+		if (a != NULL && a->asserted_at <= view->known_at &&
+			any_version_counts(&facts, view, slots, a->fact_id))
 			gm_bit_set(sources, a->source);
 	}
 	return sources;
@@ -394,21 +374,14 @@ gm_filter_fact_rows(const GmSpace *space, const GmGraph *g, const GmView *view,
 					const uint64_t *slots)
 {
 	uint64_t   *rows = gm_filter_make(space->root->sp_rows);
-	uint32_t	row = 0;
+	GmFactSlots facts;
 
-	/* rows and slots are both in the order of the facts' ids */
-	for (uint32_t i = 0; i < g->root->gr_slots && row < space->root->sp_rows; i++)
+	gm_fact_slots_init(&facts, g);
+	for (uint32_t row = 0; row < space->root->sp_rows; row++)
 	{
-		GmSlot		slot = gm_graph_fact_slot(g, i);
-		int64_t		fact_id = GM_ARRAY_I64(&g->fact_id, slot);
-
-		if (i % GM_INTERRUPT_EVERY == 0)
+		if (row % GM_INTERRUPT_EVERY == 0)
 			CHECK_FOR_INTERRUPTS();
-		while (row < space->root->sp_rows && gm_space_item_id(space, row) < fact_id)
-			row++;
-		if (row == space->root->sp_rows || gm_space_item_id(space, row) != fact_id)
-			continue;
-		if ((slots == NULL || gm_bit_test(slots, slot)) && gm_graph_visible(g, view, slot))
+		if (any_version_counts(&facts, view, slots, gm_space_item_id(space, row)))
 			gm_bit_set(rows, row);
 	}
 	return rows;
@@ -447,6 +420,8 @@ gm_filter_sources(FunctionCallInfo fcinfo, int names, int sessions, const GmGrap
 	{
 		const GmSource *source = gm_graph_source(g, i);
 
+		if (!gm_graph_source_live(g, i))
+			continue;
 		if (name != NULL && !is_one_of(gm_graph_string(g, source->name), name, n_names))
 			continue;
 		if (session != NULL &&

@@ -30,6 +30,7 @@
 #include "api/text.h"
 #include "core/fusion.h"
 #include "error.h"
+#include "image/image.h"
 #include "guc.h"
 
 #define SOURCE_FACTS	1000
@@ -38,8 +39,6 @@
 #define MAX_RRF_K		1000000
 
 #define DOING			"running a fusion query"
-
-PG_FUNCTION_INFO_V1(graphmem_fusion_query);
 
 enum
 {
@@ -132,34 +131,24 @@ add_hit(Hits *h, GmNode node, uint32_t rank, double score, double share, uint32_
 	h->hits[h->count++] = (GmFusionHit) {node, rank, (float) score, (float) share, source};
 }
 
-static GmSlot
-visible_version(const GmGraph *g, const GmView *view, int64_t fact_id)
-{
-	uint32_t	first;
-	uint32_t	n = gm_graph_fact_slots(g, fact_id, &first);
-
-	for (uint32_t i = first; i < first + n; i++)
-		if (gm_graph_visible(g, view, gm_graph_fact_slot(g, i)))
-			return gm_graph_fact_slot(g, i);
-	return GM_NONE;
-}
-
+/* by id, which the order of hits follows */
 static int
-compare_nodes(const void *a, const void *b)
+compare_nodes(const void *a, const void *b, void *arg)
 {
-	GmNode		x = *(const GmNode *) a;
-	GmNode		y = *(const GmNode *) b;
+	const GmGraph *g = arg;
+	int64_t		x = gm_graph_entity_id(g, *(const GmNode *) a);
+	int64_t		y = gm_graph_entity_id(g, *(const GmNode *) b);
 
 	return (x > y) - (x < y);
 }
 
 /* nodes: of the facts of one source, each as often as it takes part */
 static void
-share_hit(Hits *h, GmNode *nodes, uint32_t n, uint32_t rank, const SourceHit *hit)
+share_hit(const GmGraph *g, Hits *h, GmNode *nodes, uint32_t n, uint32_t rank, const SourceHit *hit)
 {
 	double		squares = 0;
 
-	qsort(nodes, n, sizeof(GmNode), compare_nodes);
+	qsort_arg(nodes, n, sizeof(GmNode), compare_nodes, unconstify(GmGraph *, g));
 	for (int pass = 0; pass < 2; pass++)
 		for (uint32_t i = 0, end; i < n; i = end)
 		{
@@ -202,7 +191,7 @@ add_source_hits(Question *q, Hits *h, const SourceHit *hits, int n)
 
 		for (; row < SPI_processed && gm_sql_int8(row, 1) == i + 1; row++)
 		{
-			GmSlot		slot = visible_version(g, &q->view, gm_sql_int8(row, 2));
+			GmSlot		slot = gm_graph_visible_version(g, &q->view, gm_sql_int8(row, 2));
 
 			if (slot == GM_NONE)
 				continue;
@@ -213,7 +202,7 @@ add_source_hits(Question *q, Hits *h, const SourceHit *hits, int n)
 		{
 			MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(nodes));
 
-			share_hit(h, nodes, count, (uint32_t) i + 1, &hits[i]);
+			share_hit(g, h, nodes, count, (uint32_t) i + 1, &hits[i]);
 			MemoryContextSwitchTo(old);
 		}
 	}
@@ -322,8 +311,9 @@ list_facts(Question *q, const GmSpaceInfo *info)
 	for (uint32_t i = 0; i < n; i++)
 	{
 		double		score = gm_space_similarity(info->metric, hits[i].distance);
-		GmSlot		slot = visible_version(g, &q->view,
-										   gm_space_item_id(info->space, hits[i].row));
+		GmSlot		slot = gm_graph_visible_version(g, &q->view,
+													gm_space_item_id(info->space,
+																	 hits[i].row));
 
 		if (slot == GM_NONE)
 			continue;
@@ -552,8 +542,7 @@ put_row(const GmGraph *g, GmRows *rows, const GmFusionRow *row)
  *
  * Every vector search is exact, so ef_search and exact change nothing.
  */
-Datum
-graphmem_fusion_query(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_fusion_query)
 {
 	Question	q = {.fcinfo = fcinfo};
 	GmFusionMemory memory = {allocate, CurrentMemoryContext};

@@ -15,10 +15,7 @@
 #include "api/rows.h"
 #include "core/traverse.h"
 #include "error.h"
-
-PG_FUNCTION_INFO_V1(graphmem_match);
-PG_FUNCTION_INFO_V1(graphmem_neighbors);
-PG_FUNCTION_INFO_V1(graphmem_confidence);
+#include "image/image.h"
 
 /* slots in a growing array */
 typedef struct Slots
@@ -100,13 +97,21 @@ object_has_type(const GmGraph *g, const Pattern *p, GmNode object)
 		memcmp(type->bytes, VARDATA_ANY(p->object_type), type->length) == 0;
 }
 
+/* by triple id */
 static int
 compare_slots(const void *a, const void *b, void *arg)
 {
-	GmSlot		x = *(const GmSlot *) a;
-	GmSlot		y = *(const GmSlot *) b;
+	const GmGraph *g = arg;
+	int64_t		x = GM_ARRAY_I64(&g->triple_id, *(const GmSlot *) a);
+	int64_t		y = GM_ARRAY_I64(&g->triple_id, *(const GmSlot *) b);
 
 	return x < y ? -1 : x > y;
+}
+
+static void
+sort_slots(const GmGraph *g, GmSlot *slots, uint64 n)
+{
+	qsort_interruptible(slots, n, sizeof(GmSlot), compare_slots, unconstify(GmGraph *, g));
 }
 
 /* one term is a node: its run in that direction */
@@ -138,16 +143,15 @@ match_node(const GmGraph *g, GmView *view, const Pattern *p, Slots *found)
 			continue;
 		add_slot(found, edge.slot);
 	}
-	qsort_interruptible(found->slots, found->count, sizeof(GmSlot), compare_slots, NULL);
+	sort_slots(g, found->slots, found->count);
 }
 
-/* no term is a node: all slots */
+/* slots from first to before end that match, until there are so many */
 static void
-match_all(const GmGraph *g, const GmView *view, const Pattern *p, uint64_t limit, Slots *found)
+match_slots(const GmGraph *g, const GmView *view, const Pattern *p, GmSlot first, GmSlot end,
+			uint64_t limit, Slots *found)
 {
-	uint32_t	n = g->root->gr_slots;
-
-	for (GmSlot slot = 0; slot < n && found->count < limit; slot++)
+	for (GmSlot slot = first; slot < end && found->count < limit; slot++)
 	{
 		if (slot % GM_INTERRUPT_EVERY == 0)
 			CHECK_FOR_INTERRUPTS();
@@ -158,6 +162,29 @@ match_all(const GmGraph *g, const GmView *view, const Pattern *p, uint64_t limit
 		if (gm_graph_visible(g, view, slot))
 			add_slot(found, slot);
 	}
+}
+
+/*
+ * No term is a node: all slots.  Those that came after the image was made may
+ * belong anywhere among the others.
+ */
+static void
+match_all(const GmGraph *g, const GmView *view, const Pattern *p, uint64_t limit, Slots *found)
+{
+	uint32_t	n = g->root->gr_slots;
+	GmSlot		ordered = g->root->gr_slots_ascend ? n : g->root->gr_base_slots;
+	uint64		in_order;
+
+	match_slots(g, view, p, 0, ordered, limit, found);
+	if (ordered == n)
+		return;
+	in_order = found->count;
+	match_slots(g, view, p, ordered, n, GM_ALL_ROWS, found);
+	sort_slots(g, found->slots + in_order, found->count - in_order);
+	if (in_order > 0 && found->count > in_order &&
+		compare_slots(&found->slots[in_order - 1], &found->slots[in_order],
+					  unconstify(GmGraph *, g)) > 0)
+		sort_slots(g, found->slots, found->count);
 }
 
 static void
@@ -184,8 +211,7 @@ put_terms(GmRows *rows, const GmGraph *g, const GmTriple *t)
  * match(subject, predicate, object, match_count, min_confidence, as_of,
  *		 known_at, object_type, graph)
  */
-Datum
-graphmem_match(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_match)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 8));
 	const GmGraph *g = image->graph;
@@ -215,7 +241,7 @@ graphmem_match(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* outgoing before incoming, then predicate, neighbour and triple */
+/* outgoing before incoming, then predicate, neighbour and triple, by their ids */
 static int
 compare_edges(const void *a, const void *b, void *arg)
 {
@@ -224,11 +250,10 @@ compare_edges(const void *a, const void *b, void *arg)
 
 	if (x->out != y->out)
 		return x->out ? -1 : 1;
-	if (x->predicate != y->predicate)
-		return x->predicate < y->predicate ? -1 : 1;
-	if (x->neighbor != y->neighbor)
-		return x->neighbor < y->neighbor ? -1 : 1;
-	return x->slot < y->slot ? -1 : x->slot > y->slot;
+	if (x->slot == y->slot)
+		return 0;
+	return gm_graph_record_before(arg, x->predicate, x->neighbor, x->slot,
+								  y->predicate, y->neighbor, y->slot) ? -1 : 1;
 }
 
 static GmEdge *
@@ -252,7 +277,8 @@ collect_edges(const GmGraph *g, const GmView *view, GmNode node, uint64_t limit,
 	}
 	/* history runs come after the current ones */
 	if (view->timed)
-		qsort_interruptible(edges, *count, sizeof(GmEdge), compare_edges, NULL);
+		qsort_interruptible(edges, *count, sizeof(GmEdge), compare_edges,
+							unconstify(GmGraph *, g));
 	*count = Min(*count, limit);
 	return edges;
 }
@@ -261,8 +287,7 @@ collect_edges(const GmGraph *g, const GmView *view, GmNode node, uint64_t limit,
  * neighbors(entity, direction, predicates, match_count, min_confidence, as_of,
  *			 known_at, graph)
  */
-Datum
-graphmem_neighbors(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_neighbors)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 7));
 	const GmGraph *g = image->graph;
@@ -302,17 +327,23 @@ graphmem_neighbors(PG_FUNCTION_ARGS)
 static int
 put_sources(GmRows *rows, const GmGraph *g, int64_t fact_id, int64_t known_at)
 {
-	uint32_t	first;
-	uint32_t	n = gm_graph_assertions(g, fact_id, &first);
-	const GmString **names = palloc((n + 1) * sizeof(GmString *));
+	int			room = 16;
+	const GmString **names = palloc(room * sizeof(GmString *));
 	int			count = 0;
+	GmAssertionIter iter;
+	const GmAssertion *a;
 
-	for (uint32_t i = first; i < first + n; i++)
+	gm_assertions_begin(&iter, g, fact_id);
+	while ((a = gm_assertions_next(&iter)) != NULL)
 	{
-		const GmAssertion *a = gm_array_at(&g->assertion, i);
-
-		if (a->asserted_at <= known_at)
-			names[count++] = gm_graph_string(g, gm_graph_source(g, a->source)->name);
+		if (a->asserted_at > known_at)
+			continue;
+		if (count == room)
+		{
+			room *= 2;
+			names = repalloc(names, room * sizeof(GmString *));
+		}
+		names[count++] = gm_graph_string(g, gm_graph_source(g, a->source)->name);
 	}
 	gm_row_strings(rows, names, count);
 	pfree(names);
@@ -325,8 +356,7 @@ put_sources(GmRows *rows, const GmGraph *g, int64_t fact_id, int64_t known_at)
  * contradiction and topology are NULL: they are not part of the confidence
  * that this version computes.
  */
-Datum
-graphmem_confidence(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_confidence)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 6));
 	const GmGraph *g = image->graph;

@@ -13,9 +13,7 @@
 #include "api/rows.h"
 #include "core/path.h"
 #include "error.h"
-
-PG_FUNCTION_INFO_V1(graphmem_shortest_path);
-PG_FUNCTION_INFO_V1(graphmem_paths);
+#include "image/image.h"
 
 /*
  * Records that paths() looks at before it gives up looking for more, about two
@@ -74,8 +72,7 @@ put_path(GmRows *rows, const GmGraph *g, const GmPath *path, int64_t rank)
  * shortest_path(a, b, weight, max_hops, direction, predicates, min_confidence,
  *				 as_of, known_at, graph)
  */
-Datum
-graphmem_shortest_path(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_shortest_path)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 9));
 	const GmGraph *g = image->graph;
@@ -108,8 +105,7 @@ graphmem_shortest_path(PG_FUNCTION_ARGS)
  * paths(a, b, match_count, max_hops, weight, direction, predicates,
  *		 min_confidence, as_of, known_at, graph)
  */
-Datum
-graphmem_paths(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_paths)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 10));
 	const GmGraph *g = image->graph;

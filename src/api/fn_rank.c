@@ -14,10 +14,8 @@
 #include "core/rank.h"
 #include "core/traverse.h"
 #include "error.h"
+#include "image/image.h"
 #include "guc.h"
-
-PG_FUNCTION_INFO_V1(graphmem_pagerank);
-PG_FUNCTION_INFO_V1(graphmem_components);
 
 #define PAGERANK_TOLERANCE	1e-6
 
@@ -28,6 +26,15 @@ huge_array(uint64 n, Size size)
 }
 
 static int
+compare_ids(const GmGraph *g, GmNode a, GmNode b)
+{
+	int64_t		x = gm_graph_entity_id(g, a);
+	int64_t		y = gm_graph_entity_id(g, b);
+
+	return x < y ? -1 : x > y;
+}
+
+static int
 compare_masses(const void *a, const void *b, void *arg)
 {
 	const GmMass *x = a;
@@ -35,12 +42,12 @@ compare_masses(const void *a, const void *b, void *arg)
 
 	if (x->mass != y->mass)
 		return x->mass > y->mass ? -1 : 1;
-	return x->node < y->node ? -1 : x->node > y->node;
+	return compare_ids(arg, x->node, y->node);
 }
 
 /* sift down in a heap whose root is the worst of those kept */
 static void
-sink(GmMass *heap, uint64 n, uint64 at)
+sink(const GmGraph *g, GmMass *heap, uint64 n, uint64 at)
 {
 	for (;;)
 	{
@@ -49,9 +56,9 @@ sink(GmMass *heap, uint64 n, uint64 at)
 
 		if (child >= n)
 			return;
-		if (child + 1 < n && compare_masses(&heap[child], &heap[child + 1], NULL) < 0)
+		if (child + 1 < n && compare_masses(&heap[child], &heap[child + 1], unconstify(GmGraph *, g)) < 0)
 			child++;
-		if (compare_masses(&heap[at], &heap[child], NULL) >= 0)
+		if (compare_masses(&heap[at], &heap[child], unconstify(GmGraph *, g)) >= 0)
 			return;
 		t = heap[at];
 		heap[at] = heap[child];
@@ -62,23 +69,23 @@ sink(GmMass *heap, uint64 n, uint64 at)
 
 /* the best match_count of list, in order, at its front; how many they are */
 static uint64
-best_masses(GmMass *list, uint64 n, uint64 match_count)
+best_masses(const GmGraph *g, GmMass *list, uint64 n, uint64 match_count)
 {
 	uint64		kept = Min(n, match_count);
 
 	if (kept < n && kept > 0)
 	{
 		for (uint64 i = kept / 2; i-- > 0;)
-			sink(list, kept, i);
+			sink(g, list, kept, i);
 		for (uint64 i = kept; i < n; i++)
 		{
-			if (compare_masses(&list[i], &list[0], NULL) >= 0)
+			if (compare_masses(&list[i], &list[0], unconstify(GmGraph *, g)) >= 0)
 				continue;
 			list[0] = list[i];
-			sink(list, kept, 0);
+			sink(g, list, kept, 0);
 		}
 	}
-	qsort_interruptible(list, kept, sizeof(GmMass), compare_masses, NULL);
+	qsort_interruptible(list, kept, sizeof(GmMass), compare_masses, unconstify(GmGraph *, g));
 	return kept;
 }
 
@@ -95,7 +102,8 @@ global_rank(const GmImage *image, const GmView *view, const GmPagerankOpts *opts
 	*list = huge_array(nodes, sizeof(GmMass));
 	for (GmNode node = 0; node < nodes; node++)
 	{
-		if (kinds != NULL && !gm_bit_test(kinds, node))
+		if (!gm_graph_node_live(image->graph, node) ||
+			(kinds != NULL && !gm_bit_test(kinds, node)))
 			continue;
 		(*list)[n].node = node;
 		(*list)[n++].mass = result.rank[node];
@@ -130,8 +138,7 @@ personal_rank(const GmImage *image, const GmView *view, const GmPprOpts *opts,
  * pagerank(seeds, match_count, direction, predicates, kinds, min_confidence,
  *			as_of, known_at, damping, epsilon, max_iterations, graph)
  */
-Datum
-graphmem_pagerank(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_pagerank)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 11));
 	const GmGraph *g = image->graph;
@@ -154,7 +161,7 @@ graphmem_pagerank(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(0))
 		seeds = gm_arg_nodes(fcinfo, 0, "seeds", g, &seed_count);
 	gm_rows_begin(fcinfo, &rows);
-	if (g->root->gr_nodes == 0 || (seeds != NULL && seed_count == 0))
+	if (g->root->gr_live_nodes == 0 || (seeds != NULL && seed_count == 0))
 		return (Datum) 0;
 	if (seeds == NULL)
 	{
@@ -169,7 +176,7 @@ graphmem_pagerank(PG_FUNCTION_ARGS)
 
 		n = personal_rank(image, &view, &opts, seeds, seed_count, kinds, &list);
 	}
-	n = best_masses(list, n, match_count);
+	n = best_masses(g, list, n, match_count);
 	for (uint64 i = 0; i < n; i++)
 	{
 		gm_row_int8(&rows, (int64_t) i + 1);
@@ -199,16 +206,15 @@ compare_members(const void *a, const void *b, void *arg)
 	if (x->size != y->size)
 		return x->size > y->size ? -1 : 1;
 	if (x->label != y->label)
-		return x->label < y->label ? -1 : 1;
-	return x->node < y->node ? -1 : x->node > y->node;
+		return compare_ids(arg, x->label, y->label);
+	return compare_ids(arg, x->node, y->node);
 }
 
 /*
  * components(match_count, min_size, predicates, min_confidence, as_of,
  *			  known_at, graph)
  */
-Datum
-graphmem_components(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_components)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 6));
 	const GmGraph *g = image->graph;
@@ -234,13 +240,13 @@ graphmem_components(PG_FUNCTION_ARGS)
 	{
 		GmNode		label = components.label[node];
 
-		if (components.size[label] < min_size)
+		if (!gm_graph_node_live(g, node) || components.size[label] < min_size)
 			continue;
 		members[n].size = components.size[label];
 		members[n].label = label;
 		members[n++].node = node;
 	}
-	qsort_interruptible(members, n, sizeof(Member), compare_members, NULL);
+	qsort_interruptible(members, n, sizeof(Member), compare_members, unconstify(GmGraph *, g));
 	for (uint64 i = 0; i < n && i < match_count; i++)
 	{
 		gm_row_int8(&rows, gm_graph_entity_id(g, members[i].label));

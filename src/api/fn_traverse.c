@@ -14,10 +14,7 @@
 #include "api/rows.h"
 #include "core/traverse.h"
 #include "error.h"
-
-PG_FUNCTION_INFO_V1(graphmem_traverse);
-PG_FUNCTION_INFO_V1(graphmem_reach);
-PG_FUNCTION_INFO_V1(graphmem_subgraph);
+#include "image/image.h"
 
 static bool
 depth_first(FunctionCallInfo fcinfo, int n)
@@ -66,8 +63,7 @@ put_traversal_row(GmRows *rows, const GmGraph *g, const GmTraversal *t, uint32_t
  * traverse(seeds, max_hops, traversal_order, match_count, direction,
  *			predicates, kinds, min_confidence, as_of, known_at, graph)
  */
-Datum
-graphmem_traverse(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_traverse)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 10));
 	const GmGraph *g = image->graph;
@@ -100,8 +96,7 @@ graphmem_traverse(PG_FUNCTION_ARGS)
  * reach(seed, max_hops, direction, predicates, min_confidence, as_of,
  *		 known_at, graph)
  */
-Datum
-graphmem_reach(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_reach)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 7));
 	const GmGraph *g = image->graph;
@@ -133,8 +128,7 @@ graphmem_reach(PG_FUNCTION_ARGS)
  * subgraph(seeds, max_hops, match_count, direction, predicates,
  *			min_confidence, as_of, known_at, graph)
  */
-Datum
-graphmem_subgraph(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_subgraph)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 8));
 	const GmGraph *g = image->graph;

@@ -22,9 +22,7 @@
 #include "core/scratch.h"
 #include "core/traverse.h"
 #include "error.h"
-
-PG_FUNCTION_INFO_V1(graphmem_vector_search);
-PG_FUNCTION_INFO_V1(graphmem_similar);
+#include "image/image.h"
 
 /* arguments that both functions have in the same places */
 enum
@@ -198,19 +196,13 @@ put_fact(const Search *s, GmRows *rows, int64_t fact_id)
 {
 	const GmGraph *g = s->image->graph;
 	MemoryContext old = MemoryContextSwitchTo(gm_row_memory(rows));
-	uint32_t	first;
-	uint32_t	n = gm_graph_fact_slots(g, fact_id, &first);
-	GmSlot		slot = GM_NONE;
+	GmSlot		slot = gm_graph_visible_version(g, &s->view, fact_id);
 	const GmString *part[3];
 	StringInfoData text;
 	GmTriple	t;
 
-	for (uint32_t i = first; i < first + n; i++)
-	{
-		slot = gm_graph_fact_slot(g, i);
-		if (gm_graph_visible(g, &s->view, slot))
-			break;
-	}
+	if (slot == GM_NONE)
+		slot = gm_graph_latest_version(g, fact_id);
 	initStringInfo(&text);
 	if (slot != GM_NONE)
 	{
@@ -289,8 +281,7 @@ run_search(const Search *s, const GmSpaceQuery *query, uint32_t without, GmRows 
  *
  * Every search is exact, so ef_search and exact change nothing.
  */
-Datum
-graphmem_vector_search(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_vector_search)
 {
 	Search		s;
 	GmSpaceQuery query;
@@ -323,8 +314,7 @@ graphmem_vector_search(PG_FUNCTION_ARGS)
 /*
  * similar(entity, ...): vector_search for the entity's own vector
  */
-Datum
-graphmem_similar(PG_FUNCTION_ARGS)
+GM_READING_FUNCTION(graphmem_similar)
 {
 	Search		s;
 	GmSpaceQuery query;

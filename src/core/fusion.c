@@ -597,24 +597,26 @@ mass_needed(const Fusion *f)
 		f->largest;
 }
 
-/* larger mass first, then the smaller node */
+/* larger mass first, then the smaller id */
 static bool
-is_before(const GmMass *a, const GmMass *b)
+is_before(const Fusion *f, const GmMass *a, const GmMass *b)
 {
-	return a->mass > b->mass || (a->mass == b->mass && a->node < b->node);
+	return a->mass > b->mass ||
+		(a->mass == b->mass &&
+		 gm_graph_entity_id(f->graph, a->node) < gm_graph_entity_id(f->graph, b->node));
 }
 
 static void
-sink(GmMass *heap, uint32_t count, uint32_t hole)
+sink(const Fusion *f, GmMass *heap, uint32_t count, uint32_t hole)
 {
 	GmMass		moved = heap[hole];
 	uint32_t	child;
 
 	for (; (child = 2 * hole + 1) < count; hole = child)
 	{
-		if (child + 1 < count && is_before(&heap[child + 1], &heap[child]))
+		if (child + 1 < count && is_before(f, &heap[child + 1], &heap[child]))
 			child++;
-		if (!is_before(&heap[child], &moved))
+		if (!is_before(f, &heap[child], &moved))
 			break;
 		heap[hole] = heap[child];
 	}
@@ -649,7 +651,7 @@ offer_reached(Fusion *f)
 			heap[count++] = *m;
 	}
 	for (uint32_t i = count / 2; i-- > 0;)
-		sink(heap, count, i);
+		sink(f, heap, count, i);
 	if (f->opts->match_count > room)
 		room = f->opts->match_count < count ? f->opts->match_count : count + 1;
 	TRY(get_memory(f, room * sizeof(GmMass), &batch));
@@ -666,7 +668,7 @@ offer_reached(Fusion *f)
 				batch[n++] = heap[0];
 			heap[0] = heap[--count];
 			if (count > 0)
-				sink(heap, count, 0);
+				sink(f, heap, count, 0);
 		}
 		TRY(offer_targets(f, batch, n, true));
 		TRY(grow(f, &batch, &room, room + 1, sizeof(GmMass)));
@@ -775,17 +777,13 @@ find_sources(Fusion *f, GmFusionRow *row)
 
 	for (int i = 1; i <= row->hops; i++)
 	{
-		uint32_t	first;
-		uint32_t	count = gm_graph_assertions(g, GM_ARRAY_I64(&g->fact_id, row->steps[i].slot),
-												&first);
+		GmAssertionIter iter;
+		const GmAssertion *a;
 
-		for (uint32_t a = first; a < first + count; a++)
-		{
-			const GmAssertion *assertion = gm_array_at(&g->assertion, a);
-
-			if (assertion->asserted_at <= f->view->known_at)
-				TRY(note_source(f, &list, &room, &n, assertion->source));
-		}
+		gm_assertions_begin(&iter, g, GM_ARRAY_I64(&g->fact_id, row->steps[i].slot));
+		while ((a = gm_assertions_next(&iter)) != NULL)
+			if (a->asserted_at <= f->view->known_at)
+				TRY(note_source(f, &list, &room, &n, a->source));
 	}
 	if (row->hops == 0)
 	{

@@ -3,11 +3,10 @@
  * graph.c
  *	  The image of one graph: look-ups, time, confidence, edges of a node.
  *
- * See graph.h for the layout; graph_build.c makes it.
+ * See graph.h for the layout; graph_build.c makes it, apply.c changes it.
  *
  *-------------------------------------------------------------------------
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/graph.h"
@@ -24,54 +23,115 @@ gm_graph_hash(const char *bytes, size_t length)
 	return (uint32_t) (h ^ (h >> 32));
 }
 
-static bool
-same_string(const GmString *s, const char *bytes, size_t length)
+/*
+ * Indexes
+ */
+uint32_t
+gm_hash_of_entity(const void *graph, uint32_t number)
 {
-	return s != NULL && s->length == length && memcmp(s->bytes, bytes, length) == 0;
+	return gm_index_hash_id(gm_graph_entity_id(graph, number));
 }
 
+uint32_t
+gm_hash_of_name(const void *graph, uint32_t number)
+{
+	return GM_ARRAY_U32(&((const GmGraph *) graph)->hash, number);
+}
+
+uint32_t
+gm_hash_of_predicate(const void *graph, uint32_t number)
+{
+	return gm_index_hash_id(gm_graph_predicate(graph, number)->predicate_id);
+}
+
+uint32_t
+gm_hash_of_source(const void *graph, uint32_t number)
+{
+	return gm_index_hash_id(gm_graph_source(graph, number)->source_id);
+}
+
+uint32_t
+gm_hash_of_triple(const void *graph, uint32_t number)
+{
+	return gm_index_hash_id(GM_ARRAY_I64(&((const GmGraph *) graph)->triple_id, number));
+}
+
+uint32_t
+gm_hash_of_fact(const void *graph, uint32_t number)
+{
+	return gm_index_hash_id(GM_ARRAY_I64(&((const GmGraph *) graph)->fact_id, number));
+}
+
+uint32_t
+gm_hash_of_stated(const void *graph, uint32_t number)
+{
+	const GmAssertion *a = gm_array_at(&((const GmGraph *) graph)->assertion, number);
+
+	return gm_index_hash_id(a->fact_id);
+}
+
+static inline const GmAlias *
+alias_at(const GmGraph *g, uint32_t number)
+{
+	return gm_array_at(&g->alias, number);
+}
+
+uint32_t
+gm_hash_of_alias(const void *graph, uint32_t number)
+{
+	return gm_index_hash_id(alias_at(graph, number)->alias_id);
+}
+
+uint32_t
+gm_hash_of_alias_name(const void *graph, uint32_t number)
+{
+	return alias_at(graph, number)->hash;
+}
+
+uint32_t
+gm_hash_of_alias_node(const void *graph, uint32_t number)
+{
+	return gm_index_hash_id(gm_graph_entity_id(graph, alias_at(graph, number)->node));
+}
+
+/*
+ * Names
+ */
+
+/* names of aliases are unique; were they not, the smallest id would win */
 static GmNode
 find_alias(const GmGraph *g, const char *name, size_t length, uint32_t hash)
 {
-	uint32_t	mask;
-	const uint32_t *table;
+	const GmAlias *found = NULL;
 
-	if (g->root->gr_aliases == 0)
-		return GM_NONE;
-	mask = ((uint32_t) 1 << g->root->gr_alias_bits) - 1;
-	table = gm_mem_ptr(g->mem, g->root->gr_alias_table);
-	for (uint32_t i = hash & mask; table[i] != 0; i = (i + 1) & mask)
+	for (uint32_t i = gm_index_first(&g->by_alias_name, hash); i != GM_NONE;
+		 i = gm_index_next(&g->by_alias_name, i))
 	{
-		const GmAlias *alias = gm_array_at(&g->alias, table[i] - 1);
+		const GmAlias *alias = alias_at(g, i);
 
-		if (alias->hash == hash && same_string(gm_graph_string(g, alias->name), name, length))
-			return alias->node;
+		if (alias->hash == hash && (found == NULL || alias->alias_id < found->alias_id) &&
+			gm_same_string(gm_graph_string(g, alias->name), name, length))
+			found = alias;
 	}
-	return GM_NONE;
+	return found == NULL ? GM_NONE : found->node;
 }
 
 GmNode
 gm_graph_find_name(const GmGraph *g, const char *name, size_t length)
 {
 	uint32_t	hash = gm_graph_hash(name, length);
-	uint32_t	mask;
-	const uint32_t *table;
 	GmNode		literal = GM_NONE;
 	GmNode		node;
 
-	if (g->root->gr_nodes == 0)
-		return GM_NONE;
-	mask = ((uint32_t) 1 << g->root->gr_name_bits) - 1;
-	table = gm_mem_ptr(g->mem, g->root->gr_name_table);
-	for (uint32_t i = hash & mask; table[i] != 0; i = (i + 1) & mask)
+	for (node = gm_index_first(&g->by_name, hash); node != GM_NONE;
+		 node = gm_index_next(&g->by_name, node))
 	{
-		node = table[i] - 1;
 		if (GM_ARRAY_U32(&g->hash, node) != hash ||
-			!same_string(gm_graph_name(g, node), name, length))
+			!gm_same_string(gm_graph_name(g, node), name, length))
 			continue;
 		if (GM_ARRAY_U32(&g->type, node) == 0)
 			return node;
-		if (literal == GM_NONE || node < literal)
+		if (literal == GM_NONE || gm_graph_entity_id(g, node) < gm_graph_entity_id(g, literal))
 			literal = node;
 	}
 	node = find_alias(g, name, length, hash);
@@ -83,61 +143,13 @@ gm_graph_find_literal(const GmGraph *g, const char *name, size_t length,
 					  const char *type, size_t type_length)
 {
 	uint32_t	hash = gm_graph_hash(name, length);
-	uint32_t	mask;
-	const uint32_t *table;
 
-	if (g->root->gr_nodes == 0)
-		return GM_NONE;
-	mask = ((uint32_t) 1 << g->root->gr_name_bits) - 1;
-	table = gm_mem_ptr(g->mem, g->root->gr_name_table);
-	for (uint32_t i = hash & mask; table[i] != 0; i = (i + 1) & mask)
-	{
-		GmNode		node = table[i] - 1;
-
+	for (GmNode node = gm_index_first(&g->by_name, hash); node != GM_NONE;
+		 node = gm_index_next(&g->by_name, node))
 		if (GM_ARRAY_U32(&g->hash, node) == hash &&
-			same_string(gm_graph_name(g, node), name, length) &&
-			same_string(gm_graph_type(g, node), type, type_length))
+			gm_same_string(gm_graph_name(g, node), name, length) &&
+			gm_same_string(gm_graph_type(g, node), type, type_length))
 			return node;
-	}
-	return GM_NONE;
-}
-
-/* first position of an ascending int64 array whose element is not below id */
-static uint32_t
-lower_bound(const GmArray *a, uint32_t n, int64_t id)
-{
-	uint32_t	lo = 0;
-	uint32_t	hi = n;
-
-	while (lo < hi)
-	{
-		uint32_t	mid = lo + (hi - lo) / 2;
-
-		if (GM_ARRAY_I64(a, mid) < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-GmNode
-gm_graph_find_entity(const GmGraph *g, int64_t entity_id)
-{
-	uint32_t	i = lower_bound(&g->entity_id, g->root->gr_nodes, entity_id);
-
-	if (i < g->root->gr_nodes && GM_ARRAY_I64(&g->entity_id, i) == entity_id)
-		return i;
-	return GM_NONE;
-}
-
-GmSlot
-gm_graph_find_triple(const GmGraph *g, int64_t triple_id)
-{
-	uint32_t	i = lower_bound(&g->triple_id, g->root->gr_slots, triple_id);
-
-	if (i < g->root->gr_slots && GM_ARRAY_I64(&g->triple_id, i) == triple_id)
-		return i;
 	return GM_NONE;
 }
 
@@ -145,7 +157,7 @@ uint32_t
 gm_graph_find_predicate(const GmGraph *g, const char *name, size_t length)
 {
 	for (uint32_t i = 0; i < g->root->gr_predicates; i++)
-		if (same_string(gm_graph_string(g, gm_graph_predicate(g, i)->name), name, length))
+		if (gm_same_string(gm_graph_string(g, gm_graph_predicate(g, i)->name), name, length))
 			return i;
 	return GM_NONE;
 }
@@ -154,29 +166,75 @@ uint32_t
 gm_graph_find_source(const GmGraph *g, const char *name, size_t length)
 {
 	for (uint32_t i = 0; i < g->root->gr_sources; i++)
-		if (same_string(gm_graph_string(g, gm_graph_source(g, i)->name), name, length))
+		if (gm_same_string(gm_graph_string(g, gm_graph_source(g, i)->name), name, length))
 			return i;
 	return GM_NONE;
+}
+
+/*
+ * Ids
+ */
+GmNode
+gm_graph_find_entity(const GmGraph *g, int64_t entity_id)
+{
+	GmNode		node = gm_index_first(&g->by_entity, gm_index_hash_id(entity_id));
+
+	while (node != GM_NONE && gm_graph_entity_id(g, node) != entity_id)
+		node = gm_index_next(&g->by_entity, node);
+	return node;
+}
+
+uint32_t
+gm_graph_find_predicate_id(const GmGraph *g, int64_t predicate_id)
+{
+	uint32_t	i = gm_index_first(&g->by_predicate, gm_index_hash_id(predicate_id));
+
+	while (i != GM_NONE && gm_graph_predicate(g, i)->predicate_id != predicate_id)
+		i = gm_index_next(&g->by_predicate, i);
+	return i;
 }
 
 uint32_t
 gm_graph_find_source_id(const GmGraph *g, int64_t source_id)
 {
+	uint32_t	i = gm_index_first(&g->by_source, gm_index_hash_id(source_id));
+
+	while (i != GM_NONE && gm_graph_source(g, i)->source_id != source_id)
+		i = gm_index_next(&g->by_source, i);
+	return i;
+}
+
+GmSlot
+gm_graph_find_base_slot(const GmGraph *g, int64_t triple_id)
+{
 	uint32_t	lo = 0;
-	uint32_t	hi = g->root->gr_sources;
+	uint32_t	hi = g->root->gr_base_slots;
 
 	while (lo < hi)
 	{
 		uint32_t	mid = lo + (hi - lo) / 2;
 
-		if (gm_graph_source(g, mid)->source_id < source_id)
+		if (GM_ARRAY_I64(&g->triple_id, mid) < triple_id)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	if (lo < g->root->gr_sources && gm_graph_source(g, lo)->source_id == source_id)
+	if (lo < g->root->gr_base_slots && GM_ARRAY_I64(&g->triple_id, lo) == triple_id)
 		return lo;
 	return GM_NONE;
+}
+
+GmSlot
+gm_graph_find_triple(const GmGraph *g, int64_t triple_id)
+{
+	GmSlot		slot = gm_graph_find_base_slot(g, triple_id);
+
+	if (slot != GM_NONE && gm_graph_slot_live(g, slot))
+		return slot;
+	slot = gm_index_first(&g->by_triple, gm_index_hash_id(triple_id));
+	while (slot != GM_NONE && GM_ARRAY_I64(&g->triple_id, slot) != triple_id)
+		slot = gm_index_next(&g->by_triple, slot);
+	return slot;
 }
 
 void
@@ -191,73 +249,264 @@ gm_graph_slot(const GmGraph *g, GmSlot slot, GmTriple *t)
 	t->times = *(const GmTimes *) gm_array_at(&g->times, GM_ARRAY_U32(&g->time, slot));
 }
 
-uint32_t
-gm_graph_fact_slots(const GmGraph *g, int64_t fact_id, uint32_t *first)
+/*
+ * Versions of a fact
+ */
+static inline GmSlot
+base_slot(const GmGraph *g, uint32_t at)
 {
-	uint32_t	n = g->root->gr_slots;
+	return g->root->gr_fact_slot.ar_length == 0 ? at : GM_ARRAY_U32(&g->fact_slot, at);
+}
+
+static inline int64_t
+base_fact(const GmGraph *g, uint32_t at)
+{
+	return GM_ARRAY_I64(&g->fact_id, base_slot(g, at));
+}
+
+/*
+ * The first base position whose fact is not below, looked for near a position
+ * first: a pass over facts in their order costs a few steps for each.
+ */
+static uint32_t
+seek_base_fact(const GmGraph *g, int64_t fact_id, uint32_t near)
+{
+	uint32_t	n = g->root->gr_base_slots;
+	uint32_t	step = 1;
 	uint32_t	lo = 0;
 	uint32_t	hi = n;
-	uint32_t	count = 0;
+
+	if ((near == 0 || base_fact(g, near - 1) < fact_id) &&
+		(near == n || base_fact(g, near) >= fact_id))
+		return near;
+	if (near < n && base_fact(g, near) < fact_id)
+	{
+		for (lo = near + 1; lo < n && base_fact(g, lo) < fact_id; step *= 2)
+		{
+			near = lo;
+			lo = lo + step < n ? lo + step : n;
+		}
+		hi = lo;
+		lo = near + 1;
+	}
+	else if (near < n)
+		hi = near;
+	while (lo < hi)
+	{
+		uint32_t	mid = lo + (hi - lo) / 2;
+
+		if (base_fact(g, mid) < fact_id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+void
+gm_fact_slots_init(GmFactSlots *iter, const GmGraph *g)
+{
+	iter->graph = g;
+	iter->fact_id = 0;
+	iter->at = g->root->gr_base_slots;
+	iter->later = GM_NONE;
+}
+
+void
+gm_fact_slots_seek(GmFactSlots *iter, int64_t fact_id)
+{
+	const GmGraph *g = iter->graph;
+
+	iter->fact_id = fact_id;
+	iter->at = seek_base_fact(g, fact_id, iter->at);
+	iter->later = gm_index_first(&g->by_fact, gm_index_hash_id(fact_id));
+}
+
+GmSlot
+gm_fact_slots_next(GmFactSlots *iter)
+{
+	const GmGraph *g = iter->graph;
+
+	while (iter->at < g->root->gr_base_slots)
+	{
+		GmSlot		slot = base_slot(g, iter->at);
+
+		if (GM_ARRAY_I64(&g->fact_id, slot) != iter->fact_id)
+			break;
+		iter->at++;
+		if (gm_graph_slot_live(g, slot))
+			return slot;
+	}
+	while (iter->later != GM_NONE)
+	{
+		GmSlot		slot = iter->later;
+
+		iter->later = gm_index_next(&g->by_fact, slot);
+		if (GM_ARRAY_I64(&g->fact_id, slot) == iter->fact_id)
+			return slot;
+	}
+	return GM_NONE;
+}
+
+GmSlot
+gm_graph_visible_version(const GmGraph *g, const GmView *view, int64_t fact_id)
+{
+	GmSlot		found = GM_NONE;
+	GmFactSlots iter;
+	GmSlot		slot;
+
+	gm_fact_slots_init(&iter, g);
+	gm_fact_slots_seek(&iter, fact_id);
+	while ((slot = gm_fact_slots_next(&iter)) != GM_NONE)
+		if (gm_graph_visible(g, view, slot) &&
+			(found == GM_NONE ||
+			 GM_ARRAY_I64(&g->triple_id, slot) < GM_ARRAY_I64(&g->triple_id, found)))
+			found = slot;
+	return found;
+}
+
+GmSlot
+gm_graph_latest_version(const GmGraph *g, int64_t fact_id)
+{
+	GmSlot		found = GM_NONE;
+	GmFactSlots iter;
+	GmSlot		slot;
+
+	gm_fact_slots_init(&iter, g);
+	gm_fact_slots_seek(&iter, fact_id);
+	while ((slot = gm_fact_slots_next(&iter)) != GM_NONE)
+		if (found == GM_NONE ||
+			GM_ARRAY_I64(&g->triple_id, slot) > GM_ARRAY_I64(&g->triple_id, found))
+			found = slot;
+	return found;
+}
+
+/*
+ * Assertions of a fact
+ */
+static inline const GmAssertion *
+assertion_at(const GmGraph *g, uint32_t i)
+{
+	return gm_array_at(&g->assertion, i);
+}
+
+/* from a position on, the next base one of the fact, or GM_NONE */
+static uint32_t
+next_base_assertion(const GmGraph *g, int64_t fact_id, uint32_t at)
+{
+	for (; at < g->root->gr_base_assertions && assertion_at(g, at)->fact_id == fact_id; at++)
+		if (assertion_at(g, at)->source != GM_NONE)
+			return at;
+	return GM_NONE;
+}
+
+static uint32_t
+next_later_assertion(const GmGraph *g, int64_t fact_id, uint32_t at)
+{
+	while (at != GM_NONE && assertion_at(g, at)->fact_id != fact_id)
+		at = gm_index_next(&g->by_stated, at);
+	return at;
+}
+
+void
+gm_assertions_begin(GmAssertionIter *iter, const GmGraph *g, int64_t fact_id)
+{
+	uint32_t	lo = 0;
+	uint32_t	hi = g->root->gr_base_assertions;
 
 	while (lo < hi)
 	{
 		uint32_t	mid = lo + (hi - lo) / 2;
 
-		if (GM_ARRAY_I64(&g->fact_id, gm_graph_fact_slot(g, mid)) < fact_id)
+		if (assertion_at(g, mid)->fact_id < fact_id)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	*first = lo;
-	while (lo + count < n &&
-		   GM_ARRAY_I64(&g->fact_id, gm_graph_fact_slot(g, lo + count)) == fact_id)
-		count++;
-	return count;
+	iter->graph = g;
+	iter->fact_id = fact_id;
+	iter->base = next_base_assertion(g, fact_id, lo);
+	iter->later = next_later_assertion(g, fact_id, gm_index_first(&g->by_stated,
+																  gm_index_hash_id(fact_id)));
+}
+
+static inline int64_t
+assertion_source_id(const GmGraph *g, uint32_t i)
+{
+	return gm_graph_source(g, assertion_at(g, i)->source)->source_id;
+}
+
+const GmAssertion *
+gm_assertions_next(GmAssertionIter *iter)
+{
+	const GmGraph *g = iter->graph;
+	uint32_t	at;
+
+	if (iter->base != GM_NONE &&
+		(iter->later == GM_NONE ||
+		 assertion_source_id(g, iter->base) < assertion_source_id(g, iter->later)))
+	{
+		at = iter->base;
+		iter->base = next_base_assertion(g, iter->fact_id, at + 1);
+	}
+	else if (iter->later != GM_NONE)
+	{
+		at = iter->later;
+		iter->later = next_later_assertion(g, iter->fact_id, gm_index_next(&g->by_stated, at));
+	}
+	else
+		return NULL;
+	return assertion_at(g, at);
 }
 
 uint32_t
-gm_graph_assertions(const GmGraph *g, int64_t fact_id, uint32_t *first)
+gm_graph_find_assertion(const GmGraph *g, int64_t fact_id, int64_t source_id)
 {
-	uint32_t	n = g->root->gr_assertions;
-	uint32_t	lo = 0;
-	uint32_t	hi = n;
-	uint32_t	count = 0;
+	GmAssertionIter iter;
 
-	while (lo < hi)
+	gm_assertions_begin(&iter, g, fact_id);
+	for (;;)
 	{
-		uint32_t	mid = lo + (hi - lo) / 2;
+		uint32_t	base = iter.base;
+		uint32_t	later = iter.later;
 
-		if (((const GmAssertion *) gm_array_at(&g->assertion, mid))->fact_id < fact_id)
-			lo = mid + 1;
-		else
-			hi = mid;
+		if (gm_assertions_next(&iter) == NULL)
+			return GM_NONE;
+		if (base != iter.base && assertion_source_id(g, base) == source_id)
+			return base;
+		if (later != iter.later && assertion_source_id(g, later) == source_id)
+			return later;
 	}
-	*first = lo;
-	while (lo + count < n &&
-		   ((const GmAssertion *) gm_array_at(&g->assertion, lo + count))->fact_id == fact_id)
-		count++;
-	return count;
+}
+
+float
+gm_graph_stated_confidence(const GmGraph *g, int64_t fact_id, int64_t known_at, bool *any)
+{
+	GmAssertionIter iter;
+	const GmAssertion *a;
+	double		doubt = 1.0;
+
+	*any = false;
+	gm_assertions_begin(&iter, g, fact_id);
+	while ((a = gm_assertions_next(&iter)) != NULL)
+	{
+		if (a->asserted_at > known_at)
+			continue;
+		*any = true;
+		doubt *= 1.0 - (double) a->confidence * gm_graph_source(g, a->source)->reliability;
+	}
+	return (float) (1.0 - doubt);
 }
 
 float
 gm_graph_confidence_at(const GmGraph *g, GmSlot slot, int64_t known_at)
 {
-	uint32_t	first;
-	uint32_t	n = gm_graph_assertions(g, GM_ARRAY_I64(&g->fact_id, slot), &first);
-	double		doubt = 1.0;
-	bool		any = false;
+	bool		any;
+	float		confidence = gm_graph_stated_confidence(g, GM_ARRAY_I64(&g->fact_id, slot),
+														known_at, &any);
 
-	for (uint32_t i = first; i < first + n; i++)
-	{
-		const GmAssertion *a = gm_array_at(&g->assertion, i);
-
-		if (a->asserted_at > known_at)
-			continue;
-		any = true;
-		doubt *= 1.0 - (double) a->confidence * gm_graph_source(g, a->source)->reliability;
-	}
 	if (any)
-		return (float) (1.0 - doubt);
+		return confidence;
 	if (g->root->gr_asserted.ar_length > 0)
 		return GM_ARRAY_F32(&g->asserted, slot);
 	return GM_ARRAY_F32(&g->confidence, slot);
@@ -282,7 +531,7 @@ gm_view_settle(const GmGraph *g, GmView *view)
 	view->timed = view->known_at != GM_TIME_MAX ||
 		view->as_of < g->root->gr_built_at ||
 		view->as_of >= g->root->gr_next_flip;
-	view->reliable = view->known_at != GM_TIME_MAX && g->root->gr_assertions > 0;
+	view->reliable = view->known_at != GM_TIME_MAX && g->root->gr_live_assertions > 0;
 	view->plain = !view->timed && view->predicates == NULL && view->slots == NULL &&
 		!(view->min_confidence > 0);
 }
@@ -323,6 +572,31 @@ gm_graph_visible(const GmGraph *g, const GmView *view, GmSlot slot)
 /*
  * Edges of a node
  */
+bool
+gm_graph_record_before(const GmGraph *g, uint32_t predicate, GmNode neighbor, GmSlot slot,
+					   uint32_t predicate2, GmNode neighbor2, GmSlot slot2)
+{
+	int64_t		a;
+	int64_t		b;
+
+	if (predicate != predicate2)
+	{
+		a = gm_graph_predicate(g, predicate)->predicate_id;
+		b = gm_graph_predicate(g, predicate2)->predicate_id;
+	}
+	else if (neighbor != neighbor2)
+	{
+		a = gm_graph_entity_id(g, neighbor);
+		b = gm_graph_entity_id(g, neighbor2);
+	}
+	else
+	{
+		a = GM_ARRAY_I64(&g->triple_id, slot);
+		b = GM_ARRAY_I64(&g->triple_id, slot2);
+	}
+	return a < b;
+}
+
 enum
 {
 	PHASE_OUT,
@@ -355,7 +629,12 @@ open_run(GmEdgeIter *iter)
 				iter->phase = PHASE_DONE;
 				return;
 			}
-			runs = gm_array_at(&g->past, iter->node);
+			runs = gm_graph_past(g, iter->node);
+			if (runs == NULL)
+			{
+				iter->phase = PHASE_DONE;
+				return;
+			}
 		}
 		else
 			runs = gm_array_at(&g->runs, iter->node);

@@ -5,28 +5,38 @@
  *	  confidence, sources.
  *
  * Nodes, slots, predicates and sources are dense numbers.  In a freshly built
- * image they ascend with their ids, so that order by number is order by id;
- * code that promises an order compares ids all the same.
+ * image they ascend with their ids, in one that was changed (apply.h) they need
+ * not, and some may belong to nothing: a loop over all nodes asks
+ * gm_graph_node_live, one over predicates, sources or assertions the functions
+ * of that name; a slot that belongs to nothing is visible to no view and in no
+ * run.  Whatever promises an order compares ids.
  *
  * A node has an outgoing and an incoming run of the currently valid triples,
- * sorted by (predicate, neighbour, slot), as three parallel arrays in one
- * block: a walk without filters touches the neighbours only.  Versions that
- * are expired, past or future lie in history runs of the same form, which
- * only a query about another time, or one at or after gm_graph_next_flip,
- * reads.
+ * sorted by the ids of (predicate, neighbour, triple), as three parallel arrays
+ * in one block: a walk without filters touches the neighbours only.  Versions
+ * that are expired, past or future lie in history runs of the same form, which
+ * only a query about another time, or one at or after gr_next_flip, reads.
  *
- * GmGraph is a process's handle: the image holds no pointers, the handle
- * caches addresses.
+ * The slots of the first build are a prefix that ascends by triple id and is
+ * searched in halves; so are its assertions by fact and source.  What came
+ * later is found through indexes.  The functions below look at both.
+ *
+ * GmGraph is a process's handle on one version: the image holds no pointers,
+ * the handle caches addresses.
  *
  * Interface
  *	 building		gm_graph_create, gm_graph_add_*, gm_graph_finish
+ *	 versions		gm_graph_attach, gm_graph_reattach, gm_graph_root_ref
  *	 dictionary		gm_graph_find_name, gm_graph_find_entity, gm_graph_name
  *	 adjacency		gm_graph_run, gm_edges_begin, gm_edges_next
- *	 triples		gm_graph_slot, gm_graph_visible
- *	 sources		gm_graph_assertions, gm_graph_confidence_at
+ *	 triples		gm_graph_slot, gm_graph_visible, gm_fact_slots_seek
+ *	 sources		gm_assertions_begin, gm_graph_confidence_at
+ *	 vectors		gm_graph_spaces, gm_graph_space
  *
- * Concurrency	one builder; no reader before gm_graph_finish
- * Memory		60 bytes a triple, 80 bytes a node beyond its name
+ * Concurrency	a version that was published is never changed (epoch.h); a
+ *				handle belongs to one thread
+ * Memory		60 bytes a triple, 76 a slot that came later, 84 bytes a node
+ *				beyond its name
  * Limits		2^32 - 2 nodes, slots, predicates, sources
  *
  *-------------------------------------------------------------------------
@@ -36,7 +46,9 @@
 
 #include "core/array.h"
 #include "core/base.h"
+#include "core/index.h"
 #include "core/mem.h"
+#include "core/space.h"
 
 /* microseconds since 2000-01-01 UTC; GM_TIME_MIN and GM_TIME_MAX are open */
 typedef struct GmTimes
@@ -62,29 +74,60 @@ typedef struct GmNodeRuns
 
 typedef struct GmPredicate
 {
-	int64_t		predicate_id;
+	int64_t		predicate_id;	/* INT64_MIN: the number belongs to nothing */
 	GmRef		name;
 	float		weight;
+	uint32_t	triples;
 	bool		functional;
 	bool		symmetric;
 } GmPredicate;
 
 typedef struct GmSource
 {
-	int64_t		source_id;
+	int64_t		source_id;		/* INT64_MIN: the number belongs to nothing */
 	GmRef		name;
 	GmRef		session;		/* 0: none */
 	GmRef		kind;			/* 0: none */
 	float		reliability;
+	uint32_t	assertions;
 } GmSource;
 
 typedef struct GmAssertion
 {
 	int64_t		fact_id;
 	int64_t		asserted_at;
-	uint32_t	source;			/* number */
+	uint32_t	source;			/* number; GM_NONE: there is no assertion here */
 	float		confidence;
 } GmAssertion;
+
+typedef struct GmAlias
+{
+	int64_t		alias_id;
+	GmRef		name;
+	uint32_t	hash;
+	GmNode		node;			/* GM_NONE: there is no alias here */
+} GmAlias;
+
+/* a vector space of the graph */
+typedef struct GmGraphSpace
+{
+	int32_t		space_id;
+	char		target;			/* 'e'ntity, 'f'act, 's'ource */
+	uint8_t		metric;			/* GmMetric */
+	uint32_t	dim;
+	GmRef		name;
+	GmRef		root;			/* GmSpaceRoot */
+} GmGraphSpace;
+
+/* the snapshot that the rows of the first build were read with; full xids */
+typedef struct GmGraphBase
+{
+	uint64_t	xmin;
+	uint64_t	xmax;
+	uint32_t	n;
+	uint32_t	unused;
+	uint64_t	xip[];
+} GmGraphBase;
 
 /* everything of one triple version, gathered from the parallel arrays */
 typedef struct GmTriple
@@ -109,30 +152,54 @@ typedef struct GmGraphRoot
 {
 	uint32_t	gr_magic;
 	uint32_t	gr_layout;
+
+	/* numbers in use, those that belong to nothing included */
 	uint32_t	gr_nodes;
 	uint32_t	gr_slots;
 	uint32_t	gr_predicates;
 	uint32_t	gr_sources;
 	uint32_t	gr_assertions;
+	uint32_t	gr_aliases;
+
+	/* without them */
+	uint32_t	gr_live_nodes;
+	uint32_t	gr_live_slots;
+	uint32_t	gr_live_predicates;
+	uint32_t	gr_live_sources;
+	uint32_t	gr_live_assertions;
+	uint32_t	gr_live_aliases;
+
+	uint32_t	gr_base_slots;	/* of the first build, by ascending triple id */
+	uint32_t	gr_base_assertions; /* likewise, by (fact_id, source_id) */
 	uint32_t	gr_current;		/* slots in the current runs */
+	uint32_t	gr_free_time;	/* in gr_times; 0 none, else the next in recorded_at */
 	bool		gr_history;		/* any slot outside the current runs */
 	bool		gr_symmetric;	/* any symmetric predicate */
 	bool		gr_weighted;	/* any predicate whose weight is not 1 */
-	int64_t		gr_built_at;	/* the time that "current" refers to */
-	int64_t		gr_next_flip;	/* first later time at which it changes */
+	bool		gr_nodes_ascend;	/* with their ids, and all are live */
+	bool		gr_slots_ascend;	/* with their ids, those of no use included */
+	int64_t		gr_built_at;	/* current runs are right from here */
+	int64_t		gr_next_flip;	/* to before here */
 
-	GmArrayRoot gr_entity_id;	/* int64 by node, ascending */
+	uint64_t	gr_dangling;	/* rows left out: see gm_apply_dangling */
+	uint64_t	gr_sequence;	/* of this version, the publisher's */
+	uint64_t	gr_max_xid;		/* largest full xid in it since the first build */
+	GmRef		gr_base;		/* GmGraphBase; 0: not set */
+
+	GmArrayRoot gr_entity_id;	/* int64 by node; INT64_MIN: it belongs to nothing */
 	GmArrayRoot gr_name;		/* GmRef to GmString by node */
 	GmArrayRoot gr_hash;		/* uint32 by node, of the name */
 	GmArrayRoot gr_kind;		/* uint32 by node: string number, 0 none */
 	GmArrayRoot gr_type;		/* uint32 by node: string number, 0 entity */
 	GmArrayRoot gr_string;		/* GmRef by string number: kinds and types */
 	GmArrayRoot gr_runs;		/* GmNodeRuns by node: current */
-	GmArrayRoot gr_past;		/* GmNodeRuns by node: history; may be empty */
+	GmArrayRoot gr_past_of;		/* uint32 by node: number in gr_past + 1, 0 none;
+								 * may be shorter */
+	GmArrayRoot gr_past;		/* GmNodeRuns: history of nodes that have or had one */
 	GmArrayRoot gr_degree;		/* uint32 by node: records of its current runs, a
 								 * self-loop counted once */
 
-	GmArrayRoot gr_triple_id;	/* int64 by slot, ascending */
+	GmArrayRoot gr_triple_id;	/* int64 by slot */
 	GmArrayRoot gr_fact_id;		/* int64 by slot */
 	GmArrayRoot gr_subject;		/* uint32 by slot */
 	GmArrayRoot gr_predicate;	/* uint32 by slot */
@@ -140,28 +207,30 @@ typedef struct GmGraphRoot
 	GmArrayRoot gr_confidence;	/* float by slot: effective */
 	GmArrayRoot gr_asserted;	/* float by slot: the triple's own; empty if the same */
 	GmArrayRoot gr_time;		/* uint32 by slot: number in gr_times */
-	GmArrayRoot gr_times;		/* GmTimes: the distinct ones */
-	GmArrayRoot gr_fact_slot;	/* uint32: slots ordered by (fact_id, slot); empty
-								 * where that is the order of the slots */
+	GmArrayRoot gr_times;		/* GmTimes: the distinct ones; 0 is never in time, and
+								 * what slots have that belong to nothing */
+	GmArrayRoot gr_times_use;	/* uint32 by number in gr_times: slots that have it */
+	GmArrayRoot gr_fact_slot;	/* uint32: base slots ordered by (fact_id, slot);
+								 * empty where that is the order of the slots */
 
-	GmArrayRoot gr_predicate_info;	/* GmPredicate by number, ids ascending */
-	GmArrayRoot gr_source;		/* GmSource by number, ids ascending */
-	GmArrayRoot gr_assertion;	/* GmAssertion ordered by (fact_id, source) */
-	GmArrayRoot gr_alias;		/* GmAlias in the order added */
+	GmArrayRoot gr_predicate_info;	/* GmPredicate by number */
+	GmArrayRoot gr_source;		/* GmSource by number */
+	GmArrayRoot gr_assertion;	/* GmAssertion */
+	GmArrayRoot gr_alias;		/* GmAlias */
+	GmArrayRoot gr_space;		/* GmGraphSpace in the order of their ids */
 
-	GmRef		gr_name_table;	/* uint32 [2^gr_name_bits]: node + 1, 0 empty */
-	uint32_t	gr_name_bits;
-	GmRef		gr_alias_table; /* uint32 [2^gr_alias_bits]: alias + 1 */
-	uint32_t	gr_alias_bits;
-	uint32_t	gr_aliases;
+	GmIndexRoot gr_by_entity;	/* nodes by entity id */
+	GmIndexRoot gr_by_name;		/* nodes by name */
+	GmIndexRoot gr_by_predicate;	/* predicates by id */
+	GmIndexRoot gr_by_source;	/* sources by id */
+	GmIndexRoot gr_by_triple;	/* later slots by triple id */
+	GmIndexRoot gr_by_fact;		/* later slots by fact id */
+	GmIndexRoot gr_by_stated;	/* later assertions by fact id, each chain ordered by
+								 * (fact_id, source_id) */
+	GmIndexRoot gr_by_alias;	/* aliases by id */
+	GmIndexRoot gr_by_alias_name;	/* aliases by name */
+	GmIndexRoot gr_by_alias_node;	/* aliases by entity id */
 } GmGraphRoot;
-
-typedef struct GmAlias
-{
-	GmRef		name;
-	uint32_t	hash;
-	GmNode		node;
-} GmAlias;
 
 typedef struct GmGraphBuild GmGraphBuild;
 
@@ -169,7 +238,12 @@ typedef struct GmGraph
 {
 	GmMem	   *mem;
 	GmGraphRoot *root;
+	GmRef		ref;			/* of the root */
 	GmGraphBuild *build;		/* NULL once finished */
+	GmSpace   **spaces;			/* by position in gr_space; NULL: not looked at yet */
+	bool	   *space_current;	/* is the handle attached to this version */
+	uint32_t	space_room;
+	struct GmLate *late;		/* writer: rows that wait, see apply.h */
 
 	GmArray		entity_id,
 				name,
@@ -178,6 +252,7 @@ typedef struct GmGraph
 				type,
 				string,
 				runs,
+				past_of,
 				past,
 				degree;
 	GmArray		triple_id,
@@ -189,11 +264,23 @@ typedef struct GmGraph
 				asserted,
 				time,
 				times,
+				times_use,
 				fact_slot;
 	GmArray		predicate_info,
 				source,
 				assertion,
-				alias;
+				alias,
+				space;
+	GmIndex		by_entity,
+				by_name,
+				by_predicate,
+				by_source,
+				by_triple,
+				by_fact,
+				by_stated,
+				by_alias,
+				by_alias_name,
+				by_alias_node;
 } GmGraph;
 
 /*
@@ -216,8 +303,8 @@ extern GmStatus gm_graph_add_entity(GmGraph *graph, int64_t entity_id,
 									const char *name, uint32_t name_length,
 									const char *literal_type, uint32_t type_length,
 									const char *kind, uint32_t kind_length);
-extern GmStatus gm_graph_add_alias(GmGraph *graph, const char *name, uint32_t name_length,
-								   int64_t entity_id);
+extern GmStatus gm_graph_add_alias(GmGraph *graph, int64_t alias_id,
+								   const char *name, uint32_t name_length, int64_t entity_id);
 extern GmStatus gm_graph_add_source(GmGraph *graph, int64_t source_id,
 									const char *name, uint32_t name_length,
 									const char *session, uint32_t session_length,
@@ -231,6 +318,64 @@ extern GmStatus gm_graph_add_assertion(GmGraph *graph, int64_t fact_id, int64_t 
 
 /* now: what is valid at this time goes into the current runs */
 extern GmStatus gm_graph_finish(GmGraph *graph, int64_t now, const GmInterrupt *intr);
+
+/*
+ * Vector spaces, any time before the image is published.  *space takes the
+ * vectors by gm_space_add and stays the graph's own; each must then be
+ * finished, after gm_graph_finish.  GM_BAD_VALUE for an id that is there.
+ */
+extern GmStatus gm_graph_add_space(GmGraph *graph, int32_t space_id,
+								   const char *name, uint32_t name_length,
+								   char target, GmMetric metric, uint32_t dim,
+								   GmSpace **space);
+extern GmStatus gm_graph_finish_space(GmGraph *graph, int32_t space_id);
+
+/* what whoever publishes the image keeps in it, copied; before that */
+extern GmStatus gm_graph_set_base(GmGraph *graph, const GmGraphBase *base);
+extern void gm_graph_set_sequence(GmGraph *graph, uint64_t sequence, uint64_t max_xid);
+
+/*
+ * Versions
+ */
+
+/*
+ * A handle on the version that has its root there; GM_BAD_VALUE if it is no
+ * image of this layout.  gm_graph_reattach moves a handle to another version
+ * of the same graph, also one whose root lies where another's did; what was
+ * had from the handle before is void, after a failure the handle too.
+ */
+extern GmStatus gm_graph_attach(GmMem *mem, GmRef root, GmGraph **graph);
+extern GmStatus gm_graph_reattach(GmGraph *graph, GmRef root);
+
+static inline GmRef
+gm_graph_root_ref(const GmGraph *g)
+{
+	return g->ref;
+}
+
+/* NULL: not set */
+static inline const GmGraphBase *
+gm_graph_base(const GmGraph *g)
+{
+	return g->root->gr_base == 0 ? NULL :
+		(const GmGraphBase *) gm_mem_ptr(g->mem, g->root->gr_base);
+}
+
+/* how many vector spaces there are; one of them, by position */
+static inline uint32_t
+gm_graph_spaces(const GmGraph *g)
+{
+	return (uint32_t) g->root->gr_space.ar_length;
+}
+
+static inline const GmGraphSpace *
+gm_graph_space_info(const GmGraph *g, uint32_t i)
+{
+	return (const GmGraphSpace *) gm_array_at(&g->space, i);
+}
+
+/* the handle belongs to the graph's and is void when that is moved; NULL: no memory */
+extern GmSpace *gm_graph_space(GmGraph *graph, uint32_t i);
 
 /*
  * Dictionary
@@ -283,6 +428,12 @@ gm_graph_entity_id(const GmGraph *g, GmNode node)
 	return GM_ARRAY_I64(&g->entity_id, node);
 }
 
+static inline bool
+gm_graph_node_live(const GmGraph *g, GmNode node)
+{
+	return g->root->gr_nodes_ascend || gm_graph_entity_id(g, node) != INT64_MIN;
+}
+
 static inline const GmPredicate *
 gm_graph_predicate(const GmGraph *g, uint32_t predicate)
 {
@@ -295,22 +446,77 @@ gm_graph_source(const GmGraph *g, uint32_t source)
 	return (const GmSource *) gm_array_at(&g->source, source);
 }
 
+static inline bool
+gm_graph_predicate_live(const GmGraph *g, uint32_t predicate)
+{
+	return gm_graph_predicate(g, predicate)->predicate_id != INT64_MIN;
+}
+
+static inline bool
+gm_graph_source_live(const GmGraph *g, uint32_t source)
+{
+	return gm_graph_source(g, source)->source_id != INT64_MIN;
+}
+
 /*
  * Triples
  */
 extern void gm_graph_slot(const GmGraph *graph, GmSlot slot, GmTriple *triple);
 extern GmSlot gm_graph_find_triple(const GmGraph *graph, int64_t triple_id);
 
-/* slots of all versions of a fact, ascending; the number of them (0: unknown) */
-extern uint32_t gm_graph_fact_slots(const GmGraph *graph, int64_t fact_id, uint32_t *first);
-static inline GmSlot
-gm_graph_fact_slot(const GmGraph *g, uint32_t i)
+/* one that belongs to nothing is in no run and visible to no view */
+static inline bool
+gm_graph_slot_live(const GmGraph *g, GmSlot slot)
 {
-	return g->root->gr_fact_slot.ar_length == 0 ? i : GM_ARRAY_U32(&g->fact_slot, i);
+	return GM_ARRAY_U32(&g->time, slot) != 0;
 }
 
-/* position of a fact's first assertion in gr_assertion, and how many there are */
-extern uint32_t gm_graph_assertions(const GmGraph *graph, int64_t fact_id, uint32_t *first);
+/*
+ * Slots of all versions of a fact, in no order: gm_fact_slots_init once,
+ * gm_fact_slots_seek for each fact, cheapest if facts ascend, then
+ * gm_fact_slots_next until it gives GM_NONE.
+ */
+typedef struct GmFactSlots
+{
+	const GmGraph *graph;
+	int64_t		fact_id;
+	uint32_t	at;				/* among the base slots, by fact */
+	GmSlot		later;
+} GmFactSlots;
+
+extern void gm_fact_slots_init(GmFactSlots *iter, const GmGraph *graph);
+extern void gm_fact_slots_seek(GmFactSlots *iter, int64_t fact_id);
+extern GmSlot gm_fact_slots_next(GmFactSlots *iter);
+
+/* assertions of a fact, by source id: until the second gives NULL */
+typedef struct GmAssertionIter
+{
+	const GmGraph *graph;
+	int64_t		fact_id;
+	uint32_t	base;			/* the next ones of either kind; GM_NONE: no more */
+	uint32_t	later;
+} GmAssertionIter;
+
+extern void gm_assertions_begin(GmAssertionIter *iter, const GmGraph *graph, int64_t fact_id);
+extern const GmAssertion *gm_assertions_next(GmAssertionIter *iter);
+
+/* one of all, by position below gr_assertions; NULL: there is none there */
+static inline const GmAssertion *
+gm_graph_assertion(const GmGraph *g, uint32_t i)
+{
+	const GmAssertion *a = (const GmAssertion *) gm_array_at(&g->assertion, i);
+
+	return a->source == GM_NONE ? NULL : a;
+}
+
+/* one of all, by position below gr_aliases; NULL: there is none there */
+static inline const GmAlias *
+gm_graph_alias(const GmGraph *g, uint32_t i)
+{
+	const GmAlias *a = (const GmAlias *) gm_array_at(&g->alias, i);
+
+	return a->node == GM_NONE ? NULL : a;
+}
 
 /*
  * Confidence of a slot as known at a time: 1 - prod(1 - confidence x
@@ -357,6 +563,14 @@ extern void gm_view_settle(const GmGraph *graph, GmView *view);
 /* is this slot visible: time, confidence, slots and predicate */
 extern bool gm_graph_visible(const GmGraph *graph, const GmView *view, GmSlot slot);
 
+/*
+ * Of a fact's versions the visible one, that with the smallest triple id if
+ * there are several; the one with the largest, visible or not.  GM_NONE: none.
+ */
+extern GmSlot gm_graph_visible_version(const GmGraph *graph, const GmView *view,
+									   int64_t fact_id);
+extern GmSlot gm_graph_latest_version(const GmGraph *graph, int64_t fact_id);
+
 /* the confidence that a query with this view sees */
 static inline float
 gm_graph_confidence(const GmGraph *g, const GmView *view, GmSlot slot)
@@ -400,6 +614,20 @@ gm_graph_run(const GmGraph *g, GmNode node, GmDirection direction)
 	return gm_graph_run_view(g, direction == GM_OUT ? &r->out : &r->in);
 }
 
+/* history runs of a node; NULL: it has none */
+static inline const GmNodeRuns *
+gm_graph_past(const GmGraph *g, GmNode node)
+{
+	uint32_t	past = node < g->root->gr_past_of.ar_length ? GM_ARRAY_U32(&g->past_of, node) : 0;
+
+	return past == 0 ? NULL : (const GmNodeRuns *) gm_array_at(&g->past, past - 1);
+}
+
+/* do records of a run come in this order: by the ids of (predicate, neighbour, triple) */
+extern bool gm_graph_record_before(const GmGraph *graph,
+								   uint32_t predicate, GmNode neighbor, GmSlot slot,
+								   uint32_t predicate2, GmNode neighbor2, GmSlot slot2);
+
 typedef struct GmEdge
 {
 	GmNode		neighbor;
@@ -421,7 +649,7 @@ typedef struct GmEdgeIter
 
 /*
  * Visible edges of a node: outgoing before incoming, current before history,
- * each by (predicate, neighbour, slot).  A self-loop comes once, as outgoing
+ * each by the ids of (predicate, neighbour, triple).  A self-loop comes once, as outgoing
  * (as incoming for GM_IN).  A symmetric predicate's edges come in whichever
  * direction is asked for.  Any node below gr_nodes is allowed.
  */

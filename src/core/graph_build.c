@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/apply_private.h"
 #include "core/graph.h"
 #include "core/graph_private.h"
 
@@ -48,14 +49,6 @@ struct GmGraphBuild
 	const GmInterrupt *intr;
 };
 
-#define ARRAYS(g, X) \
-	X(entity_id, 8) X(name, sizeof(GmRef)) X(hash, 4) X(kind, 4) X(type, 4) \
-	X(string, sizeof(GmRef)) X(runs, sizeof(GmNodeRuns)) X(past, sizeof(GmNodeRuns)) X(degree, 4) \
-	X(triple_id, 8) X(fact_id, 8) X(subject, 4) X(predicate, 4) X(object, 4) \
-	X(confidence, 4) X(asserted, 4) X(time, 4) X(times, sizeof(GmTimes)) X(fact_slot, 4) \
-	X(predicate_info, sizeof(GmPredicate)) X(source, sizeof(GmSource)) \
-	X(assertion, sizeof(GmAssertion)) X(alias, sizeof(GmAlias))
-
 static void
 map_free(GmMem *mem, IdMap *map)
 {
@@ -76,6 +69,21 @@ build_free(GmGraph *g)
 	free(b->time_table);
 	free(b);
 	g->build = NULL;
+}
+
+/* string number 0 stands for none, times number 0 for never */
+static GmStatus
+reserve_zeroth(GmGraph *g)
+{
+	GM_TRY(gm_array_reserve(g->mem, &g->string, 1));
+	g->root->gr_string.ar_length = 1;
+	*(GmRef *) gm_array_at(&g->string, 0) = 0;
+	GM_TRY(gm_array_reserve(g->mem, &g->times, 1));
+	g->root->gr_times.ar_length = 1;
+	*(GmTimes *) gm_array_at(&g->times, 0) = (GmTimes) {
+		GM_TIME_MAX, GM_TIME_MIN, GM_TIME_MAX, GM_TIME_MIN
+	};
+	return GM_OK;
 }
 
 GmStatus
@@ -103,21 +111,20 @@ gm_graph_create(GmMem *mem, GmGraph **graph)
 	g->build->slots_ascend = true;
 	g->build->assertions_ascend = true;
 
-#define INIT(field, size) \
-	gm_array_init(&g->root->gr_##field, size); \
-	(void) gm_array_attach(mem, &g->root->gr_##field, &g->field);
-	ARRAYS(g, INIT)
+#define INIT(field, size, page) gm_array_init(&g->root->gr_##field, size, page);
+	GM_GRAPH_ARRAYS(INIT)
 #undef INIT
-
-	/* string number 0 stands for none */
-	status = gm_array_reserve(mem, &g->string, 1);
+#define INIT(field) gm_index_init(&g->root->gr_##field, 0);
+	GM_GRAPH_INDEXES(INIT)
+#undef INIT
+	status = gm_graph_attach_root(g, ref);
+	if (status == GM_OK)
+		status = reserve_zeroth(g);
 	if (status != GM_OK)
 	{
 		gm_graph_destroy(g);
 		return status;
 	}
-	g->root->gr_string.ar_length = 1;
-	*(GmRef *) gm_array_at(&g->string, 0) = 0;
 	*graph = g;
 	return GM_OK;
 }
@@ -128,14 +135,22 @@ gm_graph_destroy(GmGraph *g)
 	if (g == NULL)
 		return;
 	build_free(g);
-#define DETACH(field, size) gm_array_detach(&g->field);
-	ARRAYS(g, DETACH)
+	gm_late_free(g);
+	for (uint32_t i = 0; i < g->space_room; i++)
+		gm_space_destroy(g->spaces[i]);
+	free(g->spaces);
+	free(g->space_current);
+#define DETACH(field, size, page) gm_array_detach(&g->field);
+	GM_GRAPH_ARRAYS(DETACH)
+#undef DETACH
+#define DETACH(field) gm_index_detach(&g->field);
+	GM_GRAPH_INDEXES(DETACH)
 #undef DETACH
 	free(g);
 }
 
-static GmStatus
-add_string(GmGraph *g, const char *bytes, uint32_t length, GmRef *ref)
+GmStatus
+gm_graph_add_string(GmGraph *g, const char *bytes, uint32_t length, GmRef *ref)
 {
 	GmString   *s;
 
@@ -171,7 +186,7 @@ intern(GmGraph *g, const char *bytes, uint32_t length, uint32_t *number)
 	if (n >= GM_NONE)
 		return GM_TOO_MANY;
 	GM_TRY(gm_array_reserve(g->mem, &g->string, n + 1));
-	GM_TRY(add_string(g, bytes, length, (GmRef *) gm_array_at(&g->string, n)));
+	GM_TRY(gm_graph_add_string(g, bytes, length, (GmRef *) gm_array_at(&g->string, n)));
 	g->root->gr_string.ar_length = n + 1;
 	*number = (uint32_t) n;
 	return GM_OK;
@@ -200,7 +215,7 @@ gm_graph_add_predicate(GmGraph *g, int64_t predicate_id, const char *name, uint3
 	p->functional = functional;
 	p->symmetric = symmetric;
 	p->weight = weight;
-	GM_TRY(add_string(g, name, length, &p->name));
+	GM_TRY(gm_graph_add_string(g, name, length, &p->name));
 	g->root->gr_symmetric |= symmetric;
 	g->root->gr_weighted |= weight != 1.0f;
 	g->root->gr_predicates = n + 1;
@@ -226,7 +241,7 @@ gm_graph_add_entity(GmGraph *g, int64_t entity_id, const char *name, uint32_t le
 	GM_TRY(gm_array_reserve(g->mem, &g->type, (uint64_t) n + 1));
 	GM_TRY(intern(g, literal_type, type_length, &type_number));
 	GM_TRY(intern(g, kind, kind_length, &kind_number));
-	GM_TRY(add_string(g, name, length, (GmRef *) gm_array_at(&g->name, n)));
+	GM_TRY(gm_graph_add_string(g, name, length, (GmRef *) gm_array_at(&g->name, n)));
 	GM_ARRAY_I64(&g->entity_id, n) = entity_id;
 	GM_ARRAY_U32(&g->hash, n) = gm_graph_hash(name, length);
 	GM_ARRAY_U32(&g->kind, n) = kind_number;
@@ -443,35 +458,6 @@ sort_rows(GmGraph *g, GmArray *rows, uint32_t n)
 }
 
 static GmStatus
-names_done(GmGraph *g)
-{
-	GmGraphRoot *r = g->root;
-	uint32_t	bits = 4;
-	uint32_t	mask;
-	uint32_t   *table;
-
-	while (((uint64_t) 1 << bits) < (uint64_t) r->gr_nodes * 2)
-		bits++;
-	if (bits > 32)
-		return GM_TOO_MANY;
-	GM_TRY(gm_mem_alloc(g->mem, ((size_t) 1 << bits) * sizeof(uint32_t), &r->gr_name_table));
-	r->gr_name_bits = bits;
-	table = gm_mem_ptr(g->mem, r->gr_name_table);
-	memset(table, 0, ((size_t) 1 << bits) * sizeof(uint32_t));
-	mask = (uint32_t) (((uint64_t) 1 << bits) - 1);
-	for (uint32_t i = 0; i < r->gr_nodes; i++)
-	{
-		uint32_t	at = GM_ARRAY_U32(&g->hash, i) & mask;
-
-		PAUSE(g, i);
-		while (table[at] != 0)
-			at = (at + 1) & mask;
-		table[at] = i + 1;
-	}
-	return GM_OK;
-}
-
-static GmStatus
 entities_done(GmGraph *g)
 {
 	GmGraphRoot *r = g->root;
@@ -488,8 +474,11 @@ entities_done(GmGraph *g)
 	}
 	r->gr_entity_id.ar_length = r->gr_name.ar_length = r->gr_hash.ar_length = n;
 	r->gr_kind.ar_length = r->gr_type.ar_length = n;
+	r->gr_live_nodes = n;
+	r->gr_nodes_ascend = true;
 	GM_TRY(map_build(g->mem, &g->build->entities, &g->entity_id, n));
-	return names_done(g);
+	GM_TRY(gm_index_build(g->mem, &g->by_entity, n, gm_hash_of_entity, g, g->build->intr));
+	return gm_index_build(g->mem, &g->by_name, n, gm_hash_of_name, g, g->build->intr);
 }
 
 static GmStatus
@@ -499,12 +488,28 @@ predicates_done(GmGraph *g)
 		return GM_OK;
 	g->build->predicates_done = true;
 	GM_TRY(sort_rows(g, &g->predicate_info, g->root->gr_predicates));
+	g->root->gr_live_predicates = g->root->gr_predicates;
+	GM_TRY(gm_index_build(g->mem, &g->by_predicate, g->root->gr_predicates,
+						  gm_hash_of_predicate, g, g->build->intr));
 	return map_build(g->mem, &g->build->predicates, &g->predicate_info,
 					 g->root->gr_predicates);
 }
 
+static GmStatus
+sources_done(GmGraph *g)
+{
+	if (g->build->sources_done)
+		return GM_OK;
+	g->build->sources_done = true;
+	GM_TRY(sort_rows(g, &g->source, g->root->gr_sources));
+	g->root->gr_live_sources = g->root->gr_sources;
+	return gm_index_build(g->mem, &g->by_source, g->root->gr_sources, gm_hash_of_source, g,
+						  g->build->intr);
+}
+
 GmStatus
-gm_graph_add_alias(GmGraph *g, const char *name, uint32_t length, int64_t entity_id)
+gm_graph_add_alias(GmGraph *g, int64_t alias_id, const char *name, uint32_t length,
+				   int64_t entity_id)
 {
 	uint32_t	n = g->root->gr_aliases;
 	GmNode		node;
@@ -518,7 +523,8 @@ gm_graph_add_alias(GmGraph *g, const char *name, uint32_t length, int64_t entity
 		return GM_TOO_MANY;
 	GM_TRY(gm_array_reserve(g->mem, &g->alias, (uint64_t) n + 1));
 	alias = gm_array_at(&g->alias, n);
-	GM_TRY(add_string(g, name, length, &alias->name));
+	GM_TRY(gm_graph_add_string(g, name, length, &alias->name));
+	alias->alias_id = alias_id;
 	alias->hash = gm_graph_hash(name, length);
 	alias->node = node;
 	g->root->gr_aliases = n + 1;
@@ -541,11 +547,11 @@ gm_graph_add_source(GmGraph *g, int64_t source_id, const char *name, uint32_t na
 	memset(s, 0, sizeof(*s));
 	s->source_id = source_id;
 	s->reliability = reliability;
-	GM_TRY(add_string(g, name, name_length, &s->name));
+	GM_TRY(gm_graph_add_string(g, name, name_length, &s->name));
 	if (session != NULL)
-		GM_TRY(add_string(g, session, session_length, &s->session));
+		GM_TRY(gm_graph_add_string(g, session, session_length, &s->session));
 	if (kind != NULL)
-		GM_TRY(add_string(g, kind, kind_length, &s->kind));
+		GM_TRY(gm_graph_add_string(g, kind, kind_length, &s->kind));
 	g->root->gr_sources = n + 1;
 	g->root->gr_source.ar_length = n + 1;
 	return GM_OK;
@@ -572,7 +578,7 @@ grow_time_table(GmGraph *g)
 
 	if (table == NULL)
 		return GM_NO_MEMORY;
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 1; i < n; i++)
 	{
 		uint32_t	at = times_hash(gm_array_at(&g->times, i)) & mask;
 
@@ -594,7 +600,7 @@ intern_times(GmGraph *g, const GmTimes *times, uint32_t *number)
 	uint32_t	n = (uint32_t) g->root->gr_times.ar_length;
 	uint32_t	at;
 
-	if (n > 0 && memcmp(times, &b->last_times, sizeof(*times)) == 0)
+	if (n > 1 && memcmp(times, &b->last_times, sizeof(*times)) == 0)
 	{
 		*number = b->last_time;
 		return GM_OK;
@@ -682,11 +688,7 @@ gm_graph_add_assertion(GmGraph *g, int64_t fact_id, int64_t source_id,
 	GmAssertion *a;
 	uint32_t	source;
 
-	if (!g->build->sources_done)
-	{
-		g->build->sources_done = true;
-		GM_TRY(sort_rows(g, &g->source, g->root->gr_sources));
-	}
+	GM_TRY(sources_done(g));
 	if (n >= GM_NONE - 1)
 		return GM_TOO_MANY;
 	source = gm_graph_find_source_id(g, source_id);
@@ -797,7 +799,7 @@ settle_confidence(GmGraph *g)
 	/* both are ordered by fact: one merge */
 	for (uint32_t i = 0; i < n; i++)
 	{
-		GmSlot		slot = gm_graph_fact_slot(g, i);
+		GmSlot		slot = g->root->gr_fact_slot.ar_length == 0 ? i : GM_ARRAY_U32(&g->fact_slot, i);
 		int64_t		fact_id = GM_ARRAY_I64(&g->fact_id, slot);
 		double		doubt = 1.0;
 		uint32_t	end;
@@ -822,29 +824,50 @@ settle_confidence(GmGraph *g)
 static GmStatus
 aliases_done(GmGraph *g)
 {
-	GmGraphRoot *r = g->root;
-	uint32_t	bits = 4;
-	uint32_t	mask;
-	uint32_t   *table;
+	const GmInterrupt *intr = g->build->intr;
+	uint32_t	n = g->root->gr_aliases;
 
-	if (r->gr_aliases == 0)
-		return GM_OK;
-	while (((uint64_t) 1 << bits) < (uint64_t) r->gr_aliases * 2)
-		bits++;
-	GM_TRY(gm_mem_alloc(g->mem, ((size_t) 1 << bits) * sizeof(uint32_t), &r->gr_alias_table));
-	r->gr_alias_bits = bits;
-	table = gm_mem_ptr(g->mem, r->gr_alias_table);
-	memset(table, 0, ((size_t) 1 << bits) * sizeof(uint32_t));
-	mask = ((uint32_t) 1 << bits) - 1;
-	for (uint32_t i = 0; i < r->gr_aliases; i++)
+	g->root->gr_live_aliases = n;
+	GM_TRY(gm_index_build(g->mem, &g->by_alias, n, gm_hash_of_alias, g, intr));
+	GM_TRY(gm_index_build(g->mem, &g->by_alias_name, n, gm_hash_of_alias_name, g, intr));
+	return gm_index_build(g->mem, &g->by_alias_node, n, gm_hash_of_alias_node, g, intr);
+}
+
+static GmStatus
+count_uses(GmGraph *g)
+{
+	uint64_t	n = g->root->gr_times.ar_length;
+
+	GM_TRY(gm_array_reserve(g->mem, &g->times_use, n));
+	g->root->gr_times_use.ar_length = n;
+	for (uint64_t i = 0; i < n; i++)
+		GM_ARRAY_U32(&g->times_use, i) = 0;
+	for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
 	{
-		uint32_t	at = ((GmAlias *) gm_array_at(&g->alias, i))->hash & mask;
-
-		while (table[at] != 0)
-			at = (at + 1) & mask;
-		table[at] = i + 1;
+		PAUSE(g, slot);
+		GM_ARRAY_U32(&g->times_use, GM_ARRAY_U32(&g->time, slot))++;
+		((GmPredicate *) gm_array_at(&g->predicate_info,
+									 GM_ARRAY_U32(&g->predicate, slot)))->triples++;
+	}
+	for (uint32_t i = 0; i < g->root->gr_assertions; i++)
+	{
+		PAUSE(g, i);
+		((GmSource *) gm_array_at(&g->source, gm_graph_assertion(g, i)->source))->assertions++;
 	}
 	return GM_OK;
+}
+
+/* what comes later has larger numbers and is found by the indexes */
+static void
+end_of_base(GmGraph *g)
+{
+	GmGraphRoot *r = g->root;
+
+	r->gr_base_slots = r->gr_live_slots = r->gr_slots;
+	r->gr_base_assertions = r->gr_live_assertions = r->gr_assertions;
+	r->gr_slots_ascend = true;
+	r->gr_by_triple.ix_base = r->gr_by_fact.ix_base = r->gr_slots;
+	r->gr_by_stated.ix_base = r->gr_assertions;
 }
 
 GmStatus
@@ -854,11 +877,13 @@ gm_graph_finish(GmGraph *g, int64_t now, const GmInterrupt *intr)
 	GM_TRY(entities_done(g));
 	GM_TRY(predicates_done(g));
 	GM_TRY(aliases_done(g));
-	GM_TRY(sort_rows(g, &g->source, g->build->sources_done ? 0 : g->root->gr_sources));
+	GM_TRY(sources_done(g));
 	GM_TRY(sort_slots(g));
 	GM_TRY(order_facts(g));
 	GM_TRY(order_assertions(g));
 	GM_TRY(settle_confidence(g));
+	GM_TRY(count_uses(g));
+	end_of_base(g);
 
 	/* the maps are not needed any more, and their memory is */
 	map_free(g->mem, &g->build->entities);

@@ -20,29 +20,35 @@
 static bool
 is_current(const GmGraph *g, GmSlot slot, int64_t now)
 {
-	const GmTimes *t = gm_array_at(&g->times, GM_ARRAY_U32(&g->time, slot));
+	return gm_times_current(gm_array_at(&g->times, GM_ARRAY_U32(&g->time, slot)), now);
+}
 
-	return t->expired_at == GM_TIME_MAX && t->valid_from <= now && now < t->valid_to;
+void
+gm_flips_add(GmFlips *f, const GmTimes *t, int64_t now)
+{
+	int64_t		flips[2] = {t->valid_from, t->valid_to};
+
+	if (t->expired_at != GM_TIME_MAX || t->valid_from >= t->valid_to)
+		return;
+	for (int i = 0; i < 2; i++)
+	{
+		if (flips[i] <= now && flips[i] > f->last)
+			f->last = flips[i];
+		else if (flips[i] > now && flips[i] < f->next)
+			f->next = flips[i];
+	}
 }
 
 static void
-find_next_flip(GmGraph *g, int64_t now)
+find_flips(GmGraph *g, int64_t now)
 {
-	GmGraphRoot *r = g->root;
+	GmFlips		f;
 
-	r->gr_built_at = now;
-	r->gr_next_flip = GM_TIME_MAX;
-	for (uint64_t i = 0; i < r->gr_times.ar_length; i++)
-	{
-		const GmTimes *t = gm_array_at(&g->times, i);
-
-		if (t->expired_at != GM_TIME_MAX)
-			continue;
-		if (t->valid_from > now && t->valid_from < r->gr_next_flip)
-			r->gr_next_flip = t->valid_from;
-		else if (t->valid_from <= now && t->valid_to > now && t->valid_to < r->gr_next_flip)
-			r->gr_next_flip = t->valid_to;
-	}
+	gm_flips_init(&f);
+	for (uint64_t i = 1; i < g->root->gr_times.ar_length; i++)
+		gm_flips_add(&f, gm_array_at(&g->times, i), now);
+	g->root->gr_built_at = f.last;
+	g->root->gr_next_flip = f.next;
 }
 
 /* one adjacency record on its way into a run */
@@ -189,13 +195,14 @@ fill_direction(GmGraph *g, GmArray *runs, bool out, bool current, int64_t now, S
 	/* start[node] has become the node's end */
 	for (GmNode node = 0; node < nodes; node++)
 	{
-		GmNodeRuns *r = gm_array_at(runs, node);
 		uint32_t	n = s->start[node] - first;
 
 		if ((node & 1023) == 0 && gm_interrupted(intr))
 			return GM_INTERRUPTED;
 		if (n > 0)
 		{
+			GmNodeRuns *r = gm_array_at(runs, current ? node : GM_ARRAY_U32(&g->past_of, node) - 1);
+
 			sort_records(s->records + first, n, s->spare);
 			GM_TRY(store_run(g, s->records + first, n, out ? &r->out : &r->in));
 		}
@@ -235,11 +242,39 @@ make_direction(GmGraph *g, GmArray *runs, bool out, bool current, int64_t now,
 	return status;
 }
 
+/* a place in gr_past for every node that has a history */
 static GmStatus
-make_both(GmGraph *g, GmArray *runs, bool current, int64_t now, const GmInterrupt *intr)
+number_pasts(GmGraph *g, int64_t now, const GmInterrupt *intr, uint32_t *count)
 {
-	GM_TRY(gm_array_reserve(g->mem, runs, g->root->gr_nodes));
-	runs->root->ar_length = g->root->gr_nodes;
+	uint32_t	nodes = g->root->gr_nodes;
+
+	*count = 0;
+	GM_TRY(gm_array_reserve(g->mem, &g->past_of, nodes));
+	g->root->gr_past_of.ar_length = nodes;
+	for (GmNode node = 0; node < nodes; node++)
+		GM_ARRAY_U32(&g->past_of, node) = 0;
+	for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
+	{
+		GM_PAUSE(intr, slot);
+		if (is_current(g, slot, now))
+			continue;
+		GM_ARRAY_U32(&g->past_of, GM_ARRAY_U32(&g->subject, slot)) = 1;
+		GM_ARRAY_U32(&g->past_of, GM_ARRAY_U32(&g->object, slot)) = 1;
+	}
+	for (GmNode node = 0; node < nodes; node++)
+		if (GM_ARRAY_U32(&g->past_of, node) != 0)
+			GM_ARRAY_U32(&g->past_of, node) = ++*count;
+	return GM_OK;
+}
+
+static GmStatus
+make_both(GmGraph *g, GmArray *runs, uint32_t n, bool current, int64_t now,
+		  const GmInterrupt *intr)
+{
+	GM_TRY(gm_array_reserve(g->mem, runs, n));
+	runs->root->ar_length = n;
+	for (uint32_t i = 0; i < n; i++)
+		memset(gm_array_at(runs, i), 0, sizeof(GmNodeRuns));
 	GM_TRY(make_direction(g, runs, true, current, now, intr));
 	return make_direction(g, runs, false, current, now, intr);
 }
@@ -272,18 +307,20 @@ gm_graph_make_runs(GmGraph *g, int64_t now, const GmInterrupt *intr)
 	GmGraphRoot *r = g->root;
 	uint32_t	slots = r->gr_slots;
 	uint32_t	current = 0;
+	uint32_t	pasts;
 
-	find_next_flip(g, now);
+	find_flips(g, now);
 	for (GmSlot slot = 0; slot < slots; slot++)
 	{
 		GM_PAUSE(intr, slot);
 		current += is_current(g, slot, now);
 	}
 	r->gr_current = current;
-	GM_TRY(make_both(g, &g->runs, true, now, intr));
+	GM_TRY(make_both(g, &g->runs, r->gr_nodes, true, now, intr));
 	GM_TRY(count_degrees(g, intr));
 	if (current == slots)
 		return GM_OK;
 	r->gr_history = true;
-	return make_both(g, &g->past, false, now, intr);
+	GM_TRY(number_pasts(g, now, intr, &pasts));
+	return make_both(g, &g->past, pasts, false, now, intr);
 }

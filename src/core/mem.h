@@ -3,21 +3,39 @@
  * mem.h
  *	  Memory that an image lives in: extents, and references into them.
  *
- * A GmMem is a process's handle on a growing set of extents.  What is inside
+ * A GmMem is a process's handle on the memory of one image.  What is inside
  * holds no pointers: a GmRef is an extent number and an offset, and means the
- * same in every process that maps the extents, wherever it maps them.  Where
- * extents come from is the owner's business (GmMemOps): malloc for private
- * images and unit tests, shared memory segments for the shared one.
+ * same in every process that maps the extents, wherever it maps them.
  *
- * Extents never move and grow from the first size by doubling up to
- * GM_MEM_MAX_EXTENT; a single larger request gets an extent of its own.
+ * Three sorts:
+ *	 private	extents of its own, by malloc or what ops.create gives, numbered
+ *				from 1; they grow from the first size by doubling up to
+ *				GM_MEM_MAX_EXTENT, a larger request gets one of its own
+ *	 shared		slabs of extents that somebody else numbers and maps; base is
+ *				the process's table of their addresses, which only grows
+ *	 fork		reads a shared image and allocates in extents of its own,
+ *				numbered from GM_MEM_FORK_FROM: changes nobody else sees
+ *
+ * Versions.  An image that others read is never changed where they can see
+ * it: a writer begins, allocates what is new, retires what is replaced,
+ * publishes a new root and commits.  Retired blocks are reused once no reader
+ * of an older version is left (epoch.h); after an abort all that was allocated
+ * since the beginning is free again.  An image outside any version (one that
+ * is being built) is nobody else's yet and may be written anywhere.
  *
  * Interface
- *	 gm_mem_create		handle without extents
- *	 gm_mem_destroy		give every extent back
+ *	 gm_mem_create		private
+ *	 gm_mem_create_shared	over slabs; one per graph in the writer
+ *	 gm_mem_attach		shared, for reading only
+ *	 gm_mem_fork		over a shared one
+ *	 gm_mem_destroy		give every extent or slab back
  *	 gm_mem_alloc		zeroed bytes, 8-byte aligned (64 from 4 kB on)
  *	 gm_mem_alloc_words	4-byte words, aligned to them: no rounding up
- *	 gm_mem_ptr			resolve a reference; valid until destroy
+ *	 gm_mem_free		reuse a block at once: nobody can have seen it
+ *	 gm_mem_retire		reuse a block when this version's predecessors are gone
+ *	 gm_mem_begin, gm_mem_commit, gm_mem_abort
+ *	 gm_mem_reclaim		make retired blocks free that no reader can see
+ *	 gm_mem_ptr			resolve a reference
  *	 gm_mem_charge		count process-local memory against the limit too
  *	 gm_mem_temp		process-local working memory, charged until it is freed
  *
@@ -36,11 +54,19 @@ typedef uint64_t GmRef;			/* 0 refers to nothing */
 #define GM_MEM_OFFSET_BITS	40
 #define GM_MEM_TEMPS		8
 #define GM_MEM_MAX_EXTENT	((size_t) 256 << 20)
+#define GM_MEM_FORK_FROM	1024	/* shared extents have smaller numbers */
 
 typedef struct GmMemOps
 {
 	void	   *(*create) (void *arg, size_t bytes);	/* NULL if refused; zeroed */
 	void		(*destroy) (void *arg, void *base, size_t bytes);
+
+	/*
+	 * Shared only: at least *bytes somewhere in the extents, 64-byte aligned,
+	 * not zeroed; *bytes becomes what was given.  GM_NO_MEMORY, GM_OVER_BUDGET.
+	 */
+	GmStatus	(*slab) (void *arg, size_t *bytes, GmRef *ref);
+	void		(*release) (void *arg, GmRef ref, size_t bytes);
 
 	/*
 	 * Optional: asked before a request beyond the limit is refused.  True if
@@ -51,19 +77,27 @@ typedef struct GmMemOps
 	void	   *arg;
 } GmMemOps;
 
+typedef struct GmMemVersions GmMemVersions; /* private to mem.c: free, retired, allocated */
+
 typedef struct GmMem
 {
 	char	  **base;			/* by extent number; [0] is never used */
+	bool		own_base;		/* base is malloc'ed by this handle */
+	bool		shared;			/* allocates slabs */
+	uint32_t	first;			/* number of the first own extent */
+	uint32_t	extents;		/* own extents in use, or slabs */
+	uint32_t	slots;			/* allocated length of the lists below */
+	GmRef	   *start;			/* of each own extent or slab */
 	size_t	   *size;
-	uint32_t	extents;		/* extents in use, numbered 1 .. extents */
-	uint32_t	slots;			/* allocated length of base and size */
-	size_t		next;			/* free bytes of the last extent start here */
-	size_t		next_size;		/* size of the next extent */
+	GmRef		next;			/* free bytes of the last extent or slab start here */
+	size_t		left;			/* and are so many */
+	size_t		next_size;		/* size of the next extent or slab */
 	size_t		limit;			/* bytes; 0 means none */
-	size_t		charged;		/* bytes of extents plus gm_mem_charge */
-	size_t		used;			/* bytes handed out */
+	size_t		charged;		/* bytes of extents or slabs plus gm_mem_charge */
+	size_t		used;			/* bytes handed out and not freed */
 	void	   *temp[GM_MEM_TEMPS]; /* gm_mem_temp not freed yet */
 	size_t		temp_size[GM_MEM_TEMPS];
+	GmMemVersions *versions;	/* NULL until something is freed or begun */
 	GmMemOps	ops;
 } GmMem;
 
@@ -73,10 +107,40 @@ typedef struct GmMem
  */
 extern GmStatus gm_mem_create(size_t first_extent, size_t limit, const GmMemOps *ops,
 							  GmMem **mem);
+
+/* ops->slab and ops->release are required; slabs grow from first_slab to 1 MB */
+extern GmStatus gm_mem_create_shared(char **base, size_t first_slab, size_t limit,
+									 const GmMemOps *ops, GmMem **mem);
+extern GmStatus gm_mem_attach(char **base, GmMem **mem);
+
+/* the addresses below GM_MEM_FORK_FROM are copied now: see gm_mem_fork_rebase */
+extern GmStatus gm_mem_fork(char **base, size_t limit, const GmMemOps *ops, GmMem **mem);
+extern void gm_mem_fork_rebase(GmMem *fork, char **base);
 extern void gm_mem_destroy(GmMem *mem);
 
 extern GmStatus gm_mem_alloc(GmMem *mem, size_t bytes, GmRef *ref);
 extern GmStatus gm_mem_alloc_words(GmMem *mem, size_t words, GmRef *ref);
+
+/*
+ * bytes as they were asked for.  Freeing or retiring what a fork does not own
+ * does nothing; 0 refers to nothing and is allowed.
+ */
+extern void gm_mem_free(GmMem *mem, GmRef ref, size_t bytes);
+extern void gm_mem_retire(GmMem *mem, GmRef ref, size_t bytes);
+
+extern GmStatus gm_mem_begin(GmMem *mem);
+
+/*
+ * epoch: the global epoch that readers of the version before may have entered
+ * with (gm_epoch_advance returns it).  Retired blocks become free in a later
+ * gm_mem_reclaim whose oldest is greater.
+ */
+extern void gm_mem_commit(GmMem *mem, uint64_t epoch);
+extern void gm_mem_abort(GmMem *mem);
+extern void gm_mem_reclaim(GmMem *mem, uint64_t oldest);
+
+/* bytes retired and not reclaimed yet */
+extern size_t gm_mem_limbo(const GmMem *mem);
 
 /* bytes may be negative; a positive charge beyond the limit is refused */
 extern GmStatus gm_mem_charge(GmMem *mem, int64_t bytes);

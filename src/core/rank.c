@@ -112,14 +112,55 @@ take_seeds(const GmGraph *g, GmScratch *scratch, const GmMass *seeds, uint32_t c
 }
 
 /*
+ * Order of the nodes by id, for sums that must not depend on their numbers
+ */
+typedef struct Order
+{
+	uint32_t	n;				/* nodes that are live */
+	const GmNode *node;			/* by position; NULL: positions are numbers */
+	const uint32_t *position;	/* by node */
+} Order;
+
+static GmStatus
+order_nodes(const GmGraph *g, GmScratch *scratch, Order *order)
+{
+	uint32_t	n = g->root->gr_live_nodes;
+	uint32_t	count = 0;
+	uint64_t   *keys;
+	GmNode	   *node;
+	uint32_t   *position;
+
+	*order = (Order) {n, NULL, NULL};
+	if (g->root->gr_nodes_ascend)
+		return GM_OK;
+	TRY(gm_scratch_get(scratch, GM_BUF_SORT, (size_t) n * 2 * sizeof(uint64_t), &keys));
+	TRY(gm_scratch_get(scratch, GM_BUF_BY_ID, (size_t) n * sizeof(GmNode), &node));
+	TRY(gm_scratch_get(scratch, GM_BUF_POSITION, (size_t) g->root->gr_nodes * sizeof(uint32_t),
+					   &position));
+	for (GmNode v = 0; v < g->root->gr_nodes; v++)
+		if (gm_graph_node_live(g, v))
+			keys[count++] = (uint64_t) v << 32;
+	gm_sort_by_id(&g->entity_id, keys, n, keys + n);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		node[i] = (GmNode) (keys[i] >> 32);
+		position[node[i]] = i;
+	}
+	order->node = node;
+	order->position = position;
+	return GM_OK;
+}
+
+/*
  * PageRank
  */
 typedef struct Csr
 {
-	uint64_t   *start;			/* by node, and one more */
-	GmNode	   *from;			/* where the node's incoming arcs start */
+	Order		order;
+	uint64_t   *start;			/* by position, and one more */
+	uint32_t   *from;			/* positions where the node's incoming arcs start */
 	float	   *weight;			/* NULL: all 1 */
-	double	   *degree;			/* by node: weight of its arcs out */
+	double	   *degree;			/* by position: weight of its arcs out */
 	uint64_t	arcs;
 } Csr;
 
@@ -129,7 +170,7 @@ append_arcs(Csr *csr, const GmWalk *walk, const float *weights, GmNode node, con
 	bool		twice = has_loops_twice(walk);
 	uint64_t	room = csr->arcs + arcs->length[0] + arcs->length[1];
 
-	TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR, (size_t) room * sizeof(GmNode), &csr->from));
+	TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR, (size_t) room * sizeof(uint32_t), &csr->from));
 	if (weights != NULL)
 		TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR_WEIGHT, (size_t) room * sizeof(float),
 						   &csr->weight));
@@ -144,6 +185,8 @@ append_arcs(Csr *csr, const GmWalk *walk, const float *weights, GmNode node, con
 				continue;
 			if (weights != NULL)
 				csr->weight[csr->arcs] = weight;
+			if (gm_unlikely(csr->order.position != NULL))
+				from = csr->order.position[from];
 			csr->from[csr->arcs++] = from;
 			csr->degree[from] += weight;
 		}
@@ -155,10 +198,12 @@ static GmStatus
 build_csr(GmWalk *walk, Csr *csr)
 {
 	const GmGraph *g = walk->graph;
-	uint32_t	n = g->root->gr_nodes;
 	const float *weights;
+	uint32_t	n;
 
 	memset(csr, 0, sizeof(*csr));
+	TRY(order_nodes(g, walk->scratch, &csr->order));
+	n = csr->order.n;
 	TRY(load_weights(g, walk->scratch, &weights));
 	TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR_START, ((size_t) n + 1) * sizeof(uint64_t),
 					   &csr->start));
@@ -168,11 +213,12 @@ build_csr(GmWalk *walk, Csr *csr)
 		TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR, (size_t) g->root->gr_current *
 						   (walk->view.direction == GM_BOTH ? 2 : 1) * sizeof(GmNode),
 						   &csr->from));
-	for (GmNode node = 0; node < n; node++)
+	for (uint32_t i = 0; i < n; i++)
 	{
+		GmNode		node = csr->order.node == NULL ? i : csr->order.node[i];
 		GmArcs		arcs;
 
-		csr->start[node] = csr->arcs;
+		csr->start[i] = csr->arcs;
 		TRY(gm_walk_arcs(walk, node, &arcs));
 		TRY(append_arcs(csr, walk, weights, node, &arcs));
 		if (gm_walk_interrupted(walk))
@@ -183,19 +229,19 @@ build_csr(GmWalk *walk, Csr *csr)
 }
 
 static double
-pull(const Csr *csr, const double *share, GmNode node)
+pull(const Csr *csr, const double *share, uint32_t at)
 {
-	uint64_t	end = csr->start[node + 1];
+	uint64_t	end = csr->start[at + 1];
 	double		sum = 0;
 
 	if (csr->weight == NULL)
 	{
-		for (uint64_t i = csr->start[node]; i < end; i++)
+		for (uint64_t i = csr->start[at]; i < end; i++)
 			sum += share[csr->from[i]];
 	}
 	else
 	{
-		for (uint64_t i = csr->start[node]; i < end; i++)
+		for (uint64_t i = csr->start[at]; i < end; i++)
 			sum += share[csr->from[i]] * csr->weight[i];
 	}
 	return sum;
@@ -206,35 +252,48 @@ static GmStatus
 iterate(GmWalk *walk, const Csr *csr, double damping, double *rank, double *share,
 		double *change)
 {
-	uint32_t	n = walk->graph->root->gr_nodes;
+	uint32_t	n = csr->order.n;
 	double		lost = 0;
 	double		base;
 
-	for (GmNode node = 0; node < n; node++)
+	for (uint32_t i = 0; i < n; i++)
 	{
-		share[node] = csr->degree[node] > 0 ? rank[node] / csr->degree[node] : 0;
-		lost += csr->degree[node] > 0 ? 0 : rank[node];
+		share[i] = csr->degree[i] > 0 ? rank[i] / csr->degree[i] : 0;
+		lost += csr->degree[i] > 0 ? 0 : rank[i];
 	}
 	base = (1 - damping + damping * lost) / n;
 	*change = 0;
-	for (GmNode node = 0; node < n; node++)
+	for (uint32_t i = 0; i < n; i++)
 	{
-		double		fresh = base + damping * pull(csr, share, node);
+		double		fresh = base + damping * pull(csr, share, i);
 
-		*change += fabs(fresh - rank[node]);
-		rank[node] = fresh;
-		walk->work += 1 + csr->start[node + 1] - csr->start[node];
+		*change += fabs(fresh - rank[i]);
+		rank[i] = fresh;
+		walk->work += 1 + csr->start[i + 1] - csr->start[i];
 		if (gm_walk_interrupted(walk))
 			return GM_INTERRUPTED;
 	}
 	return GM_OK;
 }
 
+/* spare has room for as many as there are positions */
+static void
+rank_by_node(const Order *order, uint32_t nodes, double *rank, double *spare)
+{
+	if (order->node == NULL)
+		return;
+	memcpy(spare, rank, (size_t) order->n * sizeof(double));
+	memset(rank, 0, (size_t) nodes * sizeof(double));
+	for (uint32_t i = 0; i < order->n; i++)
+		rank[order->node[i]] = spare[i];
+}
+
 GmStatus
 gm_pagerank(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 			const GmPagerankOpts *opts, const GmInterrupt *intr, GmPagerank *result)
 {
-	uint32_t	n = graph->root->gr_nodes;
+	uint32_t	nodes = graph->root->gr_nodes;
+	uint32_t	n = graph->root->gr_live_nodes;
 	GmView		reversed = *view;
 	GmWalk		walk;
 	Csr			csr;
@@ -246,11 +305,11 @@ gm_pagerank(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	gm_scratch_begin(scratch);
 	reversed.direction = gm_direction_reversed(view->direction);
 	gm_walk_begin(&walk, graph, &reversed, scratch, intr);
-	TRY(gm_scratch_get(scratch, GM_BUF_RANK, (size_t) n * sizeof(double), &rank));
+	TRY(gm_scratch_get(scratch, GM_BUF_RANK, (size_t) nodes * sizeof(double), &rank));
 	TRY(gm_scratch_get(scratch, GM_BUF_SHARE, (size_t) n * sizeof(double), &share));
 	TRY(build_csr(&walk, &csr));
-	for (GmNode node = 0; node < n; node++)
-		rank[node] = 1.0 / n;
+	for (uint32_t i = 0; i < n; i++)
+		rank[i] = 1.0 / n;
 	result->iterations = 0;
 	result->change = n > 0 ? INFINITY : 0;
 	while (result->change >= opts->tolerance && result->iterations < opts->max_iterations)
@@ -258,6 +317,7 @@ gm_pagerank(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 		TRY(iterate(&walk, &csr, opts->damping, rank, share, &result->change));
 		result->iterations++;
 	}
+	rank_by_node(&csr.order, nodes, rank, share);
 	gm_scratch_end(scratch);
 	result->rank = rank;
 	return GM_OK;
@@ -580,11 +640,15 @@ sweep(Push *p)
 {
 	uint32_t	n = p->walk.graph->root->gr_nodes;
 	bool		again = true;
+	Order		order;
 
+	TRY(order_nodes(p->walk.graph, p->walk.scratch, &order));
 	while (again)
 	{
-		for (GmNode v = 0; v < n; v++)
+		for (uint32_t i = 0; i < order.n; i++)
 		{
+			GmNode		v = order.node == NULL ? i : order.node[i];
+
 			if (p->residue[v] > 0)
 				TRY(push(p, v));
 			p->queue_count = 0;
@@ -696,7 +760,7 @@ gm_ppr(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 		return GM_BAD_VALUE;
 	gm_scratch_begin(scratch);
 	TRY(ppr_begin(&p, graph, view, scratch, seeds, seed_count, opts, intr));
-	most = (uint64_t) graph->root->gr_slots * 2 * SWEEP_AFTER + GM_INTERRUPT_EVERY;
+	most = (uint64_t) graph->root->gr_live_slots * 2 * SWEEP_AFTER + GM_INTERRUPT_EVERY;
 	while (p.queue_count > 0 && p.walk.total < most)
 	{
 		uint64_t   *round;
@@ -955,7 +1019,8 @@ name_components(const GmGraph *g, GmScratch *scratch, GmNode *parent, uint32_t *
 	for (GmNode v = 0; v < n; v++)
 	{
 		parent[v] = first[parent[v]];
-		*count += size[parent[v]]++ == 0;
+		if (gm_graph_node_live(g, v))
+			*count += size[parent[v]]++ == 0;
 	}
 	return GM_OK;
 }

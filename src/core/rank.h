@@ -42,7 +42,7 @@ typedef struct GmPagerankOpts
 
 typedef struct GmPagerank
 {
-	const double *rank;			/* by node; they sum to 1 */
+	const double *rank;			/* by node; they sum to 1; 0 for one that is not live */
 	uint32_t	iterations;
 	double		change;			/* sum of absolute changes in the last one */
 } GmPagerank;
@@ -104,7 +104,7 @@ extern GmStatus gm_hops_decay(const GmGraph *graph, const GmView *view, GmScratc
 
 typedef struct GmComponents
 {
-	const GmNode *label;		/* by node: its component's node of smallest id */
+	const GmNode *label;		/* by live node: its component's node of smallest id */
 	const uint32_t *size;		/* by such a node: nodes in it; 0 by all others */
 	uint32_t	count;
 } GmComponents;

@@ -32,17 +32,26 @@
 #define WORDS_PER_LOOK		((uint32_t) 1 << 16)	/* of a bitmap */
 #define GATHERED			256		/* allowed rows gathered at a time */
 
-static void
-attach(GmSpace *space)
-{
-	GmSpaceRoot *root = space->root;
+#define TRY(call) \
+	do { \
+		GmStatus	try_status = (call); \
+		if (try_status != GM_OK) \
+			return try_status; \
+	} while (0)
 
-	/* the addresses of an array without segments need no memory */
-	(void) gm_array_attach(space->mem, &root->sp_item_id, &space->item_id);
-	(void) gm_array_attach(space->mem, &root->sp_number, &space->number);
-	(void) gm_array_attach(space->mem, &root->sp_scale, &space->scale);
-	(void) gm_array_attach(space->mem, &root->sp_vector, &space->vector);
-	(void) gm_array_attach(space->mem, &root->sp_row_of, &space->row_of);
+static GmStatus
+attach(GmSpace *space, GmRef ref)
+{
+	GmSpaceRoot *root = gm_mem_ptr(space->mem, ref);
+
+	space->root = root;
+	space->ref = ref;
+	TRY(gm_array_attach(space->mem, &root->sp_item_id, &space->item_id));
+	TRY(gm_array_attach(space->mem, &root->sp_number, &space->number));
+	TRY(gm_array_attach(space->mem, &root->sp_scale, &space->scale));
+	TRY(gm_array_attach(space->mem, &root->sp_vector, &space->vector));
+	TRY(gm_array_attach(space->mem, &root->sp_row_of, &space->row_of));
+	return gm_index_attach(space->mem, &root->sp_by_item, &space->by_item);
 }
 
 GmStatus
@@ -67,16 +76,21 @@ gm_space_create(GmMem *mem, uint32_t dim, GmMetric metric, GmSpace **space)
 	root->sp_stride = dim;
 	if (dim >= PAD_FROM_DIM)
 		root->sp_stride = (dim + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
-	gm_array_init(&root->sp_item_id, sizeof(int64_t));
-	gm_array_init(&root->sp_number, sizeof(uint32_t));
-	gm_array_init(&root->sp_scale, sizeof(float));
-	gm_array_init(&root->sp_vector, root->sp_stride * (uint32_t) sizeof(float));
-	gm_array_init(&root->sp_row_of, sizeof(uint32_t));
+	gm_array_init(&root->sp_item_id, sizeof(int64_t), GM_ARRAY_PAGE);
+	gm_array_init(&root->sp_number, sizeof(uint32_t), GM_ARRAY_PAGE);
+	gm_array_init(&root->sp_scale, sizeof(float), GM_ARRAY_PAGE);
+	gm_array_init(&root->sp_vector, root->sp_stride * (uint32_t) sizeof(float),
+				  GM_ARRAY_PAGE_LARGE);
+	gm_array_init(&root->sp_row_of, sizeof(uint32_t), GM_ARRAY_PAGE);
+	gm_index_init(&root->sp_by_item, 0);
+	root->sp_ordered = true;
 	s->mem = mem;
-	s->root = root;
-	attach(s);
-	*space = s;
-	return GM_OK;
+	status = attach(s, ref);
+	if (status != GM_OK)
+		gm_space_destroy(s);
+	else
+		*space = s;
+	return status;
 }
 
 void
@@ -89,6 +103,7 @@ gm_space_destroy(GmSpace *space)
 	gm_array_detach(&space->scale);
 	gm_array_detach(&space->vector);
 	gm_array_detach(&space->row_of);
+	gm_index_detach(&space->by_item);
 	free(space);
 }
 
@@ -236,6 +251,12 @@ sort_rows(GmSpace *space)
 	return status;
 }
 
+static uint32_t
+item_hash(const void *owner, uint32_t row)
+{
+	return gm_index_hash_id(GM_ARRAY_I64(&((const GmSpace *) owner)->item_id, row));
+}
+
 GmStatus
 gm_space_finish(GmSpace *space, uint32_t numbers)
 {
@@ -265,27 +286,203 @@ gm_space_finish(GmSpace *space, uint32_t numbers)
 			return GM_BAD_VALUE;
 		GM_ARRAY_U32(&space->row_of, number) = i + 1;
 	}
-	return GM_OK;
+	return gm_index_build(space->mem, &space->by_item, root->sp_rows, item_hash, space, NULL);
 }
 
 uint32_t
 gm_space_find(const GmSpace *space, int64_t item_id)
 {
-	uint32_t	lo = 0;
-	uint32_t	hi = space->root->sp_rows;
+	uint32_t	row = gm_index_first(&space->by_item, gm_index_hash_id(item_id));
 
-	while (lo < hi)
+	while (row != GM_NONE && GM_ARRAY_I64(&space->item_id, row) != item_id)
+		row = gm_index_next(&space->by_item, row);
+	return row;
+}
+
+/*
+ * Versions
+ */
+GmStatus
+gm_space_attach(GmMem *mem, GmRef root, GmSpace **space)
+{
+	GmSpace    *s = calloc(1, sizeof(GmSpace));
+	GmStatus	status;
+
+	if (s == NULL)
+		return GM_NO_MEMORY;
+	s->mem = mem;
+	status = attach(s, root);
+	if (status != GM_OK)
+		gm_space_destroy(s);
+	else
+		*space = s;
+	return status;
+}
+
+GmStatus
+gm_space_reattach(GmSpace *space, GmRef root)
+{
+	return attach(space, root);
+}
+
+GmStatus
+gm_space_begin(GmSpace *space)
+{
+	GmRef		ref;
+
+	TRY(gm_mem_alloc(space->mem, sizeof(GmSpaceRoot), &ref));
+	memcpy(gm_mem_ptr(space->mem, ref), space->root, sizeof(GmSpaceRoot));
+	gm_mem_retire(space->mem, space->ref, sizeof(GmSpaceRoot));
+	return attach(space, ref);
+}
+
+void
+gm_space_end(GmSpace *space)
+{
+	gm_array_end(&space->item_id);
+	gm_array_end(&space->number);
+	gm_array_end(&space->scale);
+	gm_array_end(&space->vector);
+	gm_array_end(&space->row_of);
+	gm_index_end(&space->by_item);
+}
+
+GmStatus
+gm_space_free(GmSpace *space)
+{
+	GmArray    *arrays[] = {&space->item_id, &space->number, &space->scale, &space->vector,
+		&space->row_of, &space->by_item.head, &space->by_item.next};
+
+	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
+		gm_array_free(space->mem, arrays[i]);
+	gm_mem_retire(space->mem, space->ref, sizeof(GmSpaceRoot));
+	return GM_OK;
+}
+
+static GmStatus
+writable(GmSpace *space, GmArray *array, uint64_t i, void *element)
+{
+	if (array->changes == NULL)
+		TRY(gm_array_begin(space->mem, array));
+	return gm_array_write(space->mem, array, i, element);
+}
+
+/* elements from the old length on are zero */
+static GmStatus
+extend(GmSpace *space, GmArray *array, uint64_t n)
+{
+	uint64_t	length = array->root->ar_length;
+
+	if (n <= length)
+		return GM_OK;
+	if (array->changes == NULL)
+		TRY(gm_array_begin(space->mem, array));
+	TRY(gm_array_reserve(space->mem, array, n));
+	for (uint64_t i = length; i < n; i++)
 	{
-		uint32_t	mid = lo + (hi - lo) / 2;
+		void	   *p;
 
-		if (GM_ARRAY_I64(&space->item_id, mid) < item_id)
-			lo = mid + 1;
-		else
-			hi = mid;
+		TRY(gm_array_write(space->mem, array, i, &p));
+		memset(p, 0, array->element);
 	}
-	if (lo < space->root->sp_rows && GM_ARRAY_I64(&space->item_id, lo) == item_id)
-		return lo;
-	return GM_NONE;
+	array->root->ar_length = n;
+	return GM_OK;
+}
+
+static GmStatus
+set_row_of(GmSpace *space, uint32_t number, uint32_t link)
+{
+	uint32_t   *p;
+
+	if (number == GM_NONE)
+		return GM_OK;
+	TRY(extend(space, &space->row_of, (uint64_t) number + 1));
+	TRY(writable(space, &space->row_of, number, &p));
+	*p = link;
+	return GM_OK;
+}
+
+static GmStatus
+write_row(GmSpace *space, uint32_t row, int64_t item_id, uint32_t number, float scale,
+		  const float *vector)
+{
+	int64_t    *id;
+	uint32_t   *n;
+	float	   *f;
+	float	   *v;
+
+	TRY(writable(space, &space->item_id, row, &id));
+	TRY(writable(space, &space->number, row, &n));
+	TRY(writable(space, &space->scale, row, &f));
+	TRY(writable(space, &space->vector, row, &v));
+	*id = item_id;
+	*n = number;
+	*f = scale;
+	memmove(v, vector, space->root->sp_dim * sizeof(float));
+	return set_row_of(space, number, row + 1);
+}
+
+static GmStatus
+set_rows(GmSpace *space, uint32_t rows)
+{
+	GmArray    *arrays[] = {&space->item_id, &space->number, &space->scale, &space->vector};
+
+	for (int i = 0; i < 4; i++)
+	{
+		if (arrays[i]->changes == NULL)
+			TRY(gm_array_begin(space->mem, arrays[i]));
+		TRY(extend(space, arrays[i], rows));
+		arrays[i]->root->ar_length = rows;
+	}
+	space->root->sp_rows = rows;
+	return GM_OK;
+}
+
+GmStatus
+gm_space_put(GmSpace *space, int64_t item_id, uint32_t number, const float *vector)
+{
+	uint32_t	rows = space->root->sp_rows;
+	uint32_t	row = gm_space_find(space, item_id);
+	double		scale;
+
+	TRY(vector_scale(space->root, vector, &scale));
+	if (row != GM_NONE)
+	{
+		uint32_t	before = GM_ARRAY_U32(&space->number, row);
+
+		if (before != number)
+			TRY(set_row_of(space, before, 0));
+		return write_row(space, row, item_id, number, (float) scale, vector);
+	}
+	if (rows >= UINT32_MAX - 1)
+		return GM_TOO_MANY;
+	if (rows > 0 && GM_ARRAY_I64(&space->item_id, rows - 1) > item_id)
+		space->root->sp_ordered = false;
+	TRY(set_rows(space, rows + 1));
+	TRY(write_row(space, rows, item_id, number, (float) scale, vector));
+	return gm_index_insert(space->mem, &space->by_item, rows, GM_NONE, item_hash, space);
+}
+
+GmStatus
+gm_space_remove(GmSpace *space, int64_t item_id)
+{
+	uint32_t	row = gm_space_find(space, item_id);
+	uint32_t	last = space->root->sp_rows - 1;
+
+	if (row == GM_NONE)
+		return GM_OK;
+	TRY(set_row_of(space, GM_ARRAY_U32(&space->number, row), 0));
+	TRY(gm_index_remove(space->mem, &space->by_item, row, item_hash(space, row)));
+	if (row != last)
+	{
+		TRY(gm_index_remove(space->mem, &space->by_item, last, item_hash(space, last)));
+		TRY(write_row(space, row, GM_ARRAY_I64(&space->item_id, last),
+					  GM_ARRAY_U32(&space->number, last), GM_ARRAY_F32(&space->scale, last),
+					  gm_space_vector(space, last)));
+		TRY(gm_index_insert(space->mem, &space->by_item, row, GM_NONE, item_hash, space));
+		space->root->sp_ordered = false;
+	}
+	return set_rows(space, last);
 }
 
 /*
@@ -350,6 +547,23 @@ prefetch_floats(const float *from, uint32_t floats)
 		gm_prefetch(from + i);
 }
 
+/* what ties are broken by: rows, or the item ids as unsigned numbers of their order */
+static inline uint64_t
+rank_id(const GmSpace *space, uint32_t row)
+{
+	if (gm_likely(space->root->sp_ordered))
+		return row;
+	return (uint64_t) gm_space_item_id(space, row) ^ ((uint64_t) 1 << 63);
+}
+
+static uint32_t
+ranked_row(const GmSpace *space, uint64_t id)
+{
+	if (space->root->sp_ordered)
+		return (uint32_t) id;
+	return gm_space_find(space, (int64_t) (id ^ ((uint64_t) 1 << 63)));
+}
+
 /* rows first .. first + n - 1, which lie one after the other */
 static void
 search_span(const GmSpace *space, const GmSpaceQuery *query, uint32_t first, uint32_t n,
@@ -371,7 +585,7 @@ search_span(const GmSpace *space, const GmSpaceQuery *query, uint32_t first, uin
 		distance = metric_distance(metric, query, row, GM_ARRAY_F32(&space->scale, first + i),
 								   dim);
 		if (distance <= gm_topk_worst(top))
-			(void) gm_topk_push(top, distance, first + i);
+			(void) gm_topk_push(top, distance, rank_id(space, first + i));
 	}
 }
 
@@ -413,7 +627,7 @@ search_gathered(const GmSpace *space, const GmSpaceQuery *query, const uint32_t 
 			prefetch_floats(gm_space_vector(space, row[i + ahead]), stride);
 		distance = gm_space_distance(space, query, row[i]);
 		if (distance <= gm_topk_worst(top))
-			(void) gm_topk_push(top, distance, row[i]);
+			(void) gm_topk_push(top, distance, rank_id(space, row[i]));
 	}
 }
 
@@ -484,7 +698,7 @@ gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
 	{
 		gm_topk_sort(&top);
 		for (uint32_t i = 0; i < top.count; i++)
-			hits[i] = (GmSpaceHit) {(uint32_t) items[i].id, items[i].distance};
+			hits[i] = (GmSpaceHit) {ranked_row(space, items[i].id), items[i].distance};
 		*found = top.count;
 	}
 	gm_mem_temp_free(space->mem, items);

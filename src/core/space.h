@@ -3,13 +3,22 @@
  * space.h
  *	  The vectors of one space, and exact search over them.
  *
- * Rows lie in the image's memory in the order of their item ids.  An item is
+ * Rows lie in the image's memory in the order of their item ids as long as
+ * they were built so and only larger ids have come since (sp_ordered).  An item is
  * a node, a fact or a source: its id is what SQL calls item_id, its number the
  * node or source number of the graph image (GM_NONE for facts, whose slots
  * gm_graph_fact_slots finds).
  *
+ * Versions are those of the graph that the space belongs to (mem.h): between
+ * gm_space_begin and gm_space_end the writer's handle changes a copy of the
+ * root.  A removed row's place is taken by the last row, so that there are no
+ * holes.
+ *
  * Interface
  *	 gm_space_create, gm_space_add, gm_space_finish		building; one writer
+ *	 gm_space_attach, gm_space_reattach		a version's space, for reading
+ *	 gm_space_begin, gm_space_put, gm_space_remove, gm_space_end	changing it
+ *	 gm_space_free		retire all of it
  *	 gm_space_find		row of an item
  *	 gm_space_search	the k nearest rows among those allowed, exact
  *	 gm_space_distance	one row against a prepared query
@@ -24,6 +33,7 @@
 
 #include "core/array.h"
 #include "core/base.h"
+#include "core/index.h"
 #include "core/mem.h"
 #include "core/topk.h"
 #include "core/vec.h"
@@ -34,22 +44,26 @@ typedef struct GmSpaceRoot
 	uint32_t	sp_rows;
 	uint32_t	sp_metric;
 	uint32_t	sp_stride;		/* floats from row to row */
-	GmArrayRoot sp_item_id;		/* int64 by row, ascending once finished */
+	bool		sp_ordered;		/* item ids ascend */
+	GmArrayRoot sp_item_id;		/* int64 by row */
 	GmArrayRoot sp_number;		/* uint32 by row: node or source number */
 	GmArrayRoot sp_scale;		/* float by row: 1 / length under cosine */
 	GmArrayRoot sp_vector;		/* float[stride] by row */
-	GmArrayRoot sp_row_of;		/* uint32 by number: row + 1, 0 none; may be empty */
+	GmArrayRoot sp_row_of;		/* uint32 by number: row + 1, 0 none; may be shorter */
+	GmIndexRoot sp_by_item;		/* rows by item id */
 } GmSpaceRoot;
 
 typedef struct GmSpace
 {
 	GmMem	   *mem;
 	GmSpaceRoot *root;
+	GmRef		ref;			/* of the root */
 	GmArray		item_id,
 				number,
 				scale,
 				vector,
 				row_of;
+	GmIndex		by_item;
 } GmSpace;
 
 /*
@@ -87,6 +101,31 @@ extern GmStatus gm_space_add(GmSpace *space, int64_t item_id, uint32_t number,
  * an item id came twice or a number is out of range.
  */
 extern GmStatus gm_space_finish(GmSpace *space, uint32_t numbers);
+
+/*
+ * Versions.  Attaching fails for lack of memory only.  gm_space_put adds or
+ * replaces; GM_BAD_VALUE as for gm_space_add, and nothing done.
+ */
+static inline GmRef
+gm_space_root_ref(const GmSpace *space)
+{
+	return space->ref;
+}
+
+extern GmStatus gm_space_attach(GmMem *mem, GmRef root, GmSpace **space);
+extern GmStatus gm_space_reattach(GmSpace *space, GmRef root);
+
+/* inside gm_mem_begin .. commit; the root is a new one afterwards */
+extern GmStatus gm_space_begin(GmSpace *space);
+extern GmStatus gm_space_put(GmSpace *space, int64_t item_id, uint32_t number,
+							 const float *vector);
+extern GmStatus gm_space_remove(GmSpace *space, int64_t item_id);
+
+/* forget what was copied, after commit or abort */
+extern void gm_space_end(GmSpace *space);
+
+/* retires the root too; begun or not */
+extern GmStatus gm_space_free(GmSpace *space);
 
 /* row of an item id, or of a node or source number; GM_NONE if it has none */
 extern uint32_t gm_space_find(const GmSpace *space, int64_t item_id);

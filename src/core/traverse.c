@@ -57,6 +57,7 @@ typedef struct VisibleRun
 {
 	GmRunView	run;
 	bool		out;
+	bool		past;
 	bool		only_symmetric; /* this run is against the direction */
 } VisibleRun;
 
@@ -73,7 +74,9 @@ visible_runs(const GmWalk *walk, GmNode node, VisibleRun runs[4])
 
 		if (past && (!walk->view.timed || !g->root->gr_history))
 			break;
-		r = (const GmNodeRuns *) gm_array_at(past ? &g->past : &g->runs, node);
+		r = past ? gm_graph_past(g, node) : (const GmNodeRuns *) gm_array_at(&g->runs, node);
+		if (r == NULL)
+			break;
 		for (int out = 1; out >= 0; out--)
 		{
 			bool		wanted = (walk->view.direction & (out ? GM_OUT : GM_IN)) != 0;
@@ -82,6 +85,7 @@ visible_runs(const GmWalk *walk, GmNode node, VisibleRun runs[4])
 				continue;
 			runs[n].run = gm_graph_run_view(g, out ? &r->out : &r->in);
 			runs[n].out = out;
+			runs[n].past = past;
 			runs[n].only_symmetric = !wanted;
 			n += runs[n].run.length > 0;
 		}
@@ -129,15 +133,54 @@ total_length(const VisibleRun *runs, uint32_t n)
 	return sum;
 }
 
+/*
+ * Which edges lie in history runs depends on when the image was made, the
+ * order of a node's edges must not: n records, the last past of them from a
+ * history run, become one run.  spare has room for three times past.
+ */
+static void
+merge_past(const GmGraph *g, uint32_t *neighbor, uint32_t *predicate, uint32_t *slot,
+		   uint32_t n, uint32_t past, uint32_t *spare)
+{
+	uint32_t	i = n - past;
+	uint32_t	k = past;
+
+	if (i == 0 || past == 0)
+		return;
+	memcpy(spare, neighbor + i, past * sizeof(uint32_t));
+	memcpy(spare + past, predicate + i, past * sizeof(uint32_t));
+	memcpy(spare + 2 * (size_t) past, slot + i, past * sizeof(uint32_t));
+	for (uint32_t at = n; k > 0; at--)
+	{
+		const uint32_t *from = &spare[k - 1];
+
+		if (i > 0 && gm_graph_record_before(g, from[past], from[0], from[2 * (size_t) past],
+											predicate[i - 1], neighbor[i - 1], slot[i - 1]))
+		{
+			i--;
+			neighbor[at - 1] = neighbor[i];
+			predicate[at - 1] = predicate[i];
+			slot[at - 1] = slot[i];
+			continue;
+		}
+		neighbor[at - 1] = from[0];
+		predicate[at - 1] = from[past];
+		slot[at - 1] = from[2 * (size_t) past];
+		k--;
+	}
+}
+
 GmStatus
 gm_walk_collect(GmWalk *walk, GmNode node, GmArcs *arcs)
 {
 	VisibleRun	runs[4];
 	uint32_t	n = visible_runs(walk, node, runs);
 	size_t		room = total_length(runs, n);
+	size_t		spare = n > 0 && runs[n - 1].past ? room : 0;
 	uint32_t   *base;
 
-	TRY(gm_scratch_get(walk->scratch, GM_BUF_ARCS, (room + 1) * 6 * sizeof(uint32_t), &base));
+	TRY(gm_scratch_get(walk->scratch, GM_BUF_ARCS, (room * 6 + spare * 3 + 1) * sizeof(uint32_t),
+					   &base));
 	for (int half = 0; half < 2; half++)
 	{
 		arcs->neighbor[half] = base + (size_t) half * room;
@@ -149,7 +192,8 @@ gm_walk_collect(GmWalk *walk, GmNode node, GmArcs *arcs)
 	{
 		const VisibleRun *r = &runs[k];
 		size_t		offset = r->out ? 0 : room;
-		size_t		at = offset + arcs->length[!r->out];
+		uint32_t	before = arcs->length[!r->out];
+		size_t		at = offset + before;
 
 		for (uint32_t i = 0; i < r->run.length; i++)
 		{
@@ -162,6 +206,10 @@ gm_walk_collect(GmWalk *walk, GmNode node, GmArcs *arcs)
 			base[4 * room + at++] = r->run.slot[i];
 		}
 		arcs->length[!r->out] = (uint32_t) (at - offset);
+		if (r->past)
+			merge_past(walk->graph, base + offset, base + 2 * room + offset,
+					   base + 4 * room + offset, arcs->length[!r->out],
+					   arcs->length[!r->out] - before, base + 6 * room);
 	}
 	walk->work += room;
 	return GM_OK;
@@ -290,8 +338,48 @@ merge_sort(const GmArray *ids, uint64_t *a, size_t n, uint64_t *tmp)
 }
 
 /*
- * In most images numbers ascend with ids, so sorting by number and looking
- * whether the ids agree costs far less than comparing ids.
+ * Sorted but for a few: those are taken out, sorted and merged in again.  Of
+ * two neighbours in the wrong order both are taken out, which are at most
+ * twice as many as must be.  False, and nothing but their order changed, if
+ * there are too many.
+ */
+static bool
+mend_order(const GmArray *ids, uint64_t *a, size_t n, uint64_t *tmp)
+{
+	size_t		most = n / 4;
+	size_t		kept = 0;
+	size_t		out = 0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		if (kept == 0 || !id_below(ids, a[i], a[kept - 1]))
+			a[kept++] = a[i];
+		else if (out + 2 > most)
+		{
+			/* a[kept .. i) is free: the places of those taken out */
+			memcpy(a + kept, tmp, out * sizeof(uint64_t));
+			return false;
+		}
+		else
+		{
+			tmp[out++] = a[--kept];
+			tmp[out++] = a[i];
+		}
+	}
+	merge_sort(ids, tmp, out, tmp + out);
+	for (size_t at = n; out > 0; at--)
+	{
+		if (kept > 0 && id_below(ids, tmp[out - 1], a[kept - 1]))
+			a[at - 1] = a[--kept];
+		else
+			a[at - 1] = tmp[--out];
+	}
+	return true;
+}
+
+/*
+ * In most images numbers ascend with ids, or nearly, so sorting by number and
+ * looking whether the ids agree costs far less than comparing ids.
  */
 void
 gm_sort_by_id(const GmArray *ids, uint64_t *values, size_t n, uint64_t *tmp)
@@ -311,7 +399,8 @@ gm_sort_by_id(const GmArray *ids, uint64_t *values, size_t n, uint64_t *tmp)
 
 		if (gm_unlikely(id < last))
 		{
-			merge_sort(ids, values, n, tmp);
+			if (!mend_order(ids, values, n, tmp))
+				merge_sort(ids, values, n, tmp);
 			return;
 		}
 		last = id;

@@ -3,14 +3,25 @@
  * image.h
  *	  The image that a query runs over, as the SQL functions see it.
  *
- * gm_image_open finds or loads the image of a graph that equals what the
- * active snapshot and the caller's privileges let it see.  It stays valid
- * until the calling function returns; nothing in it may be kept across calls.
+ * gm_image_open gives the image of a graph that equals what the active
+ * snapshot and the caller's privileges let it see: the shared one
+ * (image/shared.c), the shared one with changes laid over it, or a private one
+ * (image/private.c).  It stays valid until it is closed, which
+ * GM_READING_FUNCTION does when the function returns and the end of the
+ * (sub)transaction does after an error; nothing in it may be kept.
+ *
+ * Interface
+ *	 GM_READING_FUNCTION	defines an SQL entry point that opens images
+ *	 gm_image_open			whichever image is right
+ *	 gm_image_open_shared, gm_image_open_private	one of them, for comparing
+ *	 gm_image_space, gm_image_load_space	its vector spaces
  *
  *-------------------------------------------------------------------------
  */
 #ifndef GM_IMAGE_IMAGE_H
 #define GM_IMAGE_IMAGE_H
+
+#include "fmgr.h"
 
 #include "core/graph.h"
 #include "core/scratch.h"
@@ -36,6 +47,7 @@ typedef struct GmImage
 	int64_t		now;			/* the statement's time, as in GmTimes */
 	GmSpaceInfo *spaces;		/* in the order of their ids */
 	int			n_spaces;
+	bool		shared;			/* laid over or not */
 } GmImage;
 
 /*
@@ -44,6 +56,24 @@ typedef struct GmImage
  * pass graphmem.private_memory_limit.
  */
 extern GmImage *gm_image_open(const char *graph_name);
+
+/* NULL if that is not possible now, and why in a few words */
+extern GmImage *gm_image_open_shared(const char *graph_name, const char **why);
+extern GmImage *gm_image_open_private(const char *graph_name);
+
+/* calls the body and closes what it opened */
+extern Datum gm_image_call(FunctionCallInfo fcinfo, PGFunction body);
+
+#define GM_READING_FUNCTION(name) \
+	PG_FUNCTION_INFO_V1(name); \
+	static Datum name##_body(PG_FUNCTION_ARGS); \
+	Datum \
+	name(PG_FUNCTION_ARGS) \
+	{ \
+		return gm_image_call(fcinfo, name##_body); \
+	} \
+	static Datum \
+	name##_body(PG_FUNCTION_ARGS)
 
 /*
  * The space of this name with its vectors loaded.  name NULL: "default", else
@@ -54,5 +84,36 @@ extern GmSpaceInfo *gm_image_space(GmImage *image, const char *name, char target
 
 /* load the vectors of one of image->spaces */
 extern void gm_image_load_space(GmImage *image, GmSpaceInfo *info);
+
+/*
+ * What open.c offers to shared.c and private.c
+ */
+
+/* the session's working memory, within the limit of this moment */
+extern GmScratch *gm_image_scratch(void);
+extern size_t gm_image_memory_limit(void);
+
+/* may the current role read every row of every table of images; asks the catalogs rarely */
+extern bool gm_image_privileged(const char **why);
+
+/* counted up when privileges, roles or the tables themselves may have changed */
+extern uint64 gm_image_catalog_changes(void);
+
+extern void gm_image_undefined_graph(const char *name) pg_attribute_noreturn();
+
+/*
+ * shared.c: NULL and why, or raises an error (57P03) if the image is late and
+ * the graph too large for a private one.
+ */
+extern GmImage *gm_shared_open(const char *graph_name, const char **why);
+extern void gm_shared_close(GmImage *image);
+extern bool gm_shared_is_overlay(const GmImage *image);
+extern void gm_shared_forget(GmImage *image);	/* after an error: no look at shared memory */
+extern void gm_shared_end_transaction(void);
+
+/* private.c */
+extern GmImage *gm_private_open(const char *graph_name, MemoryContext caller);
+extern void gm_private_load_space(GmImage *image, GmSpaceInfo *info);
+extern size_t gm_private_bytes(void);
 
 #endif							/* GM_IMAGE_IMAGE_H */

@@ -48,7 +48,26 @@ struct Loader
 	GmSpaceInfo *spaces;
 	int			n_spaces;
 	int32		graph_id;
+
+	/* of gm_load_progress */
+	GmTable		table;
+	uint64		rows;
 };
+
+void		(*gm_load_progress) (GmTable table, uint64 rows);
+
+#define PROGRESS_ROWS	1024
+
+/* gm_server_interrupt, with progress while rows are put in order */
+static bool
+interrupt_pending(void *arg)
+{
+	if (gm_load_progress != NULL)
+		gm_load_progress(GM_TABLE_NONE, 0);
+	return gm_server_interrupt.pending(arg);
+}
+
+static const GmInterrupt interrupt = {interrupt_pending, NULL};
 
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
@@ -56,6 +75,8 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	Loader	   *loader = (Loader *) self;
 	MemoryContext old = MemoryContextSwitchTo(loader->row_context);
 
+	if (gm_load_progress != NULL && ++loader->rows % PROGRESS_ROWS == 0)
+		gm_load_progress(loader->table, loader->rows);
 	slot_getallattrs(slot);
 	loader->row(loader, slot->tts_values, slot->tts_isnull);
 	MemoryContextSwitchTo(old);
@@ -105,7 +126,7 @@ static LoadPlan entities_plan = {
 	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 static LoadPlan aliases_plan = {
-	"SELECT name, entity_id FROM graphmem.aliases"
+	"SELECT alias_id, name, entity_id FROM graphmem.aliases"
 	" WHERE graph_id OPERATOR(pg_catalog.=) $1 ORDER BY alias_id", INT4OID
 };
 static LoadPlan sources_plan = {
@@ -131,7 +152,7 @@ static LoadPlan embeddings_plan = {
 };
 
 static void
-run(LoadPlan *lp, Datum key, Loader *loader, RowFunction row)
+run(LoadPlan *lp, Datum key, Loader *loader, GmTable table, RowFunction row)
 {
 	SPIExecuteOptions options;
 	ParamListInfo params;
@@ -159,6 +180,8 @@ run(LoadPlan *lp, Datum key, Loader *loader, RowFunction row)
 	loader->dest.rDestroy = receive_end;
 	loader->dest.mydest = DestNone;
 	loader->row = row;
+	loader->table = table;
+	loader->rows = 0;
 	loader->row_context = AllocSetContextCreate(CurrentMemoryContext, "graphmem row",
 												ALLOCSET_DEFAULT_SIZES);
 
@@ -235,9 +258,9 @@ static void
 alias_row(Loader *loader, Datum *values, bool *nulls)
 {
 	uint32_t	length;
-	const char *name = text_bytes(values[0], nulls[0], &length);
-	GmStatus	status = gm_graph_add_alias(loader->graph, name, length,
-											DatumGetInt64(values[1]));
+	const char *name = text_bytes(values[1], nulls[1], &length);
+	GmStatus	status = gm_graph_add_alias(loader->graph, DatumGetInt64(values[0]), name, length,
+											DatumGetInt64(values[2]));
 
 	if (status == GM_BAD_VALUE)
 		missing_reference(loader, "graphmem.aliases");
@@ -309,7 +332,7 @@ gm_load_graph_id(const char *name)
 	Loader		loader;
 
 	memset(&loader, 0, sizeof(loader));
-	run(&graph_plan, CStringGetTextDatum(name), &loader, graph_row);
+	run(&graph_plan, CStringGetTextDatum(name), &loader, GM_TABLE_GRAPHS, graph_row);
 	return loader.graph_id;
 }
 
@@ -346,19 +369,19 @@ gm_load_graph(int32_t graph_id, int64_t now, GmMem *mem, GmGraph **graph)
 
 	memset(&loader, 0, sizeof(loader));
 	check(gm_graph_create(mem, graph));
-	gm_graph_set_interrupt(*graph, &gm_server_interrupt);
+	gm_graph_set_interrupt(*graph, &interrupt);
 	loader.graph = *graph;
 	loader.row_security = gm_load_row_security();
 	if (graph_id != 0)
 	{
-		run(&predicates_plan, key, &loader, predicate_row);
-		run(&entities_plan, key, &loader, entity_row);
-		run(&aliases_plan, key, &loader, alias_row);
-		run(&sources_plan, key, &loader, source_row);
-		run(&triples_plan, key, &loader, triple_row);
-		run(&assertions_plan, key, &loader, assertion_row);
+		run(&predicates_plan, key, &loader, GM_TABLE_PREDICATES, predicate_row);
+		run(&entities_plan, key, &loader, GM_TABLE_ENTITIES, entity_row);
+		run(&aliases_plan, key, &loader, GM_TABLE_ALIASES, alias_row);
+		run(&sources_plan, key, &loader, GM_TABLE_SOURCES, source_row);
+		run(&triples_plan, key, &loader, GM_TABLE_TRIPLES, triple_row);
+		run(&assertions_plan, key, &loader, GM_TABLE_ASSERTIONS, assertion_row);
 	}
-	check(gm_graph_finish(*graph, now, &gm_server_interrupt));
+	check(gm_graph_finish(*graph, now, &interrupt));
 }
 
 static void
@@ -389,7 +412,7 @@ gm_load_spaces(int32_t graph_id, int *count)
 	memset(&loader, 0, sizeof(loader));
 	loader.spaces = palloc(sizeof(GmSpaceInfo));
 	if (graph_id != 0)
-		run(&spaces_plan, Int32GetDatum(graph_id), &loader, space_row);
+		run(&spaces_plan, Int32GetDatum(graph_id), &loader, GM_TABLE_SPACES, space_row);
 	*count = loader.n_spaces;
 	return loader.spaces;
 }
@@ -400,14 +423,13 @@ embedding_row(Loader *loader, Datum *values, bool *nulls)
 	GmSpaceInfo *info = loader->info;
 	int64		item_id = DatumGetInt64(values[0]);
 	uint32_t	number = GM_NONE;
-	uint32_t	first;
 	ArrayType  *array;
 
 	if (info->target == 'e')
 		number = gm_graph_find_entity(loader->graph, item_id);
 	else if (info->target == 's')
 		number = gm_graph_find_source_id(loader->graph, item_id);
-	if (info->target == 'f' ? gm_graph_fact_slots(loader->graph, item_id, &first) == 0 :
+	if (info->target == 'f' ? gm_graph_latest_version(loader->graph, item_id) == GM_NONE :
 		number == GM_NONE)
 	{
 		missing_reference(loader, "graphmem.embeddings");
@@ -433,8 +455,33 @@ gm_load_space(const GmGraph *graph, GmMem *mem, GmSpaceInfo *info)
 	loader.row_security = gm_load_row_security();
 	loader.info = info;
 	check(gm_space_create(mem, info->dim, info->metric, &info->space));
-	run(&embeddings_plan, Int32GetDatum(info->space_id), &loader, embedding_row);
+	run(&embeddings_plan, Int32GetDatum(info->space_id), &loader, GM_TABLE_EMBEDDINGS, embedding_row);
 	check(gm_space_finish(info->space,
 						  info->target == 'e' ? graph->root->gr_nodes :
 						  info->target == 's' ? graph->root->gr_sources : 0));
+}
+
+void
+gm_load_graph_and_spaces(int32_t graph_id, int64_t now, GmMem *mem, GmGraph **graph)
+{
+	GmSpaceInfo *spaces;
+	Loader		loader;
+	int			n;
+
+	gm_load_graph(graph_id, now, mem, graph);
+	spaces = gm_load_spaces(graph_id, &n);
+	memset(&loader, 0, sizeof(loader));
+	loader.graph = *graph;
+	loader.row_security = gm_load_row_security();
+	for (int i = 0; i < n; i++)
+	{
+		GmSpaceInfo *info = &spaces[i];
+
+		check(gm_graph_add_space(*graph, info->space_id, info->name, (uint32_t) strlen(info->name),
+								 info->target, info->metric, info->dim, &info->space));
+		loader.info = info;
+		run(&embeddings_plan, Int32GetDatum(info->space_id), &loader, GM_TABLE_EMBEDDINGS,
+			embedding_row);
+		check(gm_graph_finish_space(*graph, info->space_id));
+	}
 }

@@ -9,6 +9,7 @@
 #define GM_IMAGE_LOAD_H
 
 #include "core/graph.h"
+#include "core/row.h"
 #include "image/image.h"
 
 /*
@@ -25,6 +26,16 @@ extern void gm_load_graph(int32_t graph_id, int64_t now, GmMem *mem, GmGraph **g
 /* rows of vector_spaces, palloc'ed in the current context */
 extern GmSpaceInfo *gm_load_spaces(int32_t graph_id, int *count);
 extern void gm_load_space(const GmGraph *graph, GmMem *mem, GmSpaceInfo *info);
+
+/* with the vectors of every space inside the image, as the shared one has them */
+extern void gm_load_graph_and_spaces(int32_t graph_id, int64_t now, GmMem *mem,
+									 GmGraph **graph);
+
+/*
+ * Called every thousand rows of a table, and with GM_TABLE_NONE about once a
+ * millisecond while rows are put in order; NULL: nobody wants to know.
+ */
+extern void (*gm_load_progress) (GmTable table, uint64 rows);
 
 /* does row security hide rows of the image's tables from the current role */
 extern bool gm_load_row_security(void);

@@ -80,7 +80,8 @@ typedef struct Private
 } Private;
 
 static dlist_head kept = DLIST_STATIC_INIT(kept);
-static GmScratch *scratch;
+static bool registered;
+static uint64 catalog_changes;	/* when the kept ones were loaded */
 
 static uint64 rollbacks;
 
@@ -89,22 +90,6 @@ count_rollback(SubXactEvent event, SubTransactionId mine, SubTransactionId paren
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		rollbacks++;
-}
-
-/* set by callbacks, which may come while an image is in use */
-static bool privileges_changed;
-
-static void
-relation_changed(Datum arg, Oid relid)
-{
-	if (!OidIsValid(relid) || gm_load_reads(relid))
-		privileges_changed = true;
-}
-
-static void
-role_changed(Datum arg, int cache_id, uint32 hash)
-{
-	privileges_changed = true;
 }
 
 static void
@@ -221,28 +206,13 @@ find_kept(const char *name, const Key *key, Snapshot snapshot)
 	return found;
 }
 
-static void
-undefined_graph(const char *name)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("graph \"%s\" does not exist", name),
-			 errhint("Create it with graphmem.create_graph().")));
-}
-
-static size_t
-memory_limit(void)
-{
-	return (size_t) gm_guc_private_memory_limit * 1024 * 1024;
-}
-
 /* what the kept images other than p leave of the limit */
 static size_t
 limit_beside_kept(const Private *p)
 {
 	size_t		others = kept_bytes() - (p->kept ? p->mem->charged : 0);
 
-	return others < memory_limit() ? memory_limit() - others : 1;
+	return others < gm_image_memory_limit() ? gm_image_memory_limit() - others : 1;
 }
 
 /* GmMemOps.pressure: the oldest kept image gives way to the one that grows */
@@ -289,7 +259,7 @@ load(const char *name, const Key *key, Snapshot snapshot)
 
 		p->image.graph_id = gm_load_graph_id(name);
 		if (p->image.graph_id == 0 && strcmp(name, "default") != 0)
-			undefined_graph(name);
+			gm_image_undefined_graph(name);
 		gm_error_check(gm_mem_create(FIRST_EXTENT, 1, &ops, &p->mem), "loading a graph");
 		p->mem->limit = limit_beside_kept(p);
 		p->image.now = GetCurrentStatementStartTimestamp();
@@ -308,33 +278,22 @@ load(const char *name, const Key *key, Snapshot snapshot)
 }
 
 GmImage *
-gm_image_open(const char *graph_name)
+gm_private_open(const char *name, MemoryContext caller)
 {
-	const char *name = graph_name != NULL ? graph_name : gm_guc_graph;
-	MemoryContext caller = CurrentMemoryContext;
 	Snapshot	snapshot = GetActiveSnapshot();
 	Key			key;
 	Private    *p;
 
-	if (scratch == NULL)
+	if (!registered)
 	{
-		gm_error_check(gm_scratch_create(memory_limit(), &scratch), "preparing a query");
 		RegisterSubXactCallback(count_rollback, NULL);
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-		CacheRegisterSyscacheCallback(AUTHOID, role_changed, (Datum) 0);
-		CacheRegisterSyscacheCallback(AUTHMEMMEMROLE, role_changed, (Datum) 0);
+		registered = true;
 	}
-
-	/* opening a table would do so, but a kept image opens none */
-	AcceptInvalidationMessages();
-	if (privileges_changed)
+	if (catalog_changes != gm_image_catalog_changes())
 	{
 		unkeep_all();
-		privileges_changed = false;
+		catalog_changes = gm_image_catalog_changes();
 	}
-	scratch->limit = memory_limit();
-	if (scratch->bytes > scratch->limit)
-		gm_scratch_trim(scratch, scratch->limit);
 	fill_key(&key, snapshot);
 	p = find_kept(name, &key, snapshot);
 	if (p == NULL)
@@ -361,17 +320,15 @@ gm_image_open(const char *graph_name)
 	}
 	pin(p, caller);
 	p->image.now = GetCurrentStatementStartTimestamp();
-	p->image.scratch = scratch;
+	p->image.scratch = gm_image_scratch();
 	return &p->image;
 }
 
 void
-gm_image_load_space(GmImage *image, GmSpaceInfo *info)
+gm_private_load_space(GmImage *image, GmSpaceInfo *info)
 {
 	Private    *p = (Private *) image;
 
-	if (info->space != NULL)
-		return;
 	p->mem->limit = limit_beside_kept(p);
 	PG_TRY();
 	{
@@ -390,38 +347,8 @@ gm_image_load_space(GmImage *image, GmSpaceInfo *info)
 	PG_END_TRY();
 }
 
-GmSpaceInfo *
-gm_image_space(GmImage *image, const char *name, char target)
+size_t
+gm_private_bytes(void)
 {
-	GmSpaceInfo *found = NULL;
-	int			candidates = 0;
-
-	for (int i = 0; i < image->n_spaces; i++)
-	{
-		GmSpaceInfo *info = &image->spaces[i];
-
-		if (strcmp(info->name, name != NULL ? name : "default") == 0)
-		{
-			if (target == 0 || info->target == target || name != NULL)
-			{
-				found = info;
-				candidates = 1;
-				break;
-			}
-		}
-		else if (name == NULL && (target == 0 || info->target == target))
-		{
-			found = info;
-			candidates++;
-		}
-	}
-	if (name != NULL && found == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("vector space \"%s\" does not exist", name),
-				 errhint("Create it with graphmem.create_vector_space().")));
-	if (candidates != 1)
-		return NULL;
-	gm_image_load_space(image, found);
-	return found;
+	return kept_bytes();
 }

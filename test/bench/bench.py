@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The measured claims of graphmem beside their baselines, in one table.
 
-    bench.py [SECTION...]       copy, load, loops, vectors, fusion, text
+    bench.py [SECTION...]       copy, load, loops, sync, vectors, fusion, text
 
 Started by run.sh, on whose server it works; settings are described there.
 Every figure is the CPU time of the one backend that did the work, with the
@@ -17,6 +17,7 @@ import time
 import generate
 import loops
 import measure
+import sync
 from measure import Session, median, say
 
 QUICK = bool(os.environ.get("QUICK"))
@@ -49,18 +50,6 @@ def rate(rows, seconds):
 
 # ---- COPY ----
 
-def fill_dictionary(session, graph_id, nodes):
-    """Entities 1 to nodes and the predicates, by COPY."""
-    with open(at("entities.tsv"), "w") as out:
-        out.writelines("%d\t%d\t%s\n" % (i + 1, graph_id, generate.person(i))
-                       for i in range(nodes))
-    session.run("COPY graphmem.entities (entity_id, graph_id, name) FROM %s",
-                (at("entities.tsv"),))
-    session.run("INSERT INTO graphmem.predicates (predicate_id, graph_id, name)"
-                " SELECT i + 1, %s, 'predicate ' || i FROM generate_series(0, %s) AS i",
-                (graph_id, generate.PREDICATES - 1))
-
-
 def contents(session, table):
     """What must be the same in both tables."""
     return session.run("SELECT count(*), sum(subject_id), sum(object_id),"
@@ -74,7 +63,7 @@ def copy_ids(table, triples):
     generate.write_ids(at("ids.tsv"), triples, graph_id)
     times = {"bare": [], "graphmem.triples": []}
     with Session("bench_ids") as session:
-        fill_dictionary(session, graph_id, triples.nodes)
+        measure.fill_dictionary(session, graph_id, triples.nodes)
         session.run("CREATE TABLE bare (LIKE graphmem.triples INCLUDING ALL)")
         indexes = [session.value("SELECT count(*) FROM pg_index WHERE indrelid = %s::regclass", (t,))
                    for t in times]
@@ -144,7 +133,7 @@ def kron_database(triples):
     graph_id = measure.create_database("bench_kron", "kron")
     generate.write_binary(at("kron.bin"), triples, graph_id)
     with Session("bench_kron") as session:
-        fill_dictionary(session, graph_id, triples.nodes)
+        measure.fill_dictionary(session, graph_id, triples.nodes)
         # filling these would take minutes
         for index in ("spo", "pos", "osp", "fact", "functional"):
             session.run("DROP INDEX graphmem.triples_" + index)
@@ -163,6 +152,7 @@ def load_once(counted, columns):
     """Seconds of both scans and the load, and the memory that the load took."""
     figures = {"counted": [], "passed": []}
     with Session("bench_kron") as session:
+        session.run("SET graphmem.shared_image = off")
         for _ in range(2):
             session.run(counted)
             figures["counted"].append((session.cpu, session.wall))
@@ -193,6 +183,7 @@ def section_load(table, triples):
         names = int(session.value("SELECT sum(octet_length(name)) FROM graphmem.entities"))
         # a virtual machine's host hands out memory that was never touched slowly
         say("  a load to warm up")
+        session.run("SET graphmem.shared_image = off")
         session.run(FIRST_QUERY)
     rounds = [load_once(counted, columns) for _ in range(1 if QUICK else 2)]
     best = {name: tuple(map(min, zip(*(r[name] for r in rounds))))
@@ -242,7 +233,7 @@ def section_text(table):
 
 # ---- the whole ----
 
-SECTIONS = "copy load loops vectors fusion text".split()
+SECTIONS = "copy load loops sync vectors fusion text".split()
 
 
 def main():
@@ -259,18 +250,20 @@ def main():
         say("SKIP      real data sets: there is no folder " + DATA)
     table = measure.Table()
     triples = None
-    if {"copy", "load", "loops"} & set(chosen):
+    if {"copy", "load", "loops", "sync"} & set(chosen):
         say("\n== making the graph")
         triples = generate.rmat(SCALE, EDGES)
     if "copy" in chosen:
         section_copy(table, triples)
-    if {"load", "loops"} & set(chosen):
+    if {"load", "loops", "sync"} & set(chosen):
         say("\n== filling the tables with the graph")
         kron_database(triples)
     if "load" in chosen:
         section_load(table, triples)
     if "loops" in chosen:
         loops.section_loops(table, triples, QUICK)
+    if "sync" in chosen:
+        sync.section_sync(table, triples, ROWS, COLUMNS, QUICK)
     if {"vectors", "fusion"} & set(chosen):
         loops.section_vectors(table, QUICK, "fusion" in chosen)
     if "text" in chosen:

@@ -9,6 +9,8 @@ import time
 
 import psycopg2
 
+import generate
+
 
 def say(*words):
     print(*words, flush=True)
@@ -71,10 +73,26 @@ def create_database(name, graph=None):
         if graph:
             session.run("ALTER DATABASE %s SET graphmem.graph = '%s'" % (name, graph))
         session.run("ALTER DATABASE %s SET graphmem.private_memory_limit = '4GB'" % name)
+        session.run("ALTER DATABASE %s SET graphmem.sync_timeout = '10 min'" % name)
     with Session(name) as session:
         session.run("SET client_min_messages = warning")
         session.run("CREATE EXTENSION graphmem CASCADE")
         return session.value("SELECT graphmem.create_graph(%s)", (graph,)) if graph else None
+
+
+def fill_dictionary(session, graph_id, nodes):
+    """Entities 1 to nodes and the predicates, by COPY."""
+    path = os.path.join(os.environ["WORK"], "entities.tsv")
+    with open(path, "w") as out:
+        out.writelines("%d\t%d\t%s\n" % (i + 1, graph_id, generate.person(i))
+                       for i in range(nodes))
+    session.run("COPY graphmem.entities (entity_id, graph_id, name) FROM %s",
+                (path,))
+    session.run("INSERT INTO graphmem.predicates (predicate_id, graph_id, name)"
+                " SELECT i + 1, %s, 'predicate ' || i FROM generate_series(0, %s) AS i",
+                (graph_id, generate.PREDICATES - 1))
+    session.run("SELECT setval('graphmem.entities_entity_id_seq', %s),"
+                " setval('graphmem.predicates_predicate_id_seq', %s)", (nodes, generate.PREDICATES))
 
 
 def median(values):

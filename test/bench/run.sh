@@ -4,7 +4,7 @@
 # fail.
 #
 #	test/bench/run.sh				all sections
-#	test/bench/run.sh SECTION...	copy, load, loops, vectors, fusion, text
+#	test/bench/run.sh SECTION...	copy, load, loops, sync, vectors, fusion, text
 #
 # Settings, from the environment:
 #	QUICK=1			small data, two minutes; figures of this size prove nothing
@@ -62,6 +62,7 @@ fsync = off
 autovacuum = off
 max_parallel_workers_per_gather = 0
 jit = off
+graphmem.memory_limit = 0
 CONF
 "$BIN/pg_ctl" -D "$WORK/data" -l "$WORK/server.log" -w start >/dev/null ||
 	{ cat "$WORK/server.log"; exit 1; }

@@ -158,7 +158,7 @@ build(GmMem *mem, int64_t now, GmGraph **graph)
 									 i % 3 ? "thing" : NULL, i % 3 ? 5 : 0);
 	}
 	if (status == GM_OK && m.entities > 3)
-		status = gm_graph_add_alias(g, "nickname", 8, m.entity[3]);
+		status = gm_graph_add_alias(g, 1, "nickname", 8, m.entity[3]);
 	for (int i = 0; status == GM_OK && i < m.sources; i++)
 	{
 		char		name[16];
@@ -356,9 +356,9 @@ test_names(void)
 	CHECK(gm_graph_add_entity(g, 5, "y", 1, "t", 1, NULL, 0) == GM_OK);
 	CHECK(gm_graph_add_entity(g, 6, "z", 1, "", 0, "k", 1) == GM_OK);
 	CHECK(gm_graph_add_entity(g, 7, "", 0, NULL, 0, "", 0) == GM_OK);
-	CHECK(gm_graph_add_alias(g, "x", 1, 7) == GM_OK);
-	CHECK(gm_graph_add_alias(g, "z", 1, 3) == GM_OK);
-	CHECK(gm_graph_add_alias(g, "w", 1, 99) == GM_BAD_VALUE);
+	CHECK(gm_graph_add_alias(g, 1, "x", 1, 7) == GM_OK);
+	CHECK(gm_graph_add_alias(g, 2, "z", 1, 3) == GM_OK);
+	CHECK(gm_graph_add_alias(g, 3, "w", 1, 99) == GM_BAD_VALUE);
 	CHECK(gm_graph_finish(g, 0, NULL) == GM_OK);
 	CHECK(gm_graph_find_name(g, "x", 1) == 2);
 	CHECK(gm_graph_find_name(g, "y", 1) == 3);
@@ -500,7 +500,7 @@ test_array(void)
 		GmMem	   *mem;
 
 		REQUIRE(gm_mem_create(4096, 0, NULL, &mem) == GM_OK);
-		gm_array_init(&root, element);
+		gm_array_init(&root, element, GM_ARRAY_PAGE);
 		REQUIRE(gm_array_attach(mem, &root, &a) == GM_OK);
 		for (uint64_t i = 0; i < n; i++)
 		{

@@ -1,0 +1,353 @@
+/*-------------------------------------------------------------------------
+ *
+ * apply_spaces.c
+ *	  Changing vector spaces and vectors of a graph image.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdlib.h>
+
+#include "core/apply_private.h"
+
+static GmOpenSpace *
+find_open(const GmApply *ap, int32_t space_id)
+{
+	for (size_t i = 0; i < ap->spaces.n; i++)
+	{
+		GmOpenSpace *open = GM_LIST_AT(&ap->spaces, GmOpenSpace, i);
+
+		if (open->space_id == space_id)
+			return open;
+	}
+	return NULL;
+}
+
+/* from now on the version changes the space through this handle */
+static GmStatus
+add_open(GmApply *ap, uint32_t at, GmSpace *space)
+{
+	GmGraphSpace *info;
+	GmOpenSpace *open;
+	GmStatus	status = gm_list_add(ap, &ap->spaces, sizeof(GmOpenSpace), &open);
+
+	if (status != GM_OK)
+	{
+		gm_space_destroy(space);
+		return status;
+	}
+	*open = (GmOpenSpace) {gm_graph_space_info(ap->graph, at)->space_id, space};
+	GM_TRY(gm_space_begin(space));
+	GM_TRY(gm_apply_write(ap, &ap->graph->space, at, &info));
+	info->root = gm_space_root_ref(space);
+	return GM_OK;
+}
+
+/* the space at a position, for changing */
+static GmStatus
+open_space(GmApply *ap, uint32_t at, GmSpace **space)
+{
+	const GmGraphSpace *info = gm_graph_space_info(ap->graph, at);
+	GmOpenSpace *open = find_open(ap, info->space_id);
+
+	if (open != NULL)
+	{
+		*space = open->space;
+		return GM_OK;
+	}
+	GM_TRY(gm_space_attach(ap->mem, info->root, space));
+	return add_open(ap, at, *space);
+}
+
+/* the same for a look only; NULL: no memory */
+static GmSpace *
+look_at_space(GmApply *ap, uint32_t at)
+{
+	GmOpenSpace *open = find_open(ap, gm_graph_space_info(ap->graph, at)->space_id);
+
+	return open != NULL ? open->space : gm_graph_space(ap->graph, at);
+}
+
+static void
+close_space(GmApply *ap, GmOpenSpace *open)
+{
+	gm_space_end(open->space);
+	gm_space_destroy(open->space);
+	*open = *GM_LIST_AT(&ap->spaces, GmOpenSpace, --ap->spaces.n);
+}
+
+void
+gm_close_spaces(GmApply *ap)
+{
+	while (ap->spaces.n > 0)
+		close_space(ap, GM_LIST_AT(&ap->spaces, GmOpenSpace, 0));
+}
+
+/* handles of the graph itself, by position, are found out anew */
+static void
+forget_handles(GmGraph *g)
+{
+	for (uint32_t i = 0; i < g->space_room; i++)
+		g->space_current[i] = false;
+}
+
+/*
+ * Spaces
+ */
+static GmStatus
+insert_space(GmApply *ap, uint32_t at, const GmRow *row)
+{
+	GmGraph    *g = ap->graph;
+	uint32_t	n = gm_graph_spaces(g);
+	GmGraphSpace info = {
+		row->u.space.space_id, row->u.space.target, row->u.space.metric, row->u.space.dim, 0, 0
+	};
+	GmGraphSpace *to;
+	GmSpace    *space;
+	GmStatus	status;
+
+	GM_TRY(gm_graph_add_string(g, row->u.space.name.bytes, row->u.space.name.length,
+							   &info.name));
+	GM_TRY(gm_space_create(ap->mem, info.dim, (GmMetric) info.metric, &space));
+	status = gm_space_finish(space, 0);
+	if (status == GM_OK)
+		status = gm_apply_extend(ap, &g->space, (uint64_t) n + 1);
+	for (uint32_t i = n; i > at && status == GM_OK; i--)
+	{
+		status = gm_apply_write(ap, &g->space, i, &to);
+		if (status == GM_OK)
+			*to = *gm_graph_space_info(g, i - 1);
+	}
+	if (status == GM_OK)
+		status = gm_apply_write(ap, &g->space, at, &to);
+	if (status != GM_OK)
+	{
+		gm_space_destroy(space);
+		return status;
+	}
+	*to = info;
+	forget_handles(g);
+	ap->has_new = true;
+	return add_open(ap, at, space);
+}
+
+/* rows that are still in a space that goes become late, as that space's */
+static GmStatus
+drop_rows(GmApply *ap, uint32_t at)
+{
+	const GmGraphSpace *info = gm_graph_space_info(ap->graph, at);
+	const GmSpace *space = look_at_space(ap, at);
+
+	if (space == NULL)
+		return GM_NO_MEMORY;
+	for (uint32_t i = 0; i < space->root->sp_rows; i++)
+	{
+		GmRow		row = {.table = GM_TABLE_EMBEDDINGS};
+
+		GM_PAUSE(ap->intr, i);
+		row.u.embedding.space_id = info->space_id;
+		row.u.embedding.item_id = gm_space_item_id(space, i);
+		row.u.embedding.dim = info->dim;
+		row.u.embedding.vector = gm_space_vector(space, i);
+		gm_late_add(ap, &row);
+	}
+	return GM_OK;
+}
+
+static GmStatus
+delete_space(GmApply *ap, uint32_t at)
+{
+	GmGraph    *g = ap->graph;
+	uint32_t	n = gm_graph_spaces(g);
+	GmGraphSpace *to;
+	GmSpace    *space;
+
+	GM_TRY(drop_rows(ap, at));
+	GM_TRY(open_space(ap, at, &space));
+	gm_retire_string(ap, gm_graph_space_info(g, at)->name);
+	GM_TRY(gm_space_free(space));
+	close_space(ap, find_open(ap, gm_graph_space_info(g, at)->space_id));
+	for (uint32_t i = at; i + 1 < n; i++)
+	{
+		GM_TRY(gm_apply_write(ap, &g->space, i, &to));
+		*to = *gm_graph_space_info(g, i + 1);
+	}
+	if (g->space.changes == NULL)
+		GM_TRY(gm_array_begin(ap->mem, &g->space));
+	g->root->gr_space.ar_length = n - 1;
+	forget_handles(g);
+	return GM_OK;
+}
+
+GmStatus
+gm_put_space(GmApply *ap, const GmRow *row)
+{
+	GmGraph    *g = ap->graph;
+	bool		found;
+	uint32_t	at = gm_graph_space_at(g, row->u.space.space_id, &found);
+	const GmGraphSpace *have;
+	GmText		name = row->u.space.name;
+	GmGraphSpace *info;
+	GmRef		old;
+
+	if (!found)
+		return insert_space(ap, at, row);
+	gm_numbers_remove(&ap->doomed_spaces, (uint32_t) row->u.space.space_id);
+	have = gm_graph_space_info(g, at);
+	if (have->dim != row->u.space.dim || have->metric != row->u.space.metric ||
+		have->target != row->u.space.target)
+	{
+		GM_TRY(delete_space(ap, at));
+		return insert_space(ap, at, row);
+	}
+	if (gm_same_string(gm_graph_string(g, have->name), name.bytes, name.length))
+		return GM_OK;
+	old = have->name;
+	GM_TRY(gm_apply_write(ap, &g->space, at, &info));
+	GM_TRY(gm_graph_add_string(g, name.bytes, name.length, &info->name));
+	gm_retire_string(ap, old);
+	return GM_OK;
+}
+
+GmStatus
+gm_remove_space(GmApply *ap, const GmRow *row)
+{
+	bool		found;
+
+	(void) gm_graph_space_at(ap->graph, row->u.space.space_id, &found);
+	return !found ? GM_OK :
+		gm_numbers_add(ap, &ap->doomed_spaces, (uint32_t) row->u.space.space_id);
+}
+
+/*
+ * Vectors
+ */
+
+/* has the space's item what its row needs; *number as space.h has it */
+static bool
+find_item(const GmGraph *g, char target, int64_t item_id, uint32_t *number)
+{
+	*number = GM_NONE;
+	switch (target)
+	{
+		case 'e':
+			*number = gm_graph_find_entity(g, item_id);
+			return *number != GM_NONE;
+		case 's':
+			*number = gm_graph_find_source_id(g, item_id);
+			return *number != GM_NONE;
+		default:
+			return gm_graph_latest_version(g, item_id) != GM_NONE;
+	}
+}
+
+GmStatus
+gm_put_embedding(GmApply *ap, const GmRow *row)
+{
+	GmGraph    *g = ap->graph;
+	bool		found;
+	uint32_t	at = gm_graph_space_at(g, row->u.embedding.space_id, &found);
+	uint32_t	number;
+	GmSpace    *space;
+
+	if (row->u.embedding.vector == NULL ||
+		(found && row->u.embedding.dim != gm_graph_space_info(g, at)->dim))
+		return GM_BAD_VALUE;
+	if (!found || !find_item(g, gm_graph_space_info(g, at)->target, row->u.embedding.item_id,
+							 &number))
+	{
+		gm_late_add(ap, row);
+		return GM_OK;
+	}
+	GM_TRY(open_space(ap, at, &space));
+	return gm_space_put(space, row->u.embedding.item_id, number, row->u.embedding.vector);
+}
+
+static GmStatus
+remove_vector(GmApply *ap, uint32_t at, int64_t item_id)
+{
+	GmSpace    *space = look_at_space(ap, at);
+
+	if (space == NULL)
+		return GM_NO_MEMORY;
+	if (gm_space_find(space, item_id) == GM_NONE)
+		return GM_OK;
+	GM_TRY(open_space(ap, at, &space));
+	return gm_space_remove(space, item_id);
+}
+
+GmStatus
+gm_remove_embedding(GmApply *ap, const GmRow *row)
+{
+	bool		found;
+	uint32_t	at = gm_graph_space_at(ap->graph, row->u.embedding.space_id, &found);
+
+	return !found ? GM_OK : remove_vector(ap, at, row->u.embedding.item_id);
+}
+
+GmStatus
+gm_drop_vectors(GmApply *ap, char target, int64_t item_id)
+{
+	GmGraph    *g = ap->graph;
+
+	for (uint32_t at = 0; at < gm_graph_spaces(g); at++)
+	{
+		const GmGraphSpace *info = gm_graph_space_info(g, at);
+		GmRow		row = {.table = GM_TABLE_EMBEDDINGS};
+		GmSpace    *space;
+		uint32_t	i;
+
+		if (info->target != target)
+			continue;
+		space = look_at_space(ap, at);
+		if (space == NULL)
+			return GM_NO_MEMORY;
+		i = gm_space_find(space, item_id);
+		if (i == GM_NONE)
+			continue;
+		row.u.embedding.space_id = info->space_id;
+		row.u.embedding.item_id = item_id;
+		row.u.embedding.dim = info->dim;
+		row.u.embedding.vector = gm_space_vector(space, i);
+		gm_late_add(ap, &row);
+		GM_TRY(remove_vector(ap, at, item_id));
+	}
+	return GM_OK;
+}
+
+static bool
+has_fact_space(const GmGraph *g)
+{
+	for (uint32_t at = 0; at < gm_graph_spaces(g); at++)
+		if (gm_graph_space_info(g, at)->target == 'f')
+			return true;
+	return false;
+}
+
+/* spaces that go, and vectors of facts of which no version is left */
+GmStatus
+gm_finish_spaces(GmApply *ap)
+{
+	GmGraph    *g = ap->graph;
+	uint32_t	next = 0;
+	uint32_t	space_id;
+
+	while ((space_id = gm_numbers_next(&ap->doomed_spaces, &next)) != GM_NONE)
+	{
+		bool		found;
+		uint32_t	at = gm_graph_space_at(g, (int32_t) space_id, &found);
+
+		if (found)
+			GM_TRY(delete_space(ap, at));
+	}
+	if (!has_fact_space(g))
+		return GM_OK;
+	for (size_t i = 0; i < ap->lost.n; i++)
+	{
+		int64_t		fact_id = *GM_LIST_AT(&ap->lost, int64_t, i);
+
+		GM_PAUSE(ap->intr, i);
+		if (gm_graph_latest_version(g, fact_id) == GM_NONE)
+			GM_TRY(gm_drop_vectors(ap, 'f', fact_id));
+	}
+	return GM_OK;
+}

@@ -1,0 +1,312 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared_wait.c
+ *	  Waiting until the worker has done what a query needs.
+ *
+ * All waits of one call share one deadline.  Sleeping is on the database's
+ * condition variable, which the worker broadcasts whenever something changed;
+ * a sleeper sends its wake-up again every SLICE_MS, so that a lost one costs
+ * no more than that.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "guc.h"
+#include "image/fetch.h"
+#include "image/identity.h"
+#include "image/shared.h"
+#include "image/stats.h"
+#include "shm/attach.h"
+#include "shm/stop.h"
+
+#define SLICE_MS	50
+
+/* false: the deadline has passed */
+static bool
+sleep_a_little(GmWait *wait)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	GmArea	   *area = wait->area;
+	long		left;
+
+	if (!wait->begun)
+	{
+		wait->begun = true;
+		INSTR_TIME_SET_CURRENT(wait->start);
+		wait->deadline = TimestampTzPlusMilliseconds(now, gm_guc_sync_timeout);
+		gm_backend_stats.waits++;
+	}
+	left = TimestampDifferenceMilliseconds(now, wait->deadline);
+	if (left <= 0)
+		return false;
+	GM_STOP(reader_waiting);
+	if (area != NULL)
+		atomic_fetch_add(&area->ar_waiters, 1);
+	PG_TRY();
+	{
+		gm_control_wake(wait->db);
+		(void) ConditionVariableTimedSleep(&wait->db->changed, Min(left, SLICE_MS),
+										   PG_WAIT_EXTENSION);
+	}
+	PG_FINALLY();
+	{
+		if (area != NULL)
+			atomic_fetch_sub(&area->ar_waiters, 1);
+	}
+	PG_END_TRY();
+	return true;
+}
+
+void
+gm_wait_end(GmWait *wait)
+{
+	instr_time	now;
+
+	if (!wait->begun)
+		return;
+	ConditionVariableCancelSleep();
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, wait->start);
+	gm_backend_stats.last_wait_us = INSTR_TIME_GET_MICROSEC(now);
+	gm_backend_stats.wait_us += gm_backend_stats.last_wait_us;
+	wait->begun = false;
+}
+
+const char *
+gm_wait_area(GmWait *wait)
+{
+	for (;;)
+	{
+		wait->area = gm_attach(&wait->db);
+		if (wait->area != NULL)
+			return NULL;
+		switch (wait->db->state)
+		{
+			case GM_WORKER_STARTING:
+			case GM_WORKER_PREPARING:
+			case GM_WORKER_READY:
+				break;
+			case GM_WORKER_NONE:
+				return "no worker runs";
+			case GM_WORKER_BACKOFF:
+				return "the worker failed and waits";
+			case GM_WORKER_NO_SLOT:
+				return "no free worker slot";
+			case GM_WORKER_NO_EXTENSION:
+				return "the worker has not seen the extension yet";
+			case GM_WORKER_DISABLED:
+				return "the worker is off";
+		}
+		if (!sleep_a_little(wait))
+			return "the worker is starting";
+	}
+}
+
+/* does this session itself hold a lock that keeps the worker out */
+static bool
+holds_strong_lock(void)
+{
+	for (GmTable table = GM_TABLE_NONE + 1; table < GM_TABLES; table++)
+	{
+		LOCKTAG		tag;
+
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, gm_row_relid(table));
+		if (LockHeldByMe(&tag, AccessExclusiveLock) ||
+			LockHeldByMe(&tag, ExclusiveLock) ||
+			LockHeldByMe(&tag, ShareRowExclusiveLock))
+			return true;
+	}
+	return false;
+}
+
+const char *
+gm_wait_identity(GmWait *wait)
+{
+	for (;;)
+	{
+		uint64		mine = gm_identity();
+		uint64		theirs = atomic_load(&wait->area->ar_identity);
+		const char *why;
+
+		if (gm_likely(mine == theirs && mine != 0))
+			return NULL;
+		if (mine == 0)
+			return "capture triggers are missing or disabled";
+		if (holds_strong_lock())
+			return "this session changes the tables themselves";
+		if (!sleep_a_little(wait))
+			return "the worker has not looked at the tables yet";
+		why = gm_wait_area(wait);
+		if (why != NULL)
+			return why;
+		AcceptInvalidationMessages();
+	}
+}
+
+static const char *
+refusal(const GmGraphEntry *entry)
+{
+	switch ((GmRefusal) atomic_load(&unconstify(GmGraphEntry *, entry)->gr_reason))
+	{
+		case GM_REFUSED_NOT:
+			break;
+		case GM_REFUSED_TRIGGERS:
+			return "capture triggers are missing or disabled";
+		case GM_REFUSED_ROW_SECURITY:
+			return "row security is forced";
+		case GM_REFUSED_LOCK:
+			return "a lock keeps the worker out";
+	}
+	return "refused";
+}
+
+/* late and too large for a private image */
+static void
+fail_if_too_large(GmGraphEntry *entry, const char *name)
+{
+	uint64		done = atomic_load(&entry->gr_rows_done);
+	uint64		total = atomic_load(&entry->gr_rows_total);
+
+	if (total * 64 < (uint64) gm_guc_private_memory_limit * 1024 * 1024)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+			 errmsg("graph \"%s\" is not loaded yet", name),
+			 errdetail("The worker has read %llu of about %llu rows (%d per cent).",
+					   (unsigned long long) done, (unsigned long long) total,
+					   (int) (total == 0 ? 0 : Min(done * 100 / total, 99))),
+			 errhint("See graphmem.stat_progress_load; raise \"graphmem.sync_timeout\" to wait longer, or \"graphmem.private_memory_limit\" to let the session load it for itself.")));
+}
+
+const char *
+gm_wait_graph(GmWait *wait, int32_t graph_id, const char *name, GmGraphEntry **found)
+{
+	for (;;)
+	{
+		GmGraphEntry *entry = gm_area_find(wait->area, graph_id);
+		GmGraphState state = GM_GRAPH_ABSENT;
+		const char *why;
+
+		if (entry != NULL)
+		{
+			state = (GmGraphState) atomic_load_explicit(&entry->gr_state, memory_order_acquire);
+			if (gm_likely(state == GM_GRAPH_READY))
+			{
+				*found = entry;
+				return NULL;
+			}
+			if (state != GM_GRAPH_NONE && atomic_exchange(&entry->gr_wanted, 1) == 0)
+			{
+				atomic_fetch_add(&wait->db->requests, 1);
+				gm_control_wake(wait->db);
+			}
+		}
+		switch (state)
+		{
+			case GM_GRAPH_NONE:
+				return "the graph's residency is none";
+			case GM_GRAPH_TOO_LARGE:
+				return "larger than graphmem.memory_limit allows";
+			case GM_GRAPH_NO_MEMORY:
+				return "the system refused shared memory";
+			case GM_GRAPH_FAILED:
+				return "loading failed, see the server log";
+			case GM_GRAPH_REFUSED:
+				return refusal(entry);
+			case GM_GRAPH_ABSENT:
+			case GM_GRAPH_LOADING:
+			case GM_GRAPH_READY:
+				break;
+		}
+		if (atomic_load(&wait->area->ar_lock_holder) == (uint32) MyProcPid)
+			return "this session holds a lock that keeps the worker out";
+		if (!sleep_a_little(wait))
+		{
+			if (entry != NULL)
+				fail_if_too_large(entry, name);
+			return "the graph is being loaded";
+		}
+		why = gm_wait_area(wait);
+		if (why != NULL)
+			return why;
+	}
+}
+
+/* a parked transaction of the graph has ended as the snapshot sees it */
+static bool
+parked_is_due(GmArea *area, int32_t graph_id, Snapshot snapshot)
+{
+	uint32		n = atomic_load(&area->ar_parked_count);
+	bool		due = false;
+
+	if (gm_likely(n == 0))
+		return false;
+	LWLockAcquire(&area->ar_queue_lock, LW_SHARED);
+	n = Min(atomic_load(&area->ar_parked_count), GM_AREA_PARKED);
+	for (uint32 i = 0; i < n && !due; i++)
+	{
+		const GmParked *p = &area->ar_parked[i];
+
+		due = (graph_id == 0 || p->pk_graph == 0 || p->pk_graph == graph_id) &&
+			!XidInMVCCSnapshot((TransactionId) p->pk_xid, snapshot);
+	}
+	LWLockRelease(&area->ar_queue_lock);
+	return due;
+}
+
+static void
+fail_late(GmArea *area, uint64 ticket)
+{
+	uint64		passed = atomic_load(&area->ar_passed);
+	uint32		holder = atomic_load(&area->ar_lock_holder);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+			 errmsg("graph memory is behind the tables"),
+			 errdetail("The worker is at change %llu, the query needs %llu; %u transactions are parked.",
+					   (unsigned long long) passed, (unsigned long long) ticket,
+					   atomic_load(&area->ar_parked_count)),
+			 holder != 0 ?
+			 errhint("Process %u holds a lock that keeps the worker out.", holder) :
+			 errhint("See graphmem.stat_worker; \"graphmem.consistency\" = eventual does not wait.")));
+}
+
+const char *
+gm_wait_changes(GmWait *wait, int32_t graph_id, Snapshot snapshot)
+{
+	GmArea	   *area = wait->area;
+	uint64		overflow = atomic_load(&wait->db->overflow);
+	uint64		ticket = atomic_load_explicit(&area->ar_last_ticket[0], memory_order_acquire);
+
+	if (graph_id != 0)
+		ticket = Max(ticket, atomic_load_explicit(
+												  &area->ar_last_ticket[graph_id % GM_AREA_BUCKETS],
+												  memory_order_acquire));
+	for (;;)
+	{
+		if (atomic_load_explicit(&area->ar_passed, memory_order_acquire) >= ticket &&
+			atomic_load(&area->ar_overflows_seen) >= overflow &&
+			!parked_is_due(area, graph_id, snapshot))
+			return NULL;
+		if (gm_guc_consistency == GM_CONSISTENCY_EVENTUAL)
+			return NULL;
+		if (gm_guc_sync_timeout == 0)
+			return "the worker is behind";
+		if (atomic_load(&area->ar_parked_over) != 0)
+			return "too many transactions are parked";
+		if (atomic_load(&area->ar_lock_holder) == (uint32) MyProcPid)
+			return "this session holds a lock that keeps the worker out";
+		if (!sleep_a_little(wait))
+			fail_late(area, ticket);
+		if (gm_attach(&wait->db) != area)
+			return "the worker was restarted";
+	}
+}

@@ -1,0 +1,117 @@
+/*-------------------------------------------------------------------------
+ *
+ * area.c
+ *	  Layout of a generation's area, and its directory of graphs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "shm/area.h"
+
+#define LINE	64
+#define ALIGN_LINE(n)	(((n) + LINE - 1) & ~((Size) LINE - 1))
+
+static Size
+graphs_at(uint32 slots)
+{
+	return ALIGN_LINE(sizeof(GmArea)) + ALIGN_LINE(slots * sizeof(GmEpochSlot));
+}
+
+static Size
+queue_at(uint32 slots)
+{
+	return graphs_at(slots) + ALIGN_LINE(GM_AREA_GRAPHS * sizeof(GmGraphEntry));
+}
+
+Size
+gm_area_size(uint32 slots)
+{
+	return queue_at(slots) + GM_QUEUE_BYTES;
+}
+
+void
+gm_area_init(GmArea *area, uint32 slots, Oid db, uint64 generation)
+{
+	GmControl  *control = gm_control();
+
+	memset(area, 0, queue_at(slots));
+	area->ar_magic = GM_AREA_MAGIC;
+	area->ar_layout = GM_AREA_LAYOUT;
+	area->ar_generation = generation;
+	area->ar_db = db;
+	area->ar_slots = slots;
+	area->ar_slots_at = ALIGN_LINE(sizeof(GmArea));
+	area->ar_graphs_at = graphs_at(slots);
+	area->ar_queue_at = queue_at(slots);
+	atomic_store(&area->ar_epoch, 1);
+	LWLockInitialize(&area->ar_queue_lock, control->tranche_queue);
+}
+
+static inline uint32
+home(int32_t graph_id)
+{
+	return ((uint32) graph_id * UINT32_C(0x9e3779b1)) >> 18;
+}
+
+StaticAssertDecl(GM_AREA_GRAPHS == 1 << 14, "home() must give a place in the directory");
+
+GmGraphEntry *
+gm_area_find(GmArea *area, int32_t graph_id)
+{
+	GmGraphEntry *graphs = gm_area_graphs(area);
+
+	for (uint32 n = 0, i = home(graph_id); n < GM_AREA_GRAPHS; n++, i = (i + 1) % GM_AREA_GRAPHS)
+	{
+		int32_t		id = atomic_load_explicit(&graphs[i].gr_id, memory_order_acquire);
+
+		if (id == graph_id)
+			return &graphs[i];
+		if (id == 0)
+			return NULL;
+	}
+	return NULL;
+}
+
+/*
+ * A dropped entry is taken again only when the search has not found the id
+ * further on.
+ */
+GmGraphEntry *
+gm_area_enter(GmArea *area, int32_t graph_id)
+{
+	GmGraphEntry *graphs = gm_area_graphs(area);
+	GmGraphEntry *dropped = NULL;
+
+	for (uint32 n = 0, i = home(graph_id); n < GM_AREA_GRAPHS; n++, i = (i + 1) % GM_AREA_GRAPHS)
+	{
+		GmGraphEntry *e = &graphs[i];
+		int32_t		id = atomic_load_explicit(&e->gr_id, memory_order_relaxed);
+
+		if (id == graph_id)
+			return e;
+		if (id == -1 && dropped == NULL)
+			dropped = e;
+		if (id != 0)
+			continue;
+		if (dropped == NULL)
+			dropped = e;
+		break;
+	}
+	if (dropped == NULL)
+		return NULL;
+	memset((char *) dropped + sizeof(dropped->gr_id), 0,
+		   sizeof(GmGraphEntry) - sizeof(dropped->gr_id));
+	dropped->gr_residency = 'a';
+	atomic_store_explicit(&dropped->gr_id, graph_id, memory_order_release);
+	return dropped;
+}
+
+void
+gm_area_drop(GmArea *area, GmGraphEntry *entry)
+{
+	(void) area;
+	atomic_store_explicit(&entry->gr_root, 0, memory_order_release);
+	atomic_store_explicit(&entry->gr_state, GM_GRAPH_ABSENT, memory_order_release);
+	atomic_store_explicit(&entry->gr_id, -1, memory_order_release);
+}

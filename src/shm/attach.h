@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.h
+ *	  A backend's view of the area and extents of its database's worker.
+ *
+ * Interface
+ *	 gm_attach			the area of the current generation; NULL if there is none
+ *	 gm_attach_extents	map the extents that are new, unmap those that are gone
+ *	 gm_attach_base		addresses by extent number
+ *	 gm_read_enter, gm_read_leave	an epoch section; sections nest
+ *
+ * A section that an error leaves is ended by callbacks at the end of the
+ * transaction or subtransaction in which it was entered, and at exit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_SHM_ATTACH_H
+#define GM_SHM_ATTACH_H
+
+#include "shm/area.h"
+
+/*
+ * May raise an error only for lack of memory.  What was attached before is
+ * detached if the generation is over, unless a section is open.  *db may be
+ * NULL.  The pointer is good until the next call.
+ */
+extern GmArea *gm_attach(GmDatabase **db);
+
+/* inside a section, after loading a root: maps what the root may refer to */
+extern void gm_attach_extents(GmArea *area);
+extern char **gm_attach_base(void);
+
+extern void gm_read_enter(GmArea *area);
+extern void gm_read_leave(GmArea *area);
+
+/* how many sections are open; for assertions */
+extern int	gm_read_depth(void);
+
+#endif							/* GM_SHM_ATTACH_H */

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * pool.h
+ *	  The worker's extents: dynamic segments, cut into slabs for the graphs.
+ *
+ * Extents grow from 1 MB by doubling to 256 MB (one of its own for a larger
+ * slab).  Slabs are powers of two from 8 kB; free ones are merged with their
+ * buddies, and an extent that is wholly free is given back to the system once
+ * no reader can look at it.  Local to the worker but for the table in the area.
+ *
+ * Interface
+ *	 gm_pool_create, gm_pool_destroy
+ *	 gm_pool_ops		slab and release for gm_mem_create_shared
+ *	 gm_pool_base		addresses by extent number, for gm_mem_create_shared
+ *	 gm_pool_trim		give empty extents back; oldest as gm_epoch_oldest says
+ *	 gm_pool_bytes
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_SHM_POOL_H
+#define GM_SHM_POOL_H
+
+#include "shm/area.h"
+
+typedef struct GmPool GmPool;
+
+extern GmPool *gm_pool_create(GmArea *area);
+extern void gm_pool_destroy(GmPool *pool);	/* unpins; readers keep what they map */
+
+/*
+ * limit in bytes over all slabs (0 none).  slab never raises an error:
+ * GM_OVER_BUDGET over the limit, GM_NO_MEMORY where the system refuses (and
+ * the message is then gm_pool_error()).
+ */
+extern void gm_pool_set_limit(GmPool *pool, size_t limit);
+extern void gm_pool_ops(GmPool *pool, GmMemOps *ops);
+extern char **gm_pool_base(GmPool *pool);
+extern void gm_pool_trim(GmPool *pool, uint64 oldest);
+extern size_t gm_pool_used(const GmPool *pool);		/* slabs */
+extern size_t gm_pool_mapped(const GmPool *pool);	/* extents */
+extern const char *gm_pool_error(const GmPool *pool);
+
+#endif							/* GM_SHM_POOL_H */

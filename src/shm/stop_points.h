@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * stop_points.h
+ *	  Places at which a test build can be made to wait.
+ *
+ * Each is GM_STOP_POINT(name); the includer says what that means.
+ *
+ *-------------------------------------------------------------------------
+ */
+/* a transaction has handed over its changes and not committed yet */
+GM_STOP_POINT(queue_pushed)
+/* it has committed and not woken the worker yet */
+GM_STOP_POINT(committed)
+GM_STOP_POINT(worker_before_take)
+GM_STOP_POINT(worker_before_publish)
+GM_STOP_POINT(worker_after_publish)
+/* the queue is there, the load snapshot not yet taken */
+GM_STOP_POINT(worker_load_start)
+/* the tables have been read, waiting changes not yet applied */
+GM_STOP_POINT(worker_load_scanned)
+/* a reader has loaded a root and looks at the image */
+GM_STOP_POINT(reader_entered)
+/* a reader goes to sleep until the worker has done something */
+GM_STOP_POINT(reader_waiting)

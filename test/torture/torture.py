@@ -1,0 +1,878 @@
+"""A campaign of crashes and disturbances under writers and readers.
+
+    torture.py --bin DIR --work DIR [--minutes N | --seconds N] [--seed N] [--tap]
+
+Makes a server of its own in the work directory.  All the time
+
+    - recorders commit facts and note in a log outside the database what was
+      acknowledged; others write at random, and leave prepared transactions;
+    - readers look for every acknowledged commit, and put the same questions to
+      the shared image and to a private one.
+
+Meanwhile, in rounds, processes are killed, sessions and the worker terminated,
+the server restarted in every way, databases created and dropped, tables
+locked, rewritten and emptied, triggers switched off, memory taken away.  After
+each round the worker must come back, check() find nothing in any graph, every
+answer equal the private one, and nothing acknowledged be missing.
+
+Prints what happened and every violation; exit status 1 if there was one.
+"""
+
+import argparse
+import collections
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psycopg2
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+
+import workload
+from workload import EXPECTED, call, state_of, text
+
+RECORDERS, WRITERS, READERS = 2, 2, 2
+COMES_BACK = 60.0           # seconds until the shared image must answer again
+STAYS = 60                  # facts that a recorder keeps
+MANY_GRAPHS, MANY_TRIPLES = 40, 400
+MOST_VIOLATIONS = 200       # printed
+UNKNOWN = "unknown"
+
+CONF = """
+listen_addresses = ''
+unix_socket_directories = '{socket}'
+fsync = off
+max_prepared_transactions = 50
+max_connections = 60
+max_worker_processes = 12
+deadlock_timeout = '50 ms'
+timezone = 'UTC'
+log_line_prefix = '%m [%p] %e '
+log_statement = none
+restart_after_crash = on
+{more}
+"""
+
+
+class Server:
+    def __init__(self, bin_dir, work, socket, preload):
+        self.bin, self.data, self.socket = bin_dir, os.path.join(work, "data"), socket
+        self.log = os.path.join(work, "server.log")
+        self.run("initdb", "-D", self.data, "-U", "torture", "-A", "trust", "--no-sync", "-E", "UTF8",
+                 "--locale=C")
+        with open(os.path.join(self.data, "postgresql.conf"), "a") as file:
+            file.write(CONF.format(socket=socket, more="shared_preload_libraries = 'graphmem'" if preload else ""))
+        self.start()
+
+    def run(self, program, *arguments):
+        done = subprocess.run([os.path.join(self.bin, program)] + list(arguments), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+        if done.returncode != 0:
+            raise RuntimeError("%s: %s" % (program, done.stdout))
+
+    def start(self):
+        for last in [False] * 20 + [True]:
+            try:
+                # started by pg_ctl, the server must not hold this program's pipes
+                with open(self.log, "a") as log:
+                    subprocess.run([os.path.join(self.bin, "pg_ctl"), "-D", self.data, "-w", "-t", "60", "start"],
+                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, timeout=120)
+                return
+            except subprocess.CalledProcessError:
+                if last:
+                    raise
+                time.sleep(0.5)     # processes of the server before have not gone yet
+
+    def stop(self, mode):
+        self.run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "60", "stop")
+
+    def postmaster(self):
+        with open(os.path.join(self.data, "postmaster.pid")) as file:
+            return int(file.readline())
+
+    def connect(self, application, database="torture"):
+        connection = psycopg2.connect(host=self.socket, user="torture", dbname=database,
+                                      application_name=application)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '60 s'; SET client_min_messages = error")
+        return connection
+
+    def connect_at_last(self, application, database="torture"):
+        """Waits for a server that is coming up."""
+        stop_at = time.monotonic() + COMES_BACK
+        while True:
+            try:
+                return self.connect(application, database)
+            except psycopg2.OperationalError as error:
+                if "does not exist" in str(error) or time.monotonic() > stop_at:
+                    raise
+                time.sleep(0.05)
+
+
+class Campaign:
+    def __init__(self, server, seed, log):
+        self.server, self.seed, self.log = server, seed, log
+        self.graphs = workload.graphs()
+        self.books = ["book%d" % i for i in range(2)]
+        self.lock = threading.Lock()
+        self.over = threading.Event()
+        self.down = threading.Event()       # the server is being restarted
+        self.violations = []
+        self.counts = collections.Counter()
+        self.paths = collections.Counter()
+        self.truncations = 0
+        self.left = {}                      # gid -> (recorder, key, value) of prepared transactions
+        self.named = 0
+
+    def violation(self, words):
+        with self.lock:
+            self.violations.append(words)
+            again = self.violations.count(words) > 1 or len(self.violations) > MOST_VIOLATIONS
+        if not again:
+            say("VIOLATION %s" % words)
+
+    def count(self, what, n=1):
+        with self.lock:
+            self.counts[what] += n
+
+    def gid(self):
+        with self.lock:
+            self.named += 1
+            return "torture %d" % self.named
+
+
+said = time.monotonic()
+
+
+def say(words):
+    print("# %6.1f  %s" % (time.monotonic() - said, words.replace("\n", "\n#         ")), flush=True)
+
+
+class Lost(Exception):
+    """The connection went away; what was under way may or may not have happened."""
+
+
+class Session(threading.Thread):
+    """Works in turns, and connects again whenever the server comes back."""
+
+    def __init__(self, campaign, number):
+        name = "%s %d" % (type(self).__name__.lower(), number)
+        super().__init__(name=name, daemon=True)
+        self.campaign, self.number = campaign, number
+        self.dice = random.Random("%d %s" % (campaign.seed, name))
+        self.connection = self.cursor = None
+
+    def run(self):
+        while not self.campaign.over.is_set():
+            try:
+                if self.connection is None:
+                    self.connection = self.campaign.server.connect(self.name)
+                    self.cursor = self.connection.cursor()
+                    self.connected()
+                self.turn()
+            except psycopg2.Error as error:
+                self.failed(error)
+            except Exception as error:          # a fault of this program
+                self.campaign.violation("%s: %r" % (self.name, error))
+                time.sleep(0.5)
+
+    def connected(self):
+        pass
+
+    def failed(self, error):
+        if self.connection is None or self.connection.closed:
+            self.connection = None
+            time.sleep(0.05)
+            return
+        if not self.allowed(error):
+            self.campaign.violation("%s: %s %s" % (self.name, state_of(error), str(error).strip()))
+        try:
+            self.cursor.execute("ROLLBACK")
+        except psycopg2.Error:
+            self.connection.close()
+            self.connection = None
+
+    def allowed(self, error):
+        self.campaign.count("refused " + str(state_of(error)))
+        return state_of(error) in EXPECTED | {"55P03", "57014"}
+
+
+class Impatient(Session):
+    """Prepared transactions hold rows; others must get on."""
+
+    def connected(self):
+        self.cursor.execute("SET lock_timeout = '1 s'")
+
+
+class Recorder(Impatient):
+    """Commits facts of its own and keeps book of what was acknowledged."""
+
+    def __init__(self, campaign, number):
+        super().__init__(campaign, number)
+        self.subject = "r%d" % number
+        self.book = campaign.books[number % len(campaign.books)]
+        self.state = {}             # object -> (confidence, None: absent, or UNKNOWN; how often it changed)
+        self.made = 0
+        self.pending = None         # what is under way: key, old value, new value
+
+    def set(self, key, value):
+        with self.campaign.lock:
+            self.state[key] = (value, self.state.get(key, (None, 0))[1] + 1)
+            self.campaign.log.write("%s %s %s\n" % (self.subject, key, value))
+
+    def copy(self):
+        with self.campaign.lock:
+            return dict(self.state)
+
+    def connected(self):
+        """What was under way when the connection was lost: the tables know, or
+        whoever ends the prepared transaction will."""
+        super().connected()
+        if self.pending is not None:
+            if self.pending in self.left():
+                self.set(self.pending, UNKNOWN)
+            else:
+                self.set(self.pending, in_table(self.cursor, self.book, self.subject).get(self.pending))
+            self.pending = None
+
+    def left(self):
+        with self.campaign.lock:
+            return {key for recorder, key, _, _ in self.campaign.left.values() if recorder is self}
+
+    def failed(self, error):
+        lost = self.connection is None or self.connection.closed
+        super().failed(error)
+        if not lost and self.connection is not None and self.pending is not None:
+            self.connected()
+
+    def turn(self):
+        dice = self.dice
+        left = self.left()
+        present = [key for key, (value, _) in self.copy().items()
+                   if value is not None and value != UNKNOWN and key not in left]
+        kind = dice.random()
+        if kind < 0.5 or not present:
+            self.made += 1
+            key, value = "n%d" % self.made, dice.choice([0.25, 0.5, 1.0])
+            write = "SELECT " + call("add_triple", self.book, subject=self.subject, predicate="wrote", object=key,
+                                     confidence=value)
+            if dice.random() < 0.2:
+                write = "INSERT INTO graphmem.facts (subject, predicate, object, confidence)" \
+                    " VALUES ('%s', 'wrote', '%s', %s)" % (self.subject, key, value)
+        elif kind < 0.7 and len(present) < STAYS:
+            key, value = dice.choice(present), dice.choice([0.125, 0.75])
+            write = "UPDATE graphmem.facts SET confidence = %s WHERE subject = '%s' AND object = '%s'" \
+                % (value, self.subject, key)
+        else:
+            key, value = dice.choice(present), None
+            write = dice.choice(["DELETE FROM graphmem.facts WHERE subject = '{0}' AND object = '{1}'",
+                                 "DELETE FROM graphmem.triples t USING graphmem.entities s, graphmem.entities o"
+                                 " WHERE t.subject_id = s.entity_id AND s.name = '{0}' AND t.object_id = o.entity_id"
+                                 " AND o.name = '{1}'"]).format(self.subject, key)
+        before = self.copy().get(key, (None, 0))[0]
+        self.pending = key
+        self.cursor.execute("BEGIN; SET LOCAL graphmem.graph = '%s'" % self.book)
+        self.cursor.execute(write)
+        way = dice.random()
+        if way < 0.1:
+            self.cursor.execute("ROLLBACK")
+        elif way < 0.2:
+            self.prepare(key, before, value)
+        else:
+            self.set(key, UNKNOWN)
+            self.cursor.execute("COMMIT")
+            self.set(key, value)
+        self.pending = None
+        self.campaign.count("acknowledged")
+        time.sleep(dice.random() * 0.01)
+
+    def prepare(self, key, before, value):
+        """Until it is committed, by anybody, also after a crash, all is as it was before."""
+        gid = self.campaign.gid()
+        self.set(key, UNKNOWN)
+        with self.campaign.lock:
+            self.campaign.left[gid] = (self, key, before, value)
+            stays = self.dice.random() < 0.5 and len(self.campaign.left) < 6
+        self.cursor.execute("PREPARE TRANSACTION '%s'" % gid)
+        self.set(key, before)
+        if stays:
+            return
+        time.sleep(self.dice.random() * 0.05)
+        self.set(key, UNKNOWN)
+        self.cursor.execute("COMMIT PREPARED '%s'" % gid)
+        self.set(key, value)
+        with self.campaign.lock:
+            del self.campaign.left[gid]
+
+
+def in_table(cursor, book, subject):
+    """object -> confidence, by plain SQL."""
+    cursor.execute("SELECT o.name, t.confidence FROM graphmem.triples t JOIN graphmem.entities s ON s.entity_id ="
+                   " t.subject_id JOIN graphmem.entities o ON o.entity_id = t.object_id JOIN graphmem.graphs g ON"
+                   " g.graph_id = t.graph_id WHERE g.name = %s AND s.name = %s AND t.expired_at = 'infinity'",
+                   (book, subject))
+    return dict(cursor.fetchall())
+
+
+class Writer(Impatient):
+    """Random writes into the graphs of the oracle, and some large ones."""
+
+    def turn(self):
+        dice = self.dice
+        g = dice.choice(self.campaign.graphs)
+        self.cursor.execute("BEGIN")
+        self.cursor.execute(workload.use_graph(g))
+        for _ in range(dice.choice([1, 1, 1, 3])):
+            for statement in workload.random_write(dice, g):
+                self.cursor.execute(statement)
+        way = dice.random()
+        if way < 0.1:
+            self.cursor.execute("ROLLBACK")
+        elif way < 0.15:
+            gid = self.campaign.gid()
+            self.cursor.execute("PREPARE TRANSACTION '%s'" % gid)
+            if dice.random() < 0.8:
+                self.cursor.execute("COMMIT PREPARED '%s'" % gid)
+        else:
+            self.cursor.execute("COMMIT")
+        self.campaign.count("random commits")
+        time.sleep(dice.random() * 0.02)
+
+
+class Reader(Session):
+    def __init__(self, campaign, number, recorders):
+        super().__init__(campaign, number)
+        self.recorders = recorders
+
+    def turn(self):
+        if self.dice.random() < 0.5:
+            for recorder in self.recorders:
+                look(self.campaign, self.cursor, recorder)
+        else:
+            level = self.dice.choice([None, "REPEATABLE READ"])
+            truncations = self.campaign.truncations
+            g = self.dice.choice(self.campaign.graphs)
+            self.cursor.execute("BEGIN" + ("" if level is None else " ISOLATION LEVEL " + level))
+            self.cursor.execute(workload.use_graph(g))
+            for _ in range(4):
+                if self.dice.random() < 0.1:
+                    for statement in workload.random_write(self.dice, g):
+                        self.cursor.execute(statement)
+                compare(self.campaign, self.cursor, workload.random_question(self.dice, g),
+                        self.dice.random() < 0.5, truncations)
+            self.cursor.execute("ROLLBACK")
+
+
+def look(campaign, cursor, recorder):
+    """Everything acknowledged before the question, and not touched during it, must be in the answer."""
+    before = recorder.copy()
+    cursor.execute("SELECT object, confidence FROM " + call("match", recorder.book, subject=recorder.subject))
+    rows = cursor.fetchall()
+    cursor.execute("SELECT path, reason FROM graphmem.stat_backend")
+    path, reason = cursor.fetchone()
+    after = recorder.copy()
+    found = dict(rows)
+    campaign.count("looks")
+    with campaign.lock:
+        campaign.paths[path] += 1
+    if len(found) != len(rows):
+        campaign.violation("%s has a fact twice in an answer by %s (%s): %r"
+                           % (recorder.subject, path, reason, sorted(rows)))
+    for key, state in before.items():
+        value, _ = state
+        if state == after[key] and value != UNKNOWN and found.get(key) != value:
+            campaign.violation("%s %s is acknowledged as %s but was found as %s by %s (%s); the table has %s"
+                               % (recorder.subject, key, value, found.get(key), path, reason,
+                                  in_table(cursor, recorder.book, recorder.subject).get(key)))
+    for key in set(found) - set(after):
+        campaign.violation("%s %s was never written" % (recorder.subject, key))
+
+
+def compare(campaign, cursor, question, shared_first, truncations):
+    cursor.execute("SELECT * FROM oracle.compare(%s, %s)", (question, shared_first))
+    path, reason, other, same, rows, ours, theirs, snapshot = cursor.fetchone()
+    campaign.count("compared")
+    with campaign.lock:
+        campaign.paths[path] += 1
+    if not same and truncations == campaign.truncations:
+        campaign.violation("%s\n%s (%s) beside %s, snapshot %s\n%s" % (
+            question, path, reason, other, snapshot, "\n".join(workload.differing(ours, theirs))))
+    return path, reason
+
+
+# ---- events: what happens to the server while they work ----
+
+class Events:
+    """Each method is one event; what it changes it sets back."""
+
+    GENTLE = {"terminate_worker": 4, "terminate_backend": 4, "cancel_worker": 2, "stop_worker": 3, "churn_database": 3,
+              "rename_database": 2, "template_database": 1, "recreate_extension": 2, "little_memory": 4,
+              "truncate": 3, "triggers_off": 3, "vacuum_full": 3, "table_lock": 3, "large_transaction": 2,
+              "worker_off": 2, "rebuild": 2, "resolve_prepared": 6, "replica_role": 1, "many_graphs": 2,
+              "reload": 1}
+    VIOLENT = {"kill_worker": 4, "kill_backend": 4, "kill_postmaster": 3, "restart_fast": 2, "restart_immediate": 2,
+               "kill_worker_while_it_loads": 2, "nothing": 1}
+
+    def __init__(self, campaign, dice):
+        self.campaign, self.server, self.dice = campaign, campaign.server, dice
+        self.churned = 0
+
+    def query(self, statement, database="torture", fetch=False):
+        """On a connection of its own, again as long as the server is away."""
+        for last in [False] * 20 + [True]:
+            connection = self.server.connect_at_last("events", database)
+            try:
+                cursor = connection.cursor()
+                for one in [statement] if isinstance(statement, str) else statement:
+                    cursor.execute(one)
+                return cursor.fetchall() if fetch else None
+            except psycopg2.Error:
+                if last or not connection.closed:
+                    raise
+            finally:
+                connection.close()
+
+    def worker(self):
+        rows = self.query("SELECT pid FROM graphmem.stat_worker WHERE pid IS NOT NULL", fetch=True)
+        return rows[0][0] if rows else None
+
+    def backend(self):
+        rows = self.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+                          " AND pid <> pg_backend_pid()", fetch=True)
+        return self.dice.choice(rows)[0] if rows else None
+
+    def signal(self, pid, which):
+        if pid is None:
+            return
+        try:
+            os.kill(pid, which)
+        except ProcessLookupError:
+            pass
+
+    # gentle ones
+
+    def terminate_worker(self):
+        self.query("SELECT pg_terminate_backend(pid) FROM graphmem.stat_worker WHERE pid IS NOT NULL")
+
+    def terminate_backend(self):
+        self.query("SELECT pg_terminate_backend(%s)" % (self.backend() or 0))
+
+    def cancel_worker(self):
+        self.query("SELECT pg_cancel_backend(pid) FROM graphmem.stat_worker WHERE pid IS NOT NULL")
+
+    def stop_worker(self):
+        pid = self.worker()
+        self.signal(pid, signal.SIGSTOP)
+        time.sleep(self.dice.random() * 2)
+        self.signal(pid, signal.SIGCONT)
+
+    def filled_database(self):
+        self.churned += 1
+        name = "churned%d" % self.churned
+        self.query("CREATE DATABASE " + name)
+        self.query(["CREATE EXTENSION graphmem CASCADE",
+                    "SELECT graphmem.add_triple('e' || i, 'p', 'e' || i + 1) FROM generate_series(1, 50) AS i"], name)
+        found = self.query("SELECT count(*) FROM graphmem.match()", name, True)[0][0]
+        if found != 50:
+            self.campaign.violation("database %s has %d facts, not 50" % (name, found))
+        return name
+
+    def drop_database(self, name, force=False):
+        self.query("DROP DATABASE %s%s" % (name, " WITH (FORCE)" if force else ""))
+
+    def churn_database(self):
+        name = self.filled_database()
+        self.query(["TRUNCATE graphmem.triples, graphmem.assertions, graphmem.supersessions",
+                    "SELECT graphmem.add_triple('a', 'p', 'b')"], name)
+        found = self.query("SELECT count(*) FROM graphmem.match()", name, True)[0][0]
+        if found != 1:
+            self.campaign.violation("database %s has %d facts after TRUNCATE, not 1" % (name, found))
+        self.drop_database(name, self.dice.random() < 0.3)
+
+    def rename_database(self):
+        name = self.filled_database()
+        self.query("ALTER DATABASE {0} RENAME TO {0}renamed".format(name))
+        name += "renamed"
+        found = self.query("SELECT count(*) FROM graphmem.match()", name, True)[0][0]
+        if found != 50:
+            self.campaign.violation("renamed database has %d facts, not 50" % found)
+        self.drop_database(name)
+
+    def template_database(self):
+        name = self.filled_database()
+        self.query("CREATE DATABASE {0}copy TEMPLATE {0}".format(name))
+        self.query("SELECT graphmem.add_triple('a', 'p', 'b')", name + "copy")
+        for one, wanted in ((name, 50), (name + "copy", 51)):
+            found = self.query("SELECT count(*) FROM graphmem.match()", one, True)[0][0]
+            if found != wanted:
+                self.campaign.violation("database %s has %d facts, not %d" % (one, found, wanted))
+            self.drop_database(one)
+
+    def recreate_extension(self):
+        name = self.filled_database()
+        self.query(["DROP EXTENSION graphmem CASCADE", "CREATE EXTENSION graphmem CASCADE",
+                    "SELECT graphmem.add_triple('a', 'p', 'b')"], name)
+        found = self.query("SELECT object FROM graphmem.match('a')", name, True)
+        if found != [("b",)]:
+            self.campaign.violation("after the extension was created again: %r" % (found,))
+        self.drop_database(name)
+
+    def set_system(self, name, value):
+        self.query(["LOAD 'graphmem'", "ALTER SYSTEM " + ("SET %s = %s" % (name, value) if value else
+                                                          "RESET " + name), "SELECT pg_reload_conf()"])
+
+    def little_memory(self):
+        self.set_system("graphmem.memory_limit", "'%dMB'" % self.dice.choice([1, 2, 4]))
+        time.sleep(0.5 + self.dice.random())
+        self.set_system("graphmem.memory_limit", None)
+
+    def many_graphs(self):
+        """A question to each; with a little memory they push each other out."""
+        self.set_system("graphmem.memory_limit", "'4MB'")
+        for i in self.dice.sample(range(MANY_GRAPHS), MANY_GRAPHS):
+            found = self.query("SELECT count(*) FROM graphmem.match(graph => 'many%d')" % i, fetch=True)[0][0]
+            if found != MANY_TRIPLES:
+                self.campaign.violation("graph many%d has %d facts, not %d" % (i, found, MANY_TRIPLES))
+        self.set_system("graphmem.memory_limit", None)
+
+    def exclusive(self, statement):
+        """What needs a table for itself; prepared transactions that hold it are ended."""
+        for last in (False, True):
+            try:
+                self.query(["SET lock_timeout = '1 s'", statement])
+                return True
+            except psycopg2.Error as error:
+                if state_of(error) not in ("55P03", "40P01"):
+                    raise
+            if not last:
+                self.resolve_prepared()
+        return False
+
+    def truncate(self):
+        self.exclusive("TRUNCATE graphmem." + self.dice.choice(["assertions", "embeddings", "aliases"]))
+        self.campaign.truncations += 1
+
+    def triggers_off(self):
+        table = self.dice.choice(["triples", "entities", "assertions", "embeddings"])
+        triggers = self.query("SELECT tgname FROM pg_trigger WHERE tgrelid = 'graphmem.%s'::regclass"
+                              " AND tgname LIKE '%%capture%%'" % table, fetch=True)
+        if self.exclusive("ALTER TABLE graphmem.%s %s" % (table, ", ".join(
+                "DISABLE TRIGGER " + name for name, in triggers))):
+            time.sleep(self.dice.random())
+            for _ in range(30):
+                if self.exclusive("ALTER TABLE graphmem.%s %s" % (table, ", ".join(
+                        "ENABLE ALWAYS TRIGGER " + name for name, in triggers))):
+                    return
+            self.campaign.violation("could not enable the triggers of %s again" % table)
+
+    def vacuum_full(self):
+        self.exclusive("VACUUM FULL graphmem." + self.dice.choice(["triples", "entities", "assertions", "embeddings"]))
+
+    def table_lock(self):
+        self.exclusive("BEGIN; LOCK TABLE graphmem.%s IN %s MODE; SELECT pg_sleep(%.2f); COMMIT" % (
+            self.dice.choice(["triples", "entities", "graphs"]),
+            self.dice.choice(["ACCESS EXCLUSIVE", "EXCLUSIVE"]), self.dice.random()))
+
+    def large_transaction(self):
+        """More changes than are carried one by one; half of the time undone."""
+        self.query(["BEGIN", "INSERT INTO graphmem.triples (graph_id, subject_id, predicate_id, object_id, valid_from)"
+                    " SELECT graph_id, subject_id, predicate_id, object_id, '1990-01-01'::timestamptz + i * '1 s'::interval"
+                    " FROM (SELECT * FROM graphmem.triples WHERE graph_id ="
+                    " (SELECT graph_id FROM graphmem.graphs WHERE name = 'many0') LIMIT 1) AS t,"
+                    " generate_series(1, %d) AS i" % self.dice.choice([5000, 70000]),
+                    self.dice.choice(["COMMIT", "ROLLBACK"])])
+        self.query("DELETE FROM graphmem.triples WHERE valid_from BETWEEN '1990-01-01' AND '1991-01-01'")
+
+    def worker_off(self):
+        self.set_system("graphmem.worker", "off")
+        time.sleep(self.dice.random())
+        self.set_system("graphmem.worker", None)
+
+    def reload(self):
+        self.query("SELECT pg_reload_conf()")
+
+    def rebuild(self):
+        self.query("SELECT graphmem.rebuild(%s)" % text(self.dice.choice([None, "small", "book0"])))
+
+    def replica_role(self):
+        """As logical replication applies: only ENABLE ALWAYS triggers fire."""
+        self.query(["SET session_replication_role = replica",
+                    "UPDATE graphmem.triples SET confidence = 0.125 WHERE triple_id IN (SELECT triple_id FROM"
+                    " graphmem.triples WHERE graph_id = %d LIMIT 3)" % self.campaign.graphs[1].id])
+
+    def resolve_prepared(self):
+        """Ends every prepared transaction that was left."""
+        for gid, in self.query("SELECT gid FROM pg_prepared_xacts WHERE database = 'torture'", fetch=True):
+            left = self.campaign.left.get(gid)
+            commit = self.dice.random() < 0.7
+            if left is not None:
+                recorder, key, before, value = left
+                if recorder.pending == key:
+                    continue
+                recorder.set(key, UNKNOWN)
+            try:
+                self.query("%s PREPARED '%s'" % ("COMMIT" if commit else "ROLLBACK", gid))
+            except psycopg2.Error as error:
+                if state_of(error) != "42704":      # its own session was faster
+                    raise
+        self.settle_prepared()
+
+    def settle_prepared(self):
+        """Recorders' transactions that are prepared no more: the tables know how they ended."""
+        with self.campaign.lock:
+            left = dict(self.campaign.left)
+        if not left:
+            return
+        there = {gid for gid, in self.query("SELECT gid FROM pg_prepared_xacts", fetch=True)}
+        for gid, (recorder, key, before, value) in left.items():
+            with self.campaign.lock:
+                if gid in there or gid not in self.campaign.left or recorder.pending == key:
+                    continue
+            recorder.set(key, UNKNOWN)
+            connection = self.server.connect_at_last("settling")
+            now = in_table(connection.cursor(), recorder.book, recorder.subject).get(key)
+            connection.close()
+            if now not in (before, value):
+                self.campaign.violation("prepared %s %s was %s, to become %s, and is %s"
+                                        % (recorder.subject, key, before, value, now))
+            recorder.set(key, now)
+            with self.campaign.lock:
+                del self.campaign.left[gid]
+
+    # violent ones
+
+    def nothing(self):
+        pass
+
+    def kill_worker(self):
+        self.signal(self.worker(), signal.SIGKILL)
+
+    def kill_worker_while_it_loads(self):
+        self.query("SELECT graphmem.rebuild()")
+        time.sleep(self.dice.random() * 0.05)
+        self.kill_worker()
+
+    def kill_backend(self):
+        self.signal(self.backend(), signal.SIGKILL)
+
+    def kill_postmaster(self):
+        pid = self.server.postmaster()
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(self.dice.random() * 0.5)
+        self.server.start()
+
+    def restart_fast(self):
+        self.server.stop("fast")
+        self.server.start()
+
+    def restart_immediate(self):
+        self.server.stop("immediate")
+        self.server.start()
+
+
+# ---- rounds ----
+
+def prepare(campaign):
+    server = campaign.server
+    connection = server.connect("preparing", "postgres")
+    connection.cursor().execute("CREATE DATABASE torture")
+    connection.close()
+    connection = server.connect("preparing")
+    cursor = connection.cursor()
+    cursor.execute("CREATE EXTENSION graphmem CASCADE")
+    connection.autocommit = False
+    cursor.execute(workload.COMPARING)
+    workload.populate(connection, campaign.graphs, campaign.seed)
+    for book in campaign.books:
+        cursor.execute("SELECT graphmem.create_graph('%s')" % book)
+    cursor.execute("SELECT graphmem.create_graph('many' || i) FROM generate_series(0, %d) AS i" % (MANY_GRAPHS - 1))
+    cursor.execute("INSERT INTO graphmem.entities (graph_id, name) SELECT graph_id, 'e' || i FROM graphmem.graphs,"
+                   " generate_series(0, %d) AS i WHERE name LIKE 'many%%'" % MANY_TRIPLES)
+    cursor.execute("INSERT INTO graphmem.predicates (graph_id, name) SELECT graph_id, 'p' FROM graphmem.graphs"
+                   " WHERE name LIKE 'many%'")
+    cursor.execute("INSERT INTO graphmem.triples (graph_id, subject_id, predicate_id, object_id)"
+                   " SELECT p.graph_id, a.entity_id, p.predicate_id, b.entity_id FROM graphmem.predicates p"
+                   " JOIN graphmem.graphs g USING (graph_id) JOIN graphmem.entities a USING (graph_id)"
+                   " JOIN graphmem.entities b USING (graph_id) WHERE g.name LIKE 'many%'"
+                   " AND substring(b.name, 2)::int = substring(a.name, 2)::int + 1")
+    connection.commit()
+    connection.close()
+
+
+def comes_back(campaign, cursor):
+    """Waits until a question is answered from shared memory again; how long that took."""
+    started = time.monotonic()
+    while True:
+        cursor.execute("SELECT * FROM graphmem.match(graph => 'small')")
+        cursor.execute("SELECT path, reason FROM graphmem.stat_backend")
+        path, reason = cursor.fetchone()
+        if path == "shared":
+            return time.monotonic() - started
+        if time.monotonic() - started > COMES_BACK:
+            cursor.execute("SELECT to_jsonb(w) FROM graphmem.stat_worker w")
+            campaign.violation("answers are still private after %.0f s: %s; worker %s"
+                               % (COMES_BACK, reason, cursor.fetchone()))
+            return None
+        time.sleep(0.02)
+
+
+def verify(campaign, recorders, dice, everything):
+    """Equal answers and a sound image, in every graph, beside the writers or at rest."""
+    events = Events(campaign, dice)
+    events.settle_prepared()
+    for last in [False] * 3 + [True]:
+        connection = campaign.server.connect_at_last("verifying")
+        try:
+            cursor = connection.cursor()
+            back = comes_back(campaign, cursor)
+            for recorder in recorders:
+                look(campaign, cursor, recorder)
+            for g in campaign.graphs:
+                for ask in workload.QUESTIONS:
+                    truncations = campaign.truncations
+                    compare(campaign, cursor, ask(dice, g), True, truncations)
+                    if everything:
+                        compare(campaign, cursor, ask(dice, g), False, truncations)
+            cursor.execute("SELECT name FROM graphmem.graphs ORDER BY graph_id")
+            for name, in cursor.fetchall():
+                del connection.notices[:]
+                cursor.execute("SET client_min_messages = notice")
+                try:
+                    cursor.execute("SELECT c::text FROM graphmem.check(%s) AS c LIMIT 5", (name,))
+                except psycopg2.Error as error:
+                    if state_of(error) == "42704":      # dropped meanwhile
+                        continue
+                    raise
+                finally:
+                    cursor.execute("SET client_min_messages = error")
+                for row, in cursor.fetchall() if cursor.description else []:
+                    campaign.violation("check('%s'): %s" % (name, row))
+                campaign.count("unchecked" if connection.notices else "checked")
+            connection.close()
+            return back
+        except psycopg2.Error as error:
+            # deadlocks with whoever writes, and the last signs of the event
+            if last or not (connection.closed or state_of(error) in EXPECTED | {"57P03"}):
+                campaign.violation("verifying: %s %s" % (state_of(error), error))
+                return None
+
+
+def run(campaign, dice, stop_at, chosen):
+    """The rounds, then everything at rest."""
+    prepare(campaign)
+    recorders = [Recorder(campaign, i) for i in range(RECORDERS)]
+    sessions = recorders + [Writer(campaign, i) for i in range(WRITERS)] + \
+        [Reader(campaign, i, recorders) for i in range(READERS)]
+    for session in sessions:
+        session.start()
+    events = Events(campaign, dice)
+    gentle, violent = dict(events.GENTLE), dict(events.VIOLENT)
+    first = ["kill_worker", "kill_backend", "kill_postmaster"]      # in a short run too
+    if chosen:
+        gentle = {name: n for name, n in gentle.items() if name in chosen}
+        violent = {name: n for name, n in violent.items() if name in chosen} or {"nothing": 1}
+        first = []
+    dice.shuffle(first)
+    happened = collections.Counter()
+    rounds = 0
+    while time.monotonic() < stop_at or rounds == 0:
+        rounds += 1
+        plan = dice.choices(list(gentle), list(gentle.values()), k=dice.randint(1, 4) if gentle else 0) + \
+            ([first.pop()] if first else dice.choices(list(violent), list(violent.values())))
+        for name in plan:
+            time.sleep(0.2 + dice.random())
+            happened[name] += 1
+            began = time.monotonic()
+            try:
+                getattr(events, name)()
+            except psycopg2.Error as error:
+                if state_of(error) not in EXPECTED | {"55P03"}:
+                    campaign.violation("%s: %s %s" % (name, state_of(error), str(error).strip()))
+            say("round %d: %s, %.1f s" % (rounds, name, time.monotonic() - began))
+        back = verify(campaign, recorders, dice, False)
+        say("round %d: verified; shared answers %s; %s" % (
+            rounds, "after %.2f s" % back if back is not None else "did not come back", dict(campaign.counts)))
+    events.resolve_prepared()
+    campaign.over.set()
+    for session in sessions:
+        session.join(70)
+        if session.is_alive():
+            campaign.violation("%s does not end" % session.name)
+    for _ in range(2):
+        events.resolve_prepared()
+    verify(campaign, recorders, dice, True)
+    for recorder in recorders:
+        connection = campaign.server.connect("ending")
+        table = in_table(connection.cursor(), recorder.book, recorder.subject)
+        connection.close()
+        for key, (value, _) in recorder.copy().items():
+            if value != UNKNOWN and table.get(key) != value:
+                campaign.violation("LOST: %s %s is acknowledged as %s, the table has %s"
+                                   % (recorder.subject, key, value, table.get(key)))
+    return rounds, happened
+
+
+def read_log(campaign):
+    """What the server says of itself."""
+    with open(campaign.server.log, errors="replace") as file:
+        for line in file:
+            if re.search(r"terminated by signal (?!9\b)|PANIC:|TRAP:| XX00[0-9] ", line):
+                campaign.violation("server log: " + line.strip())
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--socket")
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--seed", type=int, default=random.randrange(10 ** 6))
+    parser.add_argument("--preload", action="store_true")
+    parser.add_argument("--events", help="only these, separated by commas")
+    parser.add_argument("--tap", action="store_true")
+    options = parser.parse_args()
+    stop_at = time.monotonic() + (options.seconds or options.minutes * 60)
+    dice = random.Random(options.seed)
+    say("seed %d" % options.seed)
+    server = Server(options.bin, options.work, options.socket or options.work, options.preload)
+    try:
+        with open(os.path.join(options.work, "acknowledged.log"), "w", buffering=1) as log:
+            campaign = Campaign(server, options.seed, log)
+            rounds, happened = run(campaign, dice, stop_at, options.events)
+        server.stop("fast")
+    except BaseException:
+        server.stop("immediate")
+        raise
+    read_log(campaign)
+    say("%d rounds; %s" % (rounds, ", ".join("%s %d" % pair for pair in sorted(happened.items()))))
+    say(", ".join("%s %d" % pair for pair in sorted(campaign.counts.items())))
+    say("answered by " + ", ".join("%s %d" % pair for pair in campaign.paths.most_common()))
+    if options.tap:
+        say_tap(campaign, rounds)
+    print("# %d rounds, %d events, %d violations, seed %d"
+          % (rounds, sum(happened.values()), len(campaign.violations), options.seed))
+    sys.stdout.flush()
+    os._exit(1 if campaign.violations and not options.tap else 0)
+
+
+def say_tap(campaign, rounds):
+    paths = campaign.paths
+    print("%sok - %d rounds of crashes and disturbances without a violation"
+          % ("not " if campaign.violations else "", rounds))
+    print("%sok - %d looks saw every acknowledged commit" % ("" if campaign.counts["looks"] > 100 else "not ",
+                                                             campaign.counts["looks"]))
+    print("%sok - %d answers compared" % ("" if campaign.counts["compared"] > 100 else "not ",
+                                          campaign.counts["compared"]))
+    print("%sok - check() looked at shared images" % ("" if campaign.counts["checked"] > 0 else "not "))
+    print("%sok - the shared image answered" % ("" if paths["shared"] > paths["private"] else "not "))
+    print("done")
+
+
+main()
