@@ -3,7 +3,7 @@
 # installed; the system's PostgreSQL stays as it is; nothing is left behind.
 #
 #	test/run.sh				all stages
-#	test/run.sh STAGE...	source, build, unit, sanitize, regress, isolation, tap
+#	test/run.sh STAGE...	source, build, unit, sanitize, threads, regress, isolation, tap
 #
 # Settings: PG_CONFIG picks the server.  The last line is "N passed, N failed".
 
@@ -11,7 +11,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . test/lib/server.sh
 
-ALL_STAGES="source unit sanitize regress isolation tap"
+ALL_STAGES="source unit sanitize threads regress isolation tap"
 PACKAGES="gcc libc6-dev make perl binutils libipc-run-perl
 	python3-networkx python3-numpy python3-psycopg2 python3-scipy"
 
@@ -89,7 +89,7 @@ build()
 {
 	[ -z "${built:-}" ] || return "$built"
 	# the extension's own assertions work against a server without them
-	gm_build PROF="-DUSE_ASSERT_CHECKING -DGM_STOP_POINTS"
+	gm_build PROFILE="-DUSE_ASSERT_CHECKING -DGM_STOP_POINTS"
 	built=$?
 	if [ $built -ne 0 ]; then
 		failed=$((failed + 1))
@@ -110,6 +110,34 @@ stage_build()
 	stage "build"
 	build && test/check_source.sh graphmem.so >"$LOGS/module" 2>&1
 	count_tap "module" $? "$LOGS/module"
+}
+
+# The tests in which threads play writer and readers.  Where addresses are
+# spread more widely than the sanitizer can bear it says so and ends.
+THREAD_TESTS="test_epoch test_apply"
+
+stage_threads()
+{
+	stage "threads with the thread sanitizer"
+	programs=
+	for name in $THREAD_TESTS; do
+		[ ! -f "test/unit/$name.c" ] || programs="$programs build/unit-thread/$name"
+	done
+	if ! make -s -j2 $programs SAN=thread >"$LOGS/threads-build" 2>&1; then
+		tail -n 40 "$LOGS/threads-build"
+		failed=$((failed + 1))
+		return
+	fi
+	for program in $programs; do
+		name=$(basename "$program")-thread
+		"$program" >"$LOGS/$name" 2>&1
+		status=$?
+		if grep -q 'ThreadSanitizer: unexpected memory mapping' "$LOGS/$name"; then
+			setarch -R "$program" >"$LOGS/$name" 2>&1
+			status=$?
+		fi
+		count_tap "$name" $status "$LOGS/$name"
+	done
 }
 
 unit()					# NAME SAN
@@ -213,7 +241,7 @@ printf 'server: %s\n' "$("$BIN/pg_config" --version)"
 for one in "$@"; do
 	case $one in
 		source) stage_source; stage_build ;;
-		build|unit|sanitize|regress|isolation|tap) stage_"$one" ;;
+		build|unit|sanitize|threads|regress|isolation|tap) stage_"$one" ;;
 		*) gm_die "unknown stage \"$one\"; there are: $ALL_STAGES" ;;
 	esac
 done

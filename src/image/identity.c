@@ -47,7 +47,8 @@ static uint64 changes;
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	if (OidIsValid(relid) && valid)
+	/* what makes unsound tables sound may be a new table */
+	if (OidIsValid(relid) && valid && cached != 0)
 	{
 		GmTable		table = GM_TABLE_NONE + 1;
 

@@ -49,12 +49,15 @@ struct Loader
 	int			n_spaces;
 	int32		graph_id;
 
+	size_t		bytes;			/* estimated */
+
 	/* of gm_load_progress */
 	GmTable		table;
 	uint64		rows;
 };
 
 void		(*gm_load_progress) (GmTable table, uint64 rows);
+bool		gm_load_by_scan;
 
 #define PROGRESS_ROWS	1024
 
@@ -104,13 +107,14 @@ static const char *const tables[] = {
 static Oid	table_ids[lengthof(tables)];
 
 /*
- * Plans are kept for the session; the key column is int4 but for graphs.name.
+ * Plans are kept for the session, those for reading by scan apart; the key
+ * column is int4 but for graphs.name.
  */
 typedef struct LoadPlan
 {
 	const char *query;
 	Oid			key_type;
-	SPIPlanPtr	plan;
+	SPIPlanPtr	plans[2];
 } LoadPlan;
 
 static LoadPlan graph_plan = {
@@ -154,11 +158,12 @@ static LoadPlan embeddings_plan = {
 static void
 run(LoadPlan *lp, Datum key, Loader *loader, GmTable table, RowFunction row)
 {
+	SPIPlanPtr *kept = &lp->plans[gm_load_by_scan];
 	SPIExecuteOptions options;
 	ParamListInfo params;
 	int			result;
 
-	if (lp->plan == NULL)
+	if (*kept == NULL)
 	{
 		SPIPlanPtr	plan = SPI_prepare(lp->query, 1, &lp->key_type);
 
@@ -166,7 +171,7 @@ run(LoadPlan *lp, Datum key, Loader *loader, GmTable table, RowFunction row)
 			elog(ERROR, "could not prepare \"%s\": %s", lp->query,
 				 SPI_result_code_string(SPI_result));
 		SPI_keepplan(plan);
-		lp->plan = plan;
+		*kept = plan;
 	}
 	params = makeParamList(1);
 	params->params[0].value = key;
@@ -189,7 +194,7 @@ run(LoadPlan *lp, Datum key, Loader *loader, GmTable table, RowFunction row)
 	options.params = params;
 	options.read_only = true;
 	options.dest = &loader->dest;
-	result = SPI_execute_plan_extended(lp->plan, &options);
+	result = SPI_execute_plan_extended(*kept, &options);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", lp->query, SPI_result_code_string(result));
 	MemoryContextDelete(loader->row_context);
@@ -484,4 +489,44 @@ gm_load_graph_and_spaces(int32_t graph_id, int64_t now, GmMem *mem, GmGraph **gr
 			embedding_row);
 		check(gm_graph_finish_space(*graph, info->space_id));
 	}
+}
+
+/*
+ * Estimate, as README gives it
+ */
+static LoadPlan triple_count_plan = {
+	"SELECT 64 FROM graphmem.triples WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
+};
+static LoadPlan entity_count_plan = {
+	"SELECT 90 OPERATOR(pg_catalog.+) pg_catalog.octet_length(name) FROM graphmem.entities"
+	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
+};
+static LoadPlan assertion_count_plan = {
+	"SELECT 24 FROM graphmem.assertions WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
+};
+static LoadPlan vector_count_plan = {
+	"SELECT 24 OPERATOR(pg_catalog.+) 4 OPERATOR(pg_catalog.*) s.dim"
+	" FROM graphmem.vector_spaces s JOIN graphmem.embeddings e"
+	" ON e.space_id OPERATOR(pg_catalog.=) s.space_id"
+	" WHERE s.graph_id OPERATOR(pg_catalog.=) $1", INT4OID
+};
+
+static void
+sum_row(Loader *loader, Datum *values, bool *nulls)
+{
+	loader->bytes += DatumGetInt32(values[0]);
+}
+
+size_t
+gm_load_estimate(int32_t graph_id)
+{
+	Datum		key = Int32GetDatum(graph_id);
+	Loader		loader;
+
+	memset(&loader, 0, sizeof(loader));
+	run(&triple_count_plan, key, &loader, GM_TABLE_NONE, sum_row);
+	run(&entity_count_plan, key, &loader, GM_TABLE_NONE, sum_row);
+	run(&assertion_count_plan, key, &loader, GM_TABLE_NONE, sum_row);
+	run(&vector_count_plan, key, &loader, GM_TABLE_NONE, sum_row);
+	return loader.bytes;
 }

@@ -31,6 +31,12 @@ extern void gm_load_space(const GmGraph *graph, GmMem *mem, GmSpaceInfo *info);
 extern void gm_load_graph_and_spaces(int32_t graph_id, int64_t now, GmMem *mem,
 									 GmGraph **graph);
 
+/* the plans are ones made while index scans are disabled, kept apart from the others */
+extern bool gm_load_by_scan;
+
+/* bytes that the image will take, from a look at every row */
+extern size_t gm_load_estimate(int32_t graph_id);
+
 /*
  * Called every thousand rows of a table, and with GM_TABLE_NONE about once a
  * millisecond while rows are put in order; NULL: nobody wants to know.

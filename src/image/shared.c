@@ -346,10 +346,11 @@ choose_graph(Handle *h, GmGraphEntry *entry, Snapshot snapshot, const GmOwnChang
 	ForkKey		key;
 	const char *why;
 
-	*again = root == 0;
-	if (root == 0)
+	*again = root == 0 || atomic_load(&entry->gr_id) != h->image.graph_id;
+	if (*again)
 		return NULL;
-	gm_attach_extents(h->area);
+	if (!gm_attach_extents(h->area))
+		return "its memory cannot be mapped";
 	if (h->root != root || sequence_at(h, root) != h->sequence)
 		attach_version(h, root);
 	GM_STOP(reader_entered);

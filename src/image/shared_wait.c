@@ -192,22 +192,22 @@ gm_wait_graph(GmWait *wait, int32_t graph_id, const char *name, GmGraphEntry **f
 	for (;;)
 	{
 		GmGraphEntry *entry = gm_area_find(wait->area, graph_id);
-		GmGraphState state = GM_GRAPH_ABSENT;
+		GmGraphState state;
 		const char *why;
 
-		if (entry != NULL)
+		/* whoever comes here has waited for all changes of the list that it sees */
+		if (entry == NULL)
+			return "the graph has been dropped, or the directory is full";
+		state = (GmGraphState) atomic_load_explicit(&entry->gr_state, memory_order_acquire);
+		if (gm_likely(state == GM_GRAPH_READY))
 		{
-			state = (GmGraphState) atomic_load_explicit(&entry->gr_state, memory_order_acquire);
-			if (gm_likely(state == GM_GRAPH_READY))
-			{
-				*found = entry;
-				return NULL;
-			}
-			if (state != GM_GRAPH_NONE && atomic_exchange(&entry->gr_wanted, 1) == 0)
-			{
-				atomic_fetch_add(&wait->db->requests, 1);
-				gm_control_wake(wait->db);
-			}
+			*found = entry;
+			return NULL;
+		}
+		if (state != GM_GRAPH_NONE && atomic_exchange(&entry->gr_wanted, 1) == 0)
+		{
+			atomic_fetch_add(&wait->db->requests, 1);
+			gm_control_wake(wait->db);
 		}
 		switch (state)
 		{
@@ -230,8 +230,7 @@ gm_wait_graph(GmWait *wait, int32_t graph_id, const char *name, GmGraphEntry **f
 			return "this session holds a lock that keeps the worker out";
 		if (!sleep_a_little(wait))
 		{
-			if (entry != NULL)
-				fail_if_too_large(entry, name);
+			fail_if_too_large(entry, name);
 			return "the graph is being loaded";
 		}
 		why = gm_wait_area(wait);
