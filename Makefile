@@ -94,7 +94,8 @@ list-isolation:
 comma = ,
 UNIT_DIR = build/unit$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 UNIT_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -fno-strict-aliasing -pthread \
-	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+	$(if $(findstring thread,$(SAN)),-Wno-tsan)
 UNIT_OBJS = $(CORE_SRCS:src/core/%.c=$(UNIT_DIR)/core/%.o)
 UNIT_TESTS = $(patsubst test/unit/%.c,$(UNIT_DIR)/%,$(sort $(wildcard test/unit/test_*.c)))
 UNIT_RUNS = $(UNIT_TESTS:=.run)

@@ -240,6 +240,19 @@ find_item(const GmGraph *g, char target, int64_t item_id, uint32_t *number)
 	}
 }
 
+static GmStatus
+remove_vector(GmApply *ap, uint32_t at, int64_t item_id)
+{
+	GmSpace    *space = look_at_space(ap, at);
+
+	if (space == NULL)
+		return GM_NO_MEMORY;
+	if (gm_space_find(space, item_id) == GM_NONE)
+		return GM_OK;
+	GM_TRY(open_space(ap, at, &space));
+	return gm_space_remove(space, item_id);
+}
+
 GmStatus
 gm_put_embedding(GmApply *ap, const GmRow *row)
 {
@@ -255,24 +268,14 @@ gm_put_embedding(GmApply *ap, const GmRow *row)
 	if (!found || !find_item(g, gm_graph_space_info(g, at)->target, row->u.embedding.item_id,
 							 &number))
 	{
+		/* a fact's last triple may have gone in this version, its vector not yet */
+		if (found)
+			GM_TRY(remove_vector(ap, at, row->u.embedding.item_id));
 		gm_late_add(ap, row);
 		return GM_OK;
 	}
 	GM_TRY(open_space(ap, at, &space));
 	return gm_space_put(space, row->u.embedding.item_id, number, row->u.embedding.vector);
-}
-
-static GmStatus
-remove_vector(GmApply *ap, uint32_t at, int64_t item_id)
-{
-	GmSpace    *space = look_at_space(ap, at);
-
-	if (space == NULL)
-		return GM_NO_MEMORY;
-	if (gm_space_find(space, item_id) == GM_NONE)
-		return GM_OK;
-	GM_TRY(open_space(ap, at, &space));
-	return gm_space_remove(space, item_id);
 }
 
 GmStatus

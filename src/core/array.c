@@ -397,9 +397,10 @@ add_page(GmMem *mem, GmArray *array, uint64_t n)
 
 	if (p == 0)
 	{
+		/* asked for all at once they fit exactly */
 		elements = (uint64_t) 1 << GM_ARRAY_FIRST_BITS;
-		while (elements < n)
-			elements *= 2;
+		if (elements < n)
+			elements = n;
 		if (elements > full_page(root))
 			elements = full_page(root);
 	}

@@ -15,8 +15,9 @@
  * Versions.  Inside gm_mem_begin .. gm_mem_commit a page that an older version
  * can see is copied before its first change, and so are the directory blocks
  * on the way to it and the list of them; what was replaced is retired.
- * Elements at or beyond the older version's length are nobody's and are
- * written in place.  Outside of a version everything is written in place.
+ * Elements that no older version has (from ar_high on) are nobody's and are
+ * written in place, but for a fork, which writes into no page of the image it
+ * reads.  Outside of a version everything is written in place.
  *
  * Interface
  *	 gm_array_init		an empty array in the root

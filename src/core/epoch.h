@@ -50,7 +50,7 @@ gm_epoch_enter(_Atomic uint64_t *global, GmEpochSlot *slot)
 {
 	atomic_store_explicit(&slot->es_epoch,
 						  atomic_load_explicit(global, memory_order_acquire),
-						  memory_order_relaxed);
+						  memory_order_release);
 	atomic_thread_fence(memory_order_seq_cst);
 }
 

@@ -666,4 +666,9 @@ extern uint32_t gm_graph_check(const GmGraph *graph,
 							   void (*report) (void *arg, const char *what, uint64_t where),
 							   void *arg);
 
+/* the same; GM_INTERRUPTED if intr ended it before it had looked at all */
+extern GmStatus gm_graph_check_until(const GmGraph *graph, const GmInterrupt *intr,
+									 void (*report) (void *arg, const char *what, uint64_t where),
+									 void *arg);
+
 #endif							/* GM_CORE_GRAPH_H */

@@ -24,12 +24,28 @@ typedef struct Check
 	void	   *arg;
 	uint32_t	violations;
 	uint8_t    *seen;			/* by slot: bit 0 outgoing, bit 1 incoming */
+	const GmInterrupt *intr;
+	uint32_t	work;
+	bool		stopped;		/* by intr: loops end, and mean nothing */
 } Check;
+
+static bool
+stop(Check *c, uint64_t work)
+{
+	if (c->stopped)
+		return true;
+	c->work += 1 + (uint32_t) (work < GM_INTERRUPT_EVERY ? work : GM_INTERRUPT_EVERY);
+	if (c->work < GM_INTERRUPT_EVERY)
+		return false;
+	c->work = 0;
+	c->stopped = gm_interrupted(c->intr);
+	return c->stopped;
+}
 
 static void
 expect(Check *c, bool holds, const char *what, uint64_t where)
 {
-	if (holds)
+	if (holds || c->stopped)
 		return;
 	c->violations++;
 	c->report(c->arg, what, where);
@@ -119,6 +135,8 @@ check_nodes(Check *c)
 		const GmNodeRuns *runs = gm_array_at(&g->runs, node);
 		const GmNodeRuns *past = gm_graph_past(g, node);
 
+		if (stop(c, GM_ARRAY_U32(&g->degree, node)))
+			return;
 		check_run(c, node, &runs->out, true, true);
 		check_run(c, node, &runs->in, false, true);
 		if (past != NULL)
@@ -167,7 +185,7 @@ check_slots(Check *c)
 	GmFactSlots iter;
 
 	gm_fact_slots_init(&iter, g);
-	for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
+	for (GmSlot slot = 0; slot < g->root->gr_slots && !stop(c, 0); slot++)
 	{
 		GmTriple	t;
 
@@ -212,14 +230,14 @@ check_uses(Check *c)
 		return;
 	of_predicate = uses + g->root->gr_times.ar_length;
 	of_source = of_predicate + g->root->gr_predicates;
-	for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
+	for (GmSlot slot = 0; slot < g->root->gr_slots && !stop(c, 0); slot++)
 	{
 		if (!gm_graph_slot_live(g, slot))
 			continue;
 		uses[GM_ARRAY_U32(&g->time, slot)]++;
 		of_predicate[GM_ARRAY_U32(&g->predicate, slot)]++;
 	}
-	for (uint32_t i = 0; i < g->root->gr_assertions; i++)
+	for (uint32_t i = 0; i < g->root->gr_assertions && !stop(c, 0); i++)
 		if (gm_graph_assertion(g, i) != NULL)
 			of_source[gm_graph_assertion(g, i)->source]++;
 	for (uint32_t i = 1; i < g->root->gr_times.ar_length; i++)
@@ -238,7 +256,7 @@ check_flips(Check *c)
 {
 	const GmGraph *g = c->g;
 
-	for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
+	for (GmSlot slot = 0; slot < g->root->gr_slots && !stop(c, 0); slot++)
 	{
 		GmTriple	t;
 
@@ -258,7 +276,7 @@ check_assertions(Check *c)
 	const GmGraph *g = c->g;
 	uint32_t	live = 0;
 
-	for (uint32_t i = 0; i < g->root->gr_assertions; i++)
+	for (uint32_t i = 0; i < g->root->gr_assertions && !stop(c, 0); i++)
 	{
 		const GmAssertion *a = gm_graph_assertion(g, i);
 		const GmAssertion *before = NULL;
@@ -293,7 +311,7 @@ check_others(Check *c)
 	uint32_t	sources = 0;
 	uint32_t	aliases = 0;
 
-	for (uint32_t i = 0; i < g->root->gr_predicates; i++)
+	for (uint32_t i = 0; i < g->root->gr_predicates && !stop(c, 0); i++)
 	{
 		const GmString *name = gm_graph_string(g, gm_graph_predicate(g, i)->name);
 
@@ -303,7 +321,7 @@ check_others(Check *c)
 		expect(c, gm_graph_find_predicate(g, name->bytes, name->length) == i,
 			   "predicate is not found by its name", i);
 	}
-	for (uint32_t i = 0; i < g->root->gr_sources; i++)
+	for (uint32_t i = 0; i < g->root->gr_sources && !stop(c, 0); i++)
 	{
 		if (!gm_graph_source_live(g, i))
 			continue;
@@ -311,7 +329,7 @@ check_others(Check *c)
 		expect(c, gm_graph_find_source_id(g, gm_graph_source(g, i)->source_id) == i,
 			   "source is not found by its id", i);
 	}
-	for (uint32_t i = 0; i < g->root->gr_aliases; i++)
+	for (uint32_t i = 0; i < g->root->gr_aliases && !stop(c, 0); i++)
 	{
 		const GmAlias *alias = gm_graph_alias(g, i);
 
@@ -326,24 +344,38 @@ check_others(Check *c)
 	expect(c, aliases == g->root->gr_live_aliases, "number of aliases", aliases);
 }
 
+static void
+check_all(Check *c)
+{
+	c->seen = calloc((size_t) c->g->root->gr_slots + 1, 1);
+	expect(c, c->seen != NULL, "out of memory", 0);
+	if (c->seen == NULL)
+		return;
+	check_nodes(c);
+	check_slots(c);
+	check_uses(c);
+	check_flips(c);
+	check_assertions(c);
+	check_others(c);
+	free(c->seen);
+}
+
 uint32_t
 gm_graph_check(const GmGraph *g, void (*report) (void *arg, const char *what, uint64_t where),
 			   void *arg)
 {
-	Check		c = {g, report, arg, 0, NULL};
+	Check		c = {.g = g, .report = report, .arg = arg};
 
-	c.seen = calloc((size_t) g->root->gr_slots + 1, 1);
-	if (c.seen == NULL)
-	{
-		report(arg, "out of memory", 0);
-		return 1;
-	}
-	check_nodes(&c);
-	check_slots(&c);
-	check_uses(&c);
-	check_flips(&c);
-	check_assertions(&c);
-	check_others(&c);
-	free(c.seen);
+	check_all(&c);
 	return c.violations;
+}
+
+GmStatus
+gm_graph_check_until(const GmGraph *g, const GmInterrupt *intr,
+					 void (*report) (void *arg, const char *what, uint64_t where), void *arg)
+{
+	Check		c = {.g = g, .report = report, .arg = arg, .intr = intr};
+
+	check_all(&c);
+	return c.stopped ? GM_INTERRUPTED : GM_OK;
 }

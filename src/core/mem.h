@@ -39,8 +39,11 @@
  *	 gm_mem_charge		count process-local memory against the limit too
  *	 gm_mem_temp		process-local working memory, charged until it is freed
  *
- * Limits	2^24 extents, 2^40 bytes each; the byte limit given at creation,
- *			checked before anything is allocated (GM_OVER_BUDGET)
+ * Memory	blocks below 4 kB are rounded up to words, larger ones by less than a
+ *			sixteenth
+ * Limits	4096 own extents, or 1023 shared ones, of 2^40 bytes; the byte limit
+ *			given at creation, checked before anything is allocated
+ *			(GM_OVER_BUDGET)
  *
  *-------------------------------------------------------------------------
  */
@@ -58,7 +61,8 @@ typedef uint64_t GmRef;			/* 0 refers to nothing */
 
 typedef struct GmMemOps
 {
-	void	   *(*create) (void *arg, size_t bytes);	/* NULL if refused; zeroed */
+	/* zeroed, aligned to 64 bytes; NULL if refused */
+	void	   *(*create) (void *arg, size_t bytes);
 	void		(*destroy) (void *arg, void *base, size_t bytes);
 
 	/*
@@ -94,7 +98,7 @@ typedef struct GmMem
 	size_t		next_size;		/* size of the next extent or slab */
 	size_t		limit;			/* bytes; 0 means none */
 	size_t		charged;		/* bytes of extents or slabs plus gm_mem_charge */
-	size_t		used;			/* bytes handed out and not freed */
+	size_t		used;			/* bytes handed out and neither freed nor reclaimed */
 	void	   *temp[GM_MEM_TEMPS]; /* gm_mem_temp not freed yet */
 	size_t		temp_size[GM_MEM_TEMPS];
 	GmMemVersions *versions;	/* NULL until something is freed or begun */

@@ -3,7 +3,7 @@
  * space.c
  *	  The vectors of one space, and exact search over them.
  *
- * A search without a bitmap goes over whole segments; with one it gathers the
+ * A search without a bitmap goes over whole pages; with one it gathers the
  * numbers of the allowed rows first, so that both can ask for memory a few
  * rows ahead of the kernel.
  *
@@ -564,16 +564,20 @@ ranked_row(const GmSpace *space, uint64_t id)
 	return gm_space_find(space, (int64_t) (id ^ ((uint64_t) 1 << 63)));
 }
 
-/* rows first .. first + n - 1, which lie one after the other */
+/*
+ * Rows first .. first + n - 1, which lie one after the other; next: where it
+ * goes on after them, for the prefetches.
+ */
 static void
 search_span(const GmSpace *space, const GmSpaceQuery *query, uint32_t first, uint32_t n,
-			GmTopk *top)
+			const float *next, GmTopk *top)
 {
 	uint32_t	dim = space->root->sp_dim;
 	uint32_t	stride = space->root->sp_stride;
 	uint32_t	ahead = AHEAD_FLOATS / stride + 1;
 	GmMetric	metric = (GmMetric) space->root->sp_metric;
 	const float *rows = gm_space_vector(space, first);
+	const float *scale = gm_array_at(&space->scale, first);
 
 	for (uint32_t i = 0; i < n; i++)
 	{
@@ -582,8 +586,9 @@ search_span(const GmSpace *space, const GmSpaceQuery *query, uint32_t first, uin
 
 		if (i + ahead < n)
 			prefetch_floats(row + (size_t) ahead * stride, stride);
-		distance = metric_distance(metric, query, row, GM_ARRAY_F32(&space->scale, first + i),
-								   dim);
+		else
+			prefetch_floats(next + (size_t) (i + ahead - n) * stride, stride);
+		distance = metric_distance(metric, query, row, scale[i], dim);
 		if (distance <= gm_topk_worst(top))
 			(void) gm_topk_push(top, distance, rank_id(space, first + i));
 	}
@@ -594,18 +599,30 @@ search_all(const GmSpace *space, const GmSpaceQuery *query, const GmInterrupt *i
 {
 	uint32_t	rows = space->root->sp_rows;
 	uint32_t	per_look = FLOATS_PER_LOOK / space->root->sp_stride;
+	uint32_t	since_look = per_look;
 	uint64_t	n;
 
 	for (uint32_t row = 0; row < rows; row += (uint32_t) n)
 	{
+		uint64_t	scales;
+
 		(void) gm_array_span(&space->vector, row, &n);
+		(void) gm_array_span(&space->scale, row, &scales);
+		if (n > scales)
+			n = scales;
 		if (n > rows - row)
 			n = rows - row;
 		if (n > per_look)
 			n = per_look;
-		if (gm_interrupted(intr))
-			return GM_INTERRUPTED;
-		search_span(space, query, row, (uint32_t) n, top);
+		since_look += (uint32_t) n;
+		if (since_look > per_look)
+		{
+			since_look = (uint32_t) n;
+			if (gm_interrupted(intr))
+				return GM_INTERRUPTED;
+		}
+		search_span(space, query, row, (uint32_t) n,
+					gm_space_vector(space, row + n < rows ? row + (uint32_t) n : row), top);
 	}
 	return GM_OK;
 }

@@ -107,11 +107,24 @@ gm_area_enter(GmArea *area, int32_t graph_id)
 	return dropped;
 }
 
+/*
+ * Where the search would end behind it anyway, the entry and the dropped ones
+ * before it become never used, or searches would grow with every drop.
+ */
 void
 gm_area_drop(GmArea *area, GmGraphEntry *entry)
 {
-	(void) area;
+	GmGraphEntry *graphs = gm_area_graphs(area);
+	uint32		i = entry - graphs;
+
 	atomic_store_explicit(&entry->gr_root, 0, memory_order_release);
 	atomic_store_explicit(&entry->gr_state, GM_GRAPH_ABSENT, memory_order_release);
 	atomic_store_explicit(&entry->gr_id, -1, memory_order_release);
+	if (atomic_load(&graphs[(i + 1) % GM_AREA_GRAPHS].gr_id) != 0)
+		return;
+	while (atomic_load(&graphs[i].gr_id) == -1)
+	{
+		atomic_store_explicit(&graphs[i].gr_id, 0, memory_order_release);
+		i = (i + GM_AREA_GRAPHS - 1) % GM_AREA_GRAPHS;
+	}
 }

@@ -78,7 +78,8 @@ typedef enum GmGraphState
 /*
  * A graph.  Entries are found by hash of the id, linearly; they are written by
  * the worker and never move; gr_id is stored last, with release, and becomes
- * -1 when the graph is dropped (and may be taken again).
+ * -1 when the graph is dropped.  Then another graph may take the entry, so a
+ * reader looks at gr_id again after it has loaded gr_root.
  */
 typedef struct GmGraphEntry
 {
@@ -256,13 +257,17 @@ gm_area_queue(GmArea *area)
 	return GM_AREA_AT(area, area->ar_queue_at);
 }
 
-/* worker, before the version that holds the transaction is published */
+/*
+ * Worker, before the first version that holds the transaction is published.  It
+ * is in others from later sequences on, or they were loaded with it: what is
+ * noted stays.
+ */
 static inline void
 gm_area_note_xid(GmArea *area, uint64_t xid, uint64_t sequence, uint64_t ticket)
 {
 	GmXidEntry *e = &area->ar_xid[xid & (GM_AREA_XIDS - 1)];
 
-	if (atomic_load_explicit(&e->xe_xid, memory_order_relaxed) > xid)
+	if (atomic_load_explicit(&e->xe_xid, memory_order_relaxed) >= xid)
 		return;
 	atomic_store_explicit(&e->xe_xid, GM_XID_WRITING, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);

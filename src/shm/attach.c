@@ -16,19 +16,25 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "shm/attach.h"
+#include "shm/segment.h"
+
+#define RETRY_MS	1000		/* after the system refused to map an area */
 
 static GmDatabase *database;
 static GmArea *area;
 static dsm_segment *area_segment;
-static uint64 generation;		/* of area, or of the one that could not be had */
+static uint64 generation;		/* of area; 0 without one */
+static uint64 refused;			/* generation whose area could not be mapped */
+static TimestampTz refused_at;
 
 static char *base[GM_AREA_EXTENTS];
 static dsm_segment *segments[GM_AREA_EXTENTS];
 static uint32 serials[GM_AREA_EXTENTS];
-static uint32 mapped;			/* numbers below this were looked at */
+static uint32 mapped;			/* numbers below this may be mapped */
 static uint64 extents_changed;
 
 /* sections: how many are open, and at which level of subtransactions each was */
@@ -57,6 +63,7 @@ detach_all(void)
 {
 	for (uint32 n = 0; n < mapped; n++)
 		unmap_extent(n);
+	memset(serials, 0, sizeof(serials));
 	mapped = 0;
 	extents_changed = 0;
 	if (area_segment != NULL)
@@ -91,7 +98,8 @@ subtransaction_ends(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 static void
 transaction_ends(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PARALLEL_PRE_COMMIT &&
+		event != XACT_EVENT_PRE_PREPARE)
 		leave_from(0);
 }
 
@@ -152,12 +160,18 @@ attach_area(dsm_handle handle, uint64 wanted)
 		before_shmem_exit(process_ends, (Datum) 0);
 		registered = true;
 	}
-	detach_all();
+	if (refused == wanted &&
+		!TimestampDifferenceExceeds(refused_at, GetCurrentTimestamp(), RETRY_MS))
+		return;
 
 	/* the worker may end in between, and its area with it */
-	segment = dsm_attach(handle);
+	segment = gm_segment_attach(handle, NULL);
 	if (segment == NULL)
+	{
+		refused = wanted;
+		refused_at = GetCurrentTimestamp();
 		return;
+	}
 	a = dsm_segment_address(segment);
 	if (a->ar_magic != GM_AREA_MAGIC || a->ar_layout != GM_AREA_LAYOUT ||
 		a->ar_generation != wanted || a->ar_db != MyDatabaseId)
@@ -165,7 +179,7 @@ attach_area(dsm_handle handle, uint64 wanted)
 		dsm_detach(segment);
 		return;
 	}
-	dsm_pin_mapping(segment);
+	Assert(gm_compat_proc_number() < a->ar_slots);
 	area_segment = segment;
 	area = a;
 	generation = wanted;
@@ -175,37 +189,29 @@ GmArea *
 gm_attach(GmDatabase **db)
 {
 	GmControl  *control;
-	dsm_handle	handle = 0;
-	uint64		wanted = 0;
+	dsm_handle	handle;
+	uint64		now;
 
-	if (database == NULL)
+	if (gm_unlikely(database == NULL))
 		database = gm_control_database(false);
 	*db = database;
 	if (database == NULL)
 		return NULL;
-	if (gm_likely(area != NULL && database->generation == generation &&
-				  database->state == GM_WORKER_READY))
+	now = atomic_load_explicit(&database->generation, memory_order_acquire);
+	if (gm_likely(area != NULL && now == generation))
 		return area;
 	if (depth > 0)
 		return NULL;
+	detach_all();
+	if (now == 0)
+		return NULL;
 	control = gm_control();
 	LWLockAcquire(&control->lock, LW_SHARED);
-	if (database->db_oid == MyDatabaseId && database->state == GM_WORKER_READY)
-	{
-		handle = database->area_handle;
-		wanted = database->generation;
-	}
+	now = atomic_load(&database->generation);
+	handle = database->area_handle;
 	LWLockRelease(&control->lock);
-	if (wanted == 0)
-	{
-		/* entries of dropped databases may be taken by others */
-		if (database->db_oid != MyDatabaseId)
-			database = NULL;
-		detach_all();
-		return NULL;
-	}
-	if (area == NULL || generation != wanted)
-		attach_area(handle, wanted);
+	if (now != 0)
+		attach_area(handle, now);
 	return area;
 }
 
@@ -215,38 +221,47 @@ gm_attach_base(void)
 	return base;
 }
 
-void
+/* false: the extent is in the table, but cannot be had */
+static bool
+update_extent(GmArea *a, uint32 n)
+{
+	GmExtent   *e = &a->ar_extent[n];
+	uint32		serial = atomic_load_explicit(&e->ex_serial, memory_order_acquire);
+	dsm_handle	handle;
+
+	if (gm_likely(serials[n] == serial))
+		return true;
+	handle = atomic_load(&e->ex_handle);
+
+	/* what it had is out of the table, so that no section looks at it any more */
+	unmap_extent(n);
+	if (handle != 0)
+	{
+		segments[n] = gm_segment_attach(handle, NULL);
+		if (segments[n] == NULL)
+			return atomic_load(&e->ex_serial) != serial;
+		base[n] = dsm_segment_address(segments[n]);
+		mapped = Max(mapped, n + 1);
+	}
+	serials[n] = serial;
+	return true;
+}
+
+bool
 gm_attach_extents(GmArea *a)
 {
+	bool		whole = true;
+
 	for (;;)
 	{
 		uint64		changed = atomic_load_explicit(&a->ar_extents_changed, memory_order_acquire);
 
 		if (gm_likely(changed == extents_changed))
-			return;
+			return true;
 		for (uint32 n = 1; n < GM_AREA_EXTENTS; n++)
-		{
-			dsm_handle	handle = atomic_load(&a->ar_extent[n].ex_handle);
-			uint32		serial = atomic_load(&a->ar_extent[n].ex_serial);
-
-			if (handle == 0)
-			{
-				/* an outer section may still look at it */
-				if (segments[n] != NULL && depth <= 1)
-					unmap_extent(n);
-				continue;
-			}
-			if (segments[n] != NULL && serials[n] == serial)
-				continue;
-			unmap_extent(n);
-			segments[n] = dsm_attach(handle);
-			if (segments[n] == NULL)
-				continue;		/* given back in between: no root refers to it */
-			dsm_pin_mapping(segments[n]);
-			base[n] = dsm_segment_address(segments[n]);
-			serials[n] = serial;
-			mapped = Max(mapped, n + 1);
-		}
+			whole &= update_extent(a, n);
+		if (!whole)
+			return false;
 		extents_changed = changed;
 	}
 }

@@ -5,7 +5,7 @@
  *
  * Interface
  *	 gm_attach			the area of the current generation; NULL if there is none
- *	 gm_attach_extents	map the extents that are new, unmap those that are gone
+ *	 gm_attach_extents	map the extents that are new, unmap those that are empty
  *	 gm_attach_base		addresses by extent number
  *	 gm_read_enter, gm_read_leave	an epoch section; sections nest
  *
@@ -21,13 +21,17 @@
 
 /*
  * May raise an error only for lack of memory.  What was attached before is
- * detached if the generation is over, unless a section is open.  *db may be
- * NULL.  The pointer is good until the next call.
+ * detached if the generation is over, unless a section is open.  *db becomes
+ * NULL if the database has no entry.  The pointer is good until the next call.
  */
 extern GmArea *gm_attach(GmDatabase **db);
 
-/* inside a section, after loading a root: maps what the root may refer to */
-extern void gm_attach_extents(GmArea *area);
+/*
+ * Inside a section, after loading a root: maps what the root may refer to.
+ * False if the system refuses that, or the worker has ended meanwhile: the
+ * image cannot be read.
+ */
+extern bool gm_attach_extents(GmArea *area);
 extern char **gm_attach_base(void);
 
 extern void gm_read_enter(GmArea *area);

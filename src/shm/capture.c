@@ -249,7 +249,7 @@ transaction_ends(XactEvent event, void *arg)
 			if (database != NULL)
 			{
 				GM_STOP(committed);
-				gm_control_wake(database);
+				gm_control_tell(database);
 			}
 			database = NULL;
 			forget_all();

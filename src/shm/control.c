@@ -190,6 +190,12 @@ has_worker(GmWorkerState state)
 	return false;
 }
 
+bool
+gm_control_has_worker(const GmDatabase *db)
+{
+	return has_worker(*(const volatile GmWorkerState *) &db->state);
+}
+
 /* free the entries of databases that are gone; nobody can be connected to them */
 static void
 free_entries(GmControl *c)
@@ -209,13 +215,13 @@ free_entries(GmControl *c)
 	}
 }
 
-static GmDatabase *
-take_entry(GmControl *c)
+GmDatabase *
+gm_control_enter(GmControl *c, Oid db_oid)
 {
 	GmDatabase *db;
 
 	LWLockAcquire(&c->lock, LW_EXCLUSIVE);
-	db = gm_control_find(c, MyDatabaseId);
+	db = gm_control_find(c, db_oid);
 	if (db == NULL)
 	{
 		db = gm_control_find(c, InvalidOid);
@@ -227,12 +233,12 @@ take_entry(GmControl *c)
 			db->area_handle = 0;
 			atomic_store(&db->generation, 0);
 			db->started_at = db->retry_at = db->failed_at = 0;
-			atomic_store(&db->sleeping, 0);
+			atomic_store(&db->sleeping, GM_AWAKE);
 			atomic_store(&db->worker_proc, 0);
 			atomic_store(&db->overflow, 0);
 			atomic_store(&db->requests, 0);
 			db->last_error[0] = '\0';
-			db->db_oid = MyDatabaseId;
+			db->db_oid = db_oid;
 		}
 	}
 	LWLockRelease(&c->lock);
@@ -257,11 +263,11 @@ gm_control_database(bool create)
 	if (refused != 0 &&
 		!TimestampDifferenceExceeds(refused, GetCurrentTimestamp(), ENTRY_RETRY_MS))
 		return NULL;
-	mine = take_entry(c);
+	mine = gm_control_enter(c, MyDatabaseId);
 	if (mine == NULL && IsTransactionState())
 	{
 		free_entries(c);
-		mine = take_entry(c);
+		mine = gm_control_enter(c, MyDatabaseId);
 	}
 	if (mine == NULL)
 	{
@@ -275,19 +281,35 @@ gm_control_database(bool create)
 	return mine;
 }
 
+static void
+set_worker_latch(GmDatabase *db)
+{
+	uint32		proc = atomic_load(&db->worker_proc);
+
+	if (proc != 0)
+		SetLatch(&ProcGlobal->allProcs[proc - 1].procLatch);
+}
+
 void
 gm_control_wake(GmDatabase *db)
 {
-	uint32		proc;
-
 	/* pairs with the worker's between its flag and its last look */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&db->sleeping, memory_order_relaxed) == 0 ||
-		atomic_exchange(&db->sleeping, 0) == 0)
-		return;
-	proc = atomic_load(&db->worker_proc);
-	if (proc != 0)
-		SetLatch(&ProcGlobal->allProcs[proc - 1].procLatch);
+	if (atomic_load_explicit(&db->sleeping, memory_order_relaxed) != GM_AWAKE &&
+		atomic_exchange(&db->sleeping, GM_AWAKE) != GM_AWAKE)
+		set_worker_latch(db);
+}
+
+void
+gm_control_tell(GmDatabase *db)
+{
+	uint32		asleep = GM_ASLEEP;
+
+	/* as above */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&db->sleeping, memory_order_relaxed) == GM_ASLEEP &&
+		atomic_compare_exchange_strong(&db->sleeping, &asleep, GM_AWAKE))
+		set_worker_latch(db);
 }
 
 /*

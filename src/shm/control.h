@@ -17,7 +17,8 @@
  *	 gm_control_preload	reserve it at the server's start
  *	 gm_control_database	this database's entry, made if asked for
  *	 gm_control_find	any database's entry
- *	 gm_control_wake	wake the database's worker if it sleeps
+ *	 gm_control_wake	wake the database's worker: somebody waits for it
+ *	 gm_control_tell	there is something to do: wake it if it does not look by itself
  *	 gm_extension_look	is the extension there, and which version
  *	 gm_ensure_worker	start the worker if it ought to run and does not
  *
@@ -56,6 +57,13 @@ typedef enum GmWorkerState
 	GM_WORKER_DISABLED			/* by setting, or its database cannot be connected to */
 } GmWorkerState;
 
+typedef enum GmSleep
+{
+	GM_AWAKE = 0,
+	GM_ASLEEP,					/* until somebody wakes it */
+	GM_NAPPING					/* for a millisecond, unless somebody waits for it */
+} GmSleep;
+
 /*
  *	field			written by				rule
  *	db_oid			under lock				0: free entry; an entry is taken over only
@@ -65,8 +73,9 @@ typedef enum GmWorkerState
  *	worker_pid		worker, under lock		0 while no process has claimed the entry
  *	generation		worker, under lock		0 while there is no area; no two are equal
  *	area_handle		worker, under lock		valid while generation is not 0
- *	sleeping		worker, wakers			set before the worker's last look at its work;
- *											full barrier on both sides: no lost wake-up
+ *	sleeping		worker, wakers			GmSleep; set before the worker's last look at
+ *											its work; full barrier on both sides: no lost
+ *											wake-up
  *	worker_proc		worker					pgprocno + 1 of the worker, 0 none
  *	overflow		anybody					counted up when a change could not be handed
  *											over: everything is loaded again
@@ -121,7 +130,14 @@ extern GmDatabase *gm_control_database(bool create);
 /* NULL if it has none; the caller holds control's lock, or can do with an old answer */
 extern GmDatabase *gm_control_find(GmControl *control, Oid db_oid);
 
+/* made if need be; NULL if all are taken */
+extern GmDatabase *gm_control_enter(GmControl *control, Oid db_oid);
+
+/* does the server have a worker in its list, running or about to be started */
+extern bool gm_control_has_worker(const GmDatabase *db);
+
 extern void gm_control_wake(GmDatabase *db);
+extern void gm_control_tell(GmDatabase *db);
 
 /*
  * Is the extension there, and was it not made by the current transaction, which

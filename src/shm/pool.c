@@ -5,8 +5,8 @@
  *
  * Buddies: a block of 2^k bytes lies at a multiple of 2^k in its extent, and
  * its buddy is the block whose offset differs in that bit alone.  The state of
- * an extent's blocks is a byte for every smallest slab: the order of the free
- * block that starts there, plus one.
+ * an extent's blocks is a byte for every smallest slab: the order k of the
+ * block that starts there, with TAKEN if it is not free; 0 where none starts.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,11 +15,17 @@
 #include "utils/memutils.h"
 
 #include "shm/pool.h"
+#include "shm/segment.h"
 
 #define SLAB_BITS		13		/* 8 kB */
 #define FIRST_BITS		20
-#define EXTENT_BITS		28
+#define LEAST_BITS		18		/* where the limit or the system leave no more */
+#define MOST_BITS		26		/* making one takes 1 s/GB, without a look at interrupts */
+#define MOST_BITS_LARGE	28		/* from LARGE on, since there are not so many numbers */
+#define LARGE			((size_t) 4 << 30)
 #define MAX_BITS		38
+#define ORDERS			(MAX_BITS + 1)
+#define TAKEN			0x80
 #define OFFSET(ref)		((ref) & (((GmRef) 1 << GM_MEM_OFFSET_BITS) - 1))
 #define NUMBER(ref)		((uint32) ((ref) >> GM_MEM_OFFSET_BITS))
 
@@ -27,7 +33,8 @@ typedef struct Extent
 {
 	dsm_segment *segment;		/* NULL: number not in use */
 	int			bits;			/* log2 of the size */
-	uint8	   *free_at;		/* by slab: order + 1 of the free block here */
+	uint8	   *blocks;			/* by smallest slab: the block that starts there */
+	uint32		free_blocks[ORDERS];	/* how many of each order */
 	size_t		used;
 	uint64		empty_since;	/* epoch at which the last slab came back */
 } Extent;
@@ -39,7 +46,6 @@ struct GmPool
 	char	   *base[GM_AREA_EXTENTS];
 	Extent		extent[GM_AREA_EXTENTS];
 	uint32		numbers;		/* highest number in use */
-	int			next_bits;
 	size_t		limit;
 	size_t		used;
 	size_t		mapped;
@@ -54,7 +60,6 @@ gm_pool_create(GmArea *area)
 	pool->area = area;
 	pool->context = AllocSetContextCreate(TopMemoryContext, "graphmem extents",
 										  ALLOCSET_DEFAULT_SIZES);
-	pool->next_bits = FIRST_BITS;
 	return pool;
 }
 
@@ -65,17 +70,29 @@ publish_totals(GmPool *pool)
 	atomic_store_explicit(&pool->area->ar_slab_bytes, pool->used, memory_order_relaxed);
 }
 
+/* serial after handle: a reader that sees the serial finds its handle or a later one */
+static void
+publish_extent(GmPool *pool, uint32 n, dsm_handle handle, uint64 size)
+{
+	GmExtent   *e = &pool->area->ar_extent[n];
+
+	atomic_store(&e->ex_size, size);
+	atomic_store(&e->ex_handle, handle);
+	atomic_fetch_add(&e->ex_serial, 1);
+	atomic_fetch_add(&pool->area->ar_extents_changed, 1);
+	publish_totals(pool);
+}
+
 static void
 drop_extent(GmPool *pool, uint32 n)
 {
 	Extent	   *e = &pool->extent[n];
 
-	atomic_store(&pool->area->ar_extent[n].ex_handle, 0);
-	atomic_fetch_add(&pool->area->ar_extents_changed, 1);
+	publish_extent(pool, n, 0, 0);
 	dsm_unpin_segment(dsm_segment_handle(e->segment));
 	dsm_detach(e->segment);
 	pool->mapped -= (size_t) 1 << e->bits;
-	pfree(e->free_at);
+	pfree(e->blocks);
 	memset(e, 0, sizeof(*e));
 	pool->base[n] = NULL;
 	publish_totals(pool);
@@ -86,7 +103,10 @@ gm_pool_destroy(GmPool *pool)
 {
 	for (uint32 n = 1; n <= pool->numbers; n++)
 		if (pool->extent[n].segment != NULL)
-			drop_extent(pool, n);
+		{
+			dsm_unpin_segment(dsm_segment_handle(pool->extent[n].segment));
+			dsm_detach(pool->extent[n].segment);
+		}
 	MemoryContextDelete(pool->context);
 	pfree(pool);
 }
@@ -98,34 +118,11 @@ gm_pool_set_limit(GmPool *pool, size_t limit)
 	atomic_store(&pool->area->ar_memory_limit, limit);
 }
 
-/* NULL if the system refuses; the message is kept */
-static dsm_segment *
-create_segment(GmPool *pool, size_t bytes)
+static void
+put_free(Extent *e, size_t at, int order)
 {
-	MemoryContext old = CurrentMemoryContext;
-	dsm_segment *volatile segment = NULL;
-
-	PG_TRY();
-	{
-		segment = dsm_create(bytes, 0);
-		dsm_pin_segment(segment);
-		dsm_pin_mapping(segment);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(old);
-		edata = CopyErrorData();
-		FlushErrorState();
-		strlcpy(pool->error, edata->message, sizeof(pool->error));
-		FreeErrorData(edata);
-		if (segment != NULL)
-			dsm_detach(segment);
-		segment = NULL;
-	}
-	PG_END_TRY();
-	return segment;
+	e->blocks[at] = (uint8) order;
+	e->free_blocks[order]++;
 }
 
 static bool
@@ -134,7 +131,7 @@ add_extent(GmPool *pool, int bits)
 	uint32		n = 1;
 	dsm_segment *segment;
 	Extent	   *e;
-	uint8	   *free_at;
+	uint8	   *blocks;
 
 	while (n < GM_AREA_EXTENTS && pool->extent[n].segment != NULL)
 		n++;
@@ -143,30 +140,40 @@ add_extent(GmPool *pool, int bits)
 		strlcpy(pool->error, "too many extents", sizeof(pool->error));
 		return false;
 	}
-	free_at = MemoryContextAllocExtended(pool->context, (Size) 1 << (bits - SLAB_BITS),
-										 MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
-	if (free_at == NULL)
+	blocks = MemoryContextAllocExtended(pool->context, (Size) 1 << (bits - SLAB_BITS),
+										MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+	if (blocks == NULL)
+	{
+		strlcpy(pool->error, "out of memory", sizeof(pool->error));
 		return false;
-	segment = create_segment(pool, (size_t) 1 << bits);
+	}
+	segment = gm_segment_create((size_t) 1 << bits, pool->error);
 	if (segment == NULL)
 	{
-		pfree(free_at);
+		pfree(blocks);
 		return false;
 	}
 	e = &pool->extent[n];
 	e->segment = segment;
 	e->bits = bits;
-	e->free_at = free_at;
-	free_at[0] = (uint8) (bits + 1);
+	e->blocks = blocks;
+	put_free(e, 0, bits);
 	pool->base[n] = dsm_segment_address(segment);
 	pool->mapped += (size_t) 1 << bits;
 	pool->numbers = Max(pool->numbers, n);
-	atomic_store(&pool->area->ar_extent[n].ex_size, (uint64) 1 << bits);
-	atomic_fetch_add(&pool->area->ar_extent[n].ex_serial, 1);
-	atomic_store(&pool->area->ar_extent[n].ex_handle, dsm_segment_handle(segment));
-	atomic_fetch_add(&pool->area->ar_extents_changed, 1);
-	publish_totals(pool);
+	publish_extent(pool, n, dsm_segment_handle(segment), (uint64) 1 << bits);
 	return true;
+}
+
+/* place of a free block of this order */
+static size_t
+find_free(const Extent *e, int order)
+{
+	size_t		at = 0;
+
+	while (e->blocks[at] != order)
+		at += (size_t) 1 << ((e->blocks[at] & ~TAKEN) - SLAB_BITS);
+	return at;
 }
 
 /* the smallest free block that is large enough, or nothing */
@@ -174,41 +181,29 @@ static bool
 take(GmPool *pool, int bits, GmRef *ref)
 {
 	uint32		best = 0;
-	size_t		at = 0;
-	int			order = MAX_BITS;
+	int			order = ORDERS;
+	Extent	   *e;
+	size_t		at;
 
 	for (uint32 n = 1; n <= pool->numbers && order > bits; n++)
-	{
-		Extent	   *e = &pool->extent[n];
-		size_t		slabs;
-
-		if (e->segment == NULL || ((size_t) 1 << e->bits) - e->used < (size_t) 1 << bits)
-			continue;
-		slabs = (size_t) 1 << (e->bits - SLAB_BITS);
-		for (size_t i = 0; i < slabs;)
-		{
-			int			there = e->free_at[i] - 1;
-
-			if (there >= bits && there < order)
+		for (int k = bits; k < order && k <= pool->extent[n].bits; k++)
+			if (pool->extent[n].free_blocks[k] > 0)
 			{
 				best = n;
-				at = i;
-				order = there;
-				if (order == bits)
-					break;
+				order = k;
 			}
-			i += there > 0 ? (size_t) 1 << (there - SLAB_BITS) : 1;
-		}
-	}
 	if (best == 0)
 		return false;
-	pool->extent[best].free_at[at] = 0;
+	e = &pool->extent[best];
+	at = find_free(e, order);
+	e->free_blocks[order]--;
 	while (order > bits)
 	{
 		order--;
-		pool->extent[best].free_at[at + ((size_t) 1 << (order - SLAB_BITS))] = (uint8) (order + 1);
+		put_free(e, at + ((size_t) 1 << (order - SLAB_BITS)), order);
 	}
-	pool->extent[best].used += (size_t) 1 << bits;
+	e->blocks[at] = (uint8) (bits | TAKEN);
+	e->used += (size_t) 1 << bits;
 	*ref = ((GmRef) best << GM_MEM_OFFSET_BITS) | ((GmRef) at << SLAB_BITS);
 	return true;
 }
@@ -223,6 +218,25 @@ bits_for(size_t bytes)
 	return bits;
 }
 
+/*
+ * About a quarter of what there is.  Near the limit less, but not so little
+ * that numbers and the server's segments run out: what is free elsewhere may
+ * be in pieces that are too small.
+ */
+static int
+next_extent(const GmPool *pool, int least)
+{
+	int			most = pool->mapped < LARGE ? MOST_BITS : MOST_BITS_LARGE;
+	int			bits = FIRST_BITS;
+
+	while (bits < most && (size_t) 8 << bits <= pool->mapped)
+		bits++;
+	while (bits > LEAST_BITS && (size_t) 64 << bits > pool->mapped && pool->limit > 0 &&
+		   pool->mapped + ((size_t) 1 << bits) > pool->limit)
+		bits--;
+	return Max(bits, least);
+}
+
 static GmStatus
 slab(void *arg, size_t *bytes, GmRef *ref)
 {
@@ -234,20 +248,14 @@ slab(void *arg, size_t *bytes, GmRef *ref)
 		return GM_NO_MEMORY;
 	if (pool->limit > 0 && pool->used + size > pool->limit)
 		return GM_OVER_BUDGET;
-	if (!take(pool, bits, ref))
+	while (!take(pool, bits, ref))
 	{
-		int			want = Max(bits, pool->next_bits);
+		int			want = next_extent(pool, bits);
 
+		/* a smaller one may still be had */
 		while (!add_extent(pool, want))
-		{
-			/* a smaller one may still be had */
-			if (--want < Max(bits, FIRST_BITS))
+			if (--want < bits || want < LEAST_BITS)
 				return GM_NO_MEMORY;
-		}
-		if (want == pool->next_bits && pool->next_bits < EXTENT_BITS)
-			pool->next_bits++;
-		if (!take(pool, bits, ref))
-			return GM_NO_MEMORY;
 	}
 	pool->used += size;
 	*bytes = size;
@@ -263,19 +271,22 @@ release(void *arg, GmRef ref, size_t bytes)
 	size_t		at = OFFSET(ref) >> SLAB_BITS;
 	int			bits = bits_for(bytes);
 
+	Assert(e->blocks[at] == (bits | TAKEN));
 	pool->used -= (size_t) 1 << bits;
 	e->used -= (size_t) 1 << bits;
+	e->blocks[at] = 0;
 	while (bits < e->bits)
 	{
 		size_t		buddy = at ^ ((size_t) 1 << (bits - SLAB_BITS));
 
-		if (e->free_at[buddy] != bits + 1)
+		if (e->blocks[buddy] != bits)
 			break;
-		e->free_at[buddy] = 0;
-		at &= ~((size_t) 1 << (bits - SLAB_BITS));
+		e->blocks[buddy] = 0;
+		e->free_blocks[bits]--;
+		at &= buddy;
 		bits++;
 	}
-	e->free_at[at] = (uint8) (bits + 1);
+	put_free(e, at, bits);
 	if (e->used == 0)
 		e->empty_since = atomic_load(&pool->area->ar_epoch);
 	publish_totals(pool);
@@ -318,8 +329,6 @@ gm_pool_trim(GmPool *pool, uint64 oldest)
 	}
 	while (pool->numbers > 0 && pool->extent[pool->numbers].segment == NULL)
 		pool->numbers--;
-	if (pool->mapped < (size_t) 1 << pool->next_bits)
-		pool->next_bits = FIRST_BITS;
 }
 
 size_t

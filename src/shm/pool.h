@@ -3,10 +3,11 @@
  * pool.h
  *	  The worker's extents: dynamic segments, cut into slabs for the graphs.
  *
- * Extents grow from 1 MB by doubling to 256 MB (one of its own for a larger
- * slab).  Slabs are powers of two from 8 kB; free ones are merged with their
- * buddies, and an extent that is wholly free is given back to the system once
- * no reader can look at it.  Local to the worker but for the table in the area.
+ * Extents grow from 1 MB with what there is already, by about a quarter of it
+ * each, to 64 MB; to 256 MB beyond 4 GB (one of its own for a larger slab).
+ * Slabs are powers of two from 8 kB; free ones are merged with their buddies,
+ * and an extent that is wholly free is given back to the system once no reader
+ * can look at it.  Local to the worker but for the table in the area.
  *
  * Interface
  *	 gm_pool_create, gm_pool_destroy
@@ -25,7 +26,12 @@
 typedef struct GmPool GmPool;
 
 extern GmPool *gm_pool_create(GmArea *area);
-extern void gm_pool_destroy(GmPool *pool);	/* unpins; readers keep what they map */
+
+/*
+ * The generation is over: unpins.  Readers keep what they map; the table
+ * stays, so that they do not take extents that they look at for empty.
+ */
+extern void gm_pool_destroy(GmPool *pool);
 
 /*
  * limit in bytes over all slabs (0 none).  slab never raises an error:

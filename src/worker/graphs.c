@@ -4,9 +4,19 @@
  *	  The graphs that the worker keeps in memory: applying, publishing,
  *	  giving up.
  *
- * The worker's side of protocol image (shm/area.h).  A graph given up goes to
- * the graveyard with the epoch of that moment, and its slabs back to the pool
- * when the last reader of that epoch has left.
+ * The worker's side of protocol image (shm/area.h).  A graph given up is
+ * buried with the epoch of that moment, and its slabs go back to the pool when
+ * the last reader of that epoch has left.  Until then they do not count
+ * against graphmem.memory_limit: a reader that stays makes memory grow, and
+ * nobody wait.
+ *
+ * Where the pool has no more, the graph that was used longest ago gives way,
+ * unless it is pinned or has a version half made.
+ *
+ * A graph with rows whose row referred to is not there (replication and
+ * restores bring tables one after the other) stays in memory and is kept
+ * current, but readers are told that it failed, and find out what is missing
+ * from the tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,23 +36,57 @@
 #include "image/fetch.h"
 #include "shm/stop.h"
 #include "worker/graphs.h"
+#include "worker/load.h"
 
-#define EVICT_WAIT_MS	20
+#define REFUSED_MS		20		/* the system may have memory again after so long */
+#define LOCKED_MS		200		/* changes wait so long for a lock, then the graph goes */
+#define LOCKED_LOOK_MS	10
 #define MOVE_RUNS_MS	1000	/* a graph's runs are brought up to date no more often */
+#define TIDY_MS			100
+#define TRIM_MS			2000	/* empty extents are kept so long after a load */
+#define ROWS			512		/* between two looks at interrupts */
+#define MISSED_MS		60000	/* used so lately, a graph is loaded again at once */
+#define LOAD_AHEAD		100000	/* triples that take too long to load for who waits */
 
 typedef struct Grave
 {
 	struct Grave *next;
 	GmMem	   *mem;
+	size_t		bytes;
 	uint64		epoch;
 } Grave;
+
+/*
+ * Those used longest ago, found by one look at all: with thousands of graphs in
+ * memory, looking at all for each that gives way would cost more than loading
+ * the one that comes.
+ */
+typedef struct Candidate
+{
+	int32		id;
+	uint64		used;			/* when it was found */
+} Candidate;
+
+#define CANDIDATES	32
 
 static GmDatabase *db;
 static GmArea *area;
 static GmPool *pool;
+static GmMemOps pool_ops;
 static MemoryContext context;
-static HTAB *graphs;
+static MemoryContext row_context;
+static HTAB *graphs;			/* all that were ever loaded */
+static dlist_head in_memory;
+static dlist_head busy;
 static Grave *graveyard;
+static size_t buried;
+static bool limbo;				/* some graph has retired blocks */
+static Candidate candidates[CANDIDATES];	/* the next to go last */
+static int	candidate_count;
+static TimestampTz tidied_at;
+static TimestampTz loaded_at;
+static TimestampTz locked_since;	/* 0: no lock is in the way */
+static int64 flip_at;			/* no runs change before */
 
 MemoryContext
 gm_graphs_context(void)
@@ -58,36 +102,39 @@ gm_graphs_start(GmDatabase *database, GmArea *a, GmPool *p)
 	db = database;
 	area = a;
 	pool = p;
+	gm_pool_ops(pool, &pool_ops);
 	context = AllocSetContextCreate(TopMemoryContext, "graphmem worker", ALLOCSET_DEFAULT_SIZES);
+	row_context = AllocSetContextCreate(context, "graphmem worker row", ALLOCSET_DEFAULT_SIZES);
 	memset(&info, 0, sizeof(info));
 	info.keysize = sizeof(int32);
 	info.entrysize = sizeof(GmWorkerGraph);
 	info.hcxt = context;
 	graphs = hash_create("graphmem graphs", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	dlist_init(&in_memory);
+	dlist_init(&busy);
 	graveyard = NULL;
-}
-
-static void
-destroy_memory(GmWorkerGraph *g)
-{
-	gm_graph_destroy(g->graph);
-	gm_mem_destroy(g->mem);
-	g->graph = NULL;
-	g->mem = NULL;
-}
-
-static void
-destroy_visit(GmWorkerGraph *g, void *arg)
-{
-	destroy_memory(g);
+	buried = 0;
+	candidate_count = 0;
+	limbo = false;
+	locked_since = 0;
+	flip_at = GM_TIME_MAX;
 }
 
 void
 gm_graphs_stop(void)
 {
+	dlist_iter	iter;
+
 	if (graphs == NULL)
 		return;
-	gm_graphs_each(destroy_visit, NULL);
+	gm_graphs_error();
+	dlist_foreach(iter, &in_memory)
+	{
+		GmWorkerGraph *g = dlist_container(GmWorkerGraph, node, iter.cur);
+
+		gm_graph_destroy(g->graph);
+		gm_mem_destroy(g->mem);
+	}
 	while (graveyard != NULL)
 	{
 		Grave	   *next = graveyard->next;
@@ -101,10 +148,34 @@ gm_graphs_stop(void)
 	context = NULL;
 }
 
+void
+gm_graphs_error(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &in_memory)
+	{
+		GmWorkerGraph *g = dlist_container(GmWorkerGraph, node, iter.cur);
+
+		if (g->apply != NULL)
+			gm_apply_abort(g->apply);
+		g->apply = NULL;
+	}
+	MemoryContextReset(row_context);
+}
+
+static GmWorkerGraph *
+known_graph(int32 id)
+{
+	return hash_search(graphs, &id, HASH_FIND, NULL);
+}
+
 GmWorkerGraph *
 gm_graphs_find(int32 id)
 {
-	return hash_search(graphs, &id, HASH_FIND, NULL);
+	GmWorkerGraph *g = known_graph(id);
+
+	return g != NULL && (g->mem != NULL || g->loading) ? g : NULL;
 }
 
 GmWorkerGraph *
@@ -121,14 +192,25 @@ gm_graphs_make(GmGraphEntry *entry)
 }
 
 void
+gm_graphs_forget(int32 id)
+{
+	GmWorkerGraph *g = known_graph(id);
+
+	if (g == NULL)
+		return;
+	gm_graphs_unpublish(g, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
+	if (g->batches != NULL)
+		pfree(g->batches);
+	(void) hash_search(graphs, &id, HASH_REMOVE, NULL);
+}
+
+void
 gm_graphs_each(GmGraphVisit visit, void *arg)
 {
-	HASH_SEQ_STATUS scan;
-	GmWorkerGraph *g;
+	dlist_mutable_iter iter;
 
-	hash_seq_init(&scan, graphs);
-	while ((g = hash_seq_search(&scan)) != NULL)
-		visit(g, arg);
+	dlist_foreach_modify(iter, &in_memory)
+		visit(dlist_container(GmWorkerGraph, node, iter.cur), arg);
 }
 
 bool
@@ -171,10 +253,15 @@ gm_graphs_give(GmWorkerGraph *g, GmWorkerBatch *batch)
 	}
 	g->batches[g->batch_count++] = batch;
 	batch->users++;
+	if (!g->busy)
+	{
+		g->busy = true;
+		dlist_push_tail(&busy, &g->busy_node);
+	}
 }
 
-void
-gm_graphs_drop_batches(GmWorkerGraph *g)
+static void
+drop_batches(GmWorkerGraph *g)
 {
 	for (uint32 i = 0; i < g->batch_count; i++)
 		gm_batch_unuse(g->batches[i]);
@@ -185,46 +272,241 @@ gm_graphs_drop_batches(GmWorkerGraph *g)
 		g->batches = NULL;
 		g->batch_room = 0;
 	}
+	if (g->busy)
+		dlist_delete(&g->busy_node);
+	g->busy = false;
+}
+
+void
+gm_graphs_drop_seen(GmWorkerGraph *g)
+{
+	uint32		kept = 0;
+
+	for (uint32 i = 0; i < g->batch_count; i++)
+	{
+		if (gm_graphs_base_sees(g, g->batches[i]->xid))
+			gm_batch_unuse(g->batches[i]);
+		else
+			g->batches[kept++] = g->batches[i];
+	}
+	g->batch_count = kept;
 }
 
 /*
  * Memory
  */
-static int32 growing;			/* the graph that asks */
+static size_t
+limit_bytes(void)
+{
+	return (size_t) gm_guc_memory_limit * 1024 * 1024;
+}
+
+static void
+set_limit(void)
+{
+	size_t		limit = limit_bytes();
+
+	gm_pool_set_limit(pool, limit == 0 ? 0 : limit + buried);
+	atomic_store(&area->ar_memory_limit, limit);
+}
+
+static bool
+may_give_way(const GmWorkerGraph *g, const GmWorkerGraph *to)
+{
+	return g != to && g->apply == NULL && !g->loading && g->entry->gr_residency != 'p';
+}
+
+size_t
+gm_graphs_available(const GmWorkerGraph *to)
+{
+	size_t		limit = limit_bytes();
+	size_t		kept = 0;
+	dlist_iter	iter;
+
+	if (limit == 0)
+		return SIZE_MAX;
+	dlist_foreach(iter, &in_memory)
+	{
+		GmWorkerGraph *g = dlist_container(GmWorkerGraph, node, iter.cur);
+
+		if (g != to && !may_give_way(g, to))
+			kept += g->mem->charged;
+	}
+	return kept < limit ? limit - kept : 0;
+}
+
+/* what readers have left goes back to the pool; true: something did */
+static bool
+reap(void)
+{
+	uint64		oldest;
+	bool		any = false;
+	Grave	  **link = &graveyard;
+
+	if (graveyard == NULL)
+		return false;
+	oldest = gm_epoch_oldest(gm_area_slots(area), area->ar_slots);
+	while (*link != NULL)
+	{
+		Grave	   *grave = *link;
+
+		if (grave->epoch >= oldest)
+		{
+			link = &grave->next;
+			continue;
+		}
+		*link = grave->next;
+		buried -= grave->bytes;
+		gm_mem_destroy(grave->mem);
+		free(grave);
+		any = true;
+	}
+	set_limit();
+	return any;
+}
+
+static void
+bury(GmMem *mem)
+{
+	Grave	   *grave = malloc(sizeof(Grave));
+
+	/* without it the memory stays until the worker ends */
+	if (grave == NULL)
+		return;
+	grave->mem = mem;
+	grave->bytes = mem->charged;
+	grave->epoch = gm_epoch_advance(&area->ar_epoch);
+	grave->next = graveyard;
+	graveyard = grave;
+	buried += grave->bytes;
+	set_limit();
+	(void) reap();
+}
+
+static int
+last_used_first(const void *a, const void *b)
+{
+	uint64		x = ((const Candidate *) a)->used;
+	uint64		y = ((const Candidate *) b)->used;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static void
+find_candidates(const GmWorkerGraph *to)
+{
+	dlist_iter	iter;
+	int			latest = 0;
+
+	candidate_count = 0;
+	dlist_foreach(iter, &in_memory)
+	{
+		GmWorkerGraph *g = dlist_container(GmWorkerGraph, node, iter.cur);
+		uint64		used = atomic_load_explicit(&g->entry->gr_used, memory_order_relaxed);
+
+		if (!may_give_way(g, to))
+			continue;
+		if (candidate_count < CANDIDATES)
+			candidates[candidate_count++] = (Candidate) {g->id, used};
+		else if (used < candidates[latest].used)
+			candidates[latest] = (Candidate) {g->id, used};
+		else
+			continue;
+		if (candidate_count < CANDIDATES)
+			continue;
+		for (int i = 0; i < CANDIDATES; i++)
+			if (candidates[i].used > candidates[latest].used)
+				latest = i;
+	}
+	qsort(candidates, candidate_count, sizeof(Candidate), last_used_first);
+}
+
+static bool
+evict(const GmWorkerGraph *to)
+{
+	for (int looks = 0; looks < 2; looks++)
+	{
+		while (candidate_count > 0)
+		{
+			Candidate	c = candidates[--candidate_count];
+			GmWorkerGraph *g = known_graph(c.id);
+
+			if (g == NULL || g->mem == NULL || !may_give_way(g, to) ||
+				atomic_load_explicit(&g->entry->gr_used, memory_order_relaxed) != c.used)
+				continue;
+			gm_graphs_unpublish(g, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
+			atomic_fetch_add(&area->ar_evictions, 1);
+			return true;
+		}
+		find_candidates(to);
+	}
+	return false;
+}
+
+/* would it not fit if it had everything; looked at once that is in question */
+static bool
+is_hopeless(const GmWorkerGraph *g, size_t more)
+{
+	size_t		needed = (g->mem == NULL ? 0 : g->mem->charged) + more;
+
+	return needed > limit_bytes() / 4 && needed > gm_graphs_available(g);
+}
 
 static GmStatus
 slab_or_evict(void *arg, size_t *bytes, GmRef *ref)
 {
-	GmMemOps	ops;
+	GmWorkerGraph *g = arg;
+	int			waited = 0;
 
-	gm_pool_ops(pool, &ops);
 	for (;;)
 	{
 		size_t		wanted = *bytes;
-		GmStatus	status = ops.slab(ops.arg, &wanted, ref);
+		GmStatus	status = pool_ops.slab(pool_ops.arg, &wanted, ref);
 
 		if (status == GM_OK)
 		{
 			*bytes = wanted;
 			return GM_OK;
 		}
-		if (!gm_graphs_evict(gm_graphs_find(growing)))
+		if (status == GM_OVER_BUDGET && is_hopeless(g, wanted))
 			return status;
+		if (reap())
+			continue;
+
 		/* readers leave within the time of a query */
-		for (int i = 0; graveyard != NULL && i < EVICT_WAIT_MS; i++)
+		if (status == GM_NO_MEMORY && graveyard != NULL && waited++ < REFUSED_MS)
 		{
 			pg_usleep(1000);
-			gm_graphs_reclaim();
+			continue;
 		}
+		if (!evict(g))
+			return status;
 	}
 }
 
-void
-gm_graphs_memory(GmWorkerGraph *g, GmMemOps *ops)
+/* of an image that may have outlived its graph */
+static void
+release_slab(void *arg, GmRef ref, size_t bytes)
 {
-	gm_pool_ops(pool, ops);
-	ops->slab = slab_or_evict;
-	growing = g->id;
+	pool_ops.release(pool_ops.arg, ref, bytes);
+}
+
+GmStatus
+gm_graphs_create_memory(GmWorkerGraph *g, size_t first_slab)
+{
+	GmMemOps	ops = {0};
+	GmStatus	status;
+
+	set_limit();
+	ops.slab = slab_or_evict;
+	ops.release = release_slab;
+	ops.arg = g;
+	status = gm_mem_create_shared(gm_pool_base(pool), first_slab, 0, &ops, &g->mem);
+	if (status != GM_OK)
+		g->mem = NULL;
+	else
+		dlist_push_tail(&in_memory, &g->node);
+	return status;
 }
 
 /*
@@ -260,46 +542,58 @@ outcome(GmStatus status)
 			return NO_MEMORY;
 		case GM_OVER_BUDGET:
 			return OVER_LIMIT;
+		case GM_INTERRUPTED:
+			gm_error_check(status, "applying changes");
+			return UNKNOWN;
 		default:
 			return UNKNOWN;
 	}
 }
 
 static Applied
-apply_change(GmApply *apply, const GmChange *change)
+put_by_place(GmApply *apply, const GmChange *change, const GmPlace *place)
 {
-	const GmPlace *place;
+	MemoryContext old;
+	Applied		applied = UNKNOWN;
 	GmRow		row;
 
-	if ((change->flags & GM_CHANGE_NEW) == 0)
+	ensure_snapshot();
+	old = MemoryContextSwitchTo(row_context);
+	switch (gm_row_fetch(change->table, place, change->graph_id, true, &row))
 	{
-		if (gm_change_row(change, true, &row) != GM_OK)
-			return UNKNOWN;
-		return outcome(gm_apply_remove(apply, &row));
+		case GM_FETCH_FOUND:
+			applied = outcome(gm_apply_put(apply, &row));
+			break;
+		case GM_FETCH_GONE:
+			applied = APPLIED;
+			break;
+		case GM_FETCH_LOCKED:
+			applied = LOCKED;
+			break;
+		case GM_FETCH_MOVED:
+			break;
 	}
-	place = gm_change_place(change, false);
-	if (place != NULL)
-	{
-		ensure_snapshot();
-		switch (gm_row_fetch(change->table, place, change->graph_id, true, &row))
-		{
-			case GM_FETCH_FOUND:
-				break;
-			case GM_FETCH_GONE:
-				return APPLIED;
-			case GM_FETCH_LOCKED:
-				return LOCKED;
-			case GM_FETCH_MOVED:
-				return UNKNOWN;
-		}
-	}
-	else if (gm_change_row(change, false, &row) != GM_OK)
-		return UNKNOWN;
-	return outcome(gm_apply_put(apply, &row));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(row_context);
+	return applied;
 }
 
 static Applied
-apply_batch(GmWorkerGraph *g, GmApply *apply, const GmWorkerBatch *batch, uint64 *changes)
+apply_change(GmApply *apply, const GmChange *change)
+{
+	bool		put = (change->flags & GM_CHANGE_NEW) != 0;
+	const GmPlace *place = put ? gm_change_place(change, false) : NULL;
+	GmRow		row;
+
+	if (place != NULL)
+		return put_by_place(apply, change, place);
+	if (gm_change_row(change, !put, &row) != GM_OK)
+		return UNKNOWN;
+	return outcome(put ? gm_apply_put(apply, &row) : gm_apply_remove(apply, &row));
+}
+
+static Applied
+apply_batch(GmWorkerGraph *g, const GmWorkerBatch *batch, uint64 *changes)
 {
 	for (size_t at = 0; at < batch->length;)
 	{
@@ -311,10 +605,11 @@ apply_batch(GmWorkerGraph *g, GmApply *apply, const GmWorkerBatch *batch, uint64
 		at += change.length;
 		if (change.graph_id != g->id || change.table == GM_TABLE_GRAPHS)
 			continue;
-		applied = apply_change(apply, &change);
+		applied = apply_change(g->apply, &change);
 		if (applied != APPLIED)
 			return applied;
-		(*changes)++;
+		if (++(*changes) % ROWS == 0)
+			CHECK_FOR_INTERRUPTS();
 	}
 	return APPLIED;
 }
@@ -341,61 +636,179 @@ show(GmWorkerGraph *g)
 }
 
 static void
+set_dangling(GmWorkerGraph *g, uint64 rows)
+{
+	atomic_fetch_add(&area->ar_dangling, (uint32) (rows - g->dangling));
+	g->dangling = rows;
+}
+
+static void
+set_state(GmWorkerGraph *g)
+{
+	atomic_store_explicit(&g->entry->gr_reason, GM_REFUSED_NOT, memory_order_relaxed);
+	atomic_store_explicit(&g->entry->gr_state,
+						  g->dangling > 0 ? GM_GRAPH_FAILED : GM_GRAPH_READY,
+						  memory_order_release);
+}
+
+/* runs change by the clock, but a graph's are moved at most once in a while */
+static void
+note_flip(GmWorkerGraph *g)
+{
+	int64		flip = g->graph->root->gr_next_flip;
+
+	if (flip != GM_TIME_MAX)
+		flip = Max(flip, TimestampTzPlusMilliseconds(g->moved_at, MOVE_RUNS_MS));
+	flip_at = Min(flip_at, flip);
+}
+
+static void
 note_transactions(GmWorkerGraph *g, uint64 sequence)
 {
 	for (uint32 i = 0; i < g->batch_count; i++)
 		gm_area_note_xid(area, g->batches[i]->xid, sequence, g->batches[i]->ticket);
 }
 
+/* g->apply is made, and nobody knows of it */
+static Applied
+make_version(GmWorkerGraph *g, uint64 sequence, GmRef *root, uint64 *changes)
+{
+	int64_t		now = GetCurrentTimestamp();
+	uint64		max_xid = g->max_xid;
+
+	for (uint32 i = 0; i < g->batch_count; i++)
+	{
+		Applied		applied = apply_batch(g, g->batches[i], changes);
+
+		if (applied != APPLIED)
+			return applied;
+		max_xid = Max(max_xid, g->batches[i]->xid);
+	}
+	gm_apply_set_sequence(g->apply, sequence, max_xid);
+	g->max_xid = max_xid;
+	return outcome(gm_apply_finish(g->apply, Max(now, g->graph->root->gr_built_at), root));
+}
+
 static Applied
 try_apply(GmWorkerGraph *g)
 {
 	uint64		sequence = atomic_load(&area->ar_sequence) + 1;
-	uint64		max_xid = g->max_xid;
 	uint64		changes = 0;
-	int64_t		now = GetCurrentTimestamp();
-	Applied		applied = APPLIED;
-	GmApply    *apply;
-	GmStatus	status;
+	instr_time	start;
+	instr_time	end;
+	Applied		applied;
 	GmRef		root;
-	uint64		epoch;
 
-	growing = g->id;
-	status = gm_apply_begin(g->graph, &gm_server_interrupt, &apply);
-	if (status != GM_OK)
-		return outcome(status);
-	for (uint32 i = 0; i < g->batch_count && applied == APPLIED; i++)
-	{
-		max_xid = Max(max_xid, g->batches[i]->xid);
-		applied = apply_batch(g, apply, g->batches[i], &changes);
-	}
-	if (applied == APPLIED)
-	{
-		gm_apply_set_sequence(apply, sequence, max_xid);
-		applied = outcome(gm_apply_finish(apply, Max(now, g->graph->root->gr_built_at), &root));
-	}
+	INSTR_TIME_SET_CURRENT(start);
+	gm_mem_reclaim(g->mem, gm_epoch_oldest(gm_area_slots(area), area->ar_slots));
+	applied = outcome(gm_apply_begin(g->graph, &gm_server_interrupt, &g->apply));
 	if (applied != APPLIED)
 	{
-		gm_apply_abort(apply);
+		g->apply = NULL;
+		return applied;
+	}
+	applied = make_version(g, sequence, &root, &changes);
+	if (applied != APPLIED)
+	{
+		gm_apply_abort(g->apply);
+		g->apply = NULL;
 		return applied;
 	}
 	GM_STOP(worker_before_publish);
 	note_transactions(g, sequence);
 	atomic_store_explicit(&area->ar_sequence, sequence, memory_order_relaxed);
 	atomic_store_explicit(&g->entry->gr_root, root, memory_order_release);
-	epoch = gm_epoch_advance(&area->ar_epoch);
-	gm_apply_commit(apply, epoch);
+	gm_apply_commit(g->apply, gm_epoch_advance(&area->ar_epoch));
+	g->apply = NULL;
 	GM_STOP(worker_after_publish);
-	g->max_xid = max_xid;
+	limbo = true;
+	set_dangling(g, gm_apply_dangling(g->graph));
+	if (!g->loading)
+		set_state(g);
 	atomic_fetch_add_explicit(&g->entry->gr_versions, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&g->entry->gr_changes, changes, memory_order_relaxed);
 	atomic_fetch_add_explicit(&area->ar_changes, changes, memory_order_relaxed);
 	show(g);
+	note_flip(g);
+	INSTR_TIME_SET_CURRENT(end);
+	INSTR_TIME_SUBTRACT(end, start);
+	atomic_fetch_add_explicit(&area->ar_apply_us, INSTR_TIME_GET_MICROSEC(end),
+							  memory_order_relaxed);
 	return APPLIED;
 }
 
+static void
+give_up(GmWorkerGraph *g, Applied applied)
+{
+	GmGraphEntry *e = g->entry;
+
+	switch (applied)
+	{
+		case NO_MEMORY:
+			ereport(LOG,
+					(errmsg("graph %d is not in memory any more: the system refused shared memory", g->id),
+					 errdetail("%s", gm_pool_error(pool))));
+			gm_graphs_unpublish(g, GM_GRAPH_NO_MEMORY, GM_REFUSED_NOT);
+			break;
+		case OVER_LIMIT:
+			g->known_bytes = Max(g->known_bytes, g->mem->charged);
+			gm_graphs_unpublish(g, GM_GRAPH_TOO_LARGE, GM_REFUSED_NOT);
+			break;
+		case LOCKED:
+		case UNKNOWN:
+		case APPLIED:
+			/* the load waits for the lock, or finds out */
+			gm_graphs_unpublish(g, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
+			gm_load_want(e);
+			atomic_fetch_add(&area->ar_reloads, 1);
+			break;
+	}
+	/* when to try again counts from here */
+	atomic_store(&e->gr_loaded_at, (uint64) GetCurrentTimestamp());
+}
+
 bool
-gm_graphs_apply(GmWorkerGraph *g)
+gm_graphs_apply_all(void)
+{
+	dlist_head	later;
+
+	/* each is done with, or waits for its load or for a lock */
+	dlist_init(&later);
+	while (!dlist_is_empty(&busy))
+	{
+		GmWorkerGraph *g = dlist_container(GmWorkerGraph, busy_node, dlist_head_node(&busy));
+		Applied		applied;
+
+		if (g->loading)
+		{
+			dlist_delete(&g->busy_node);
+			dlist_push_tail(&later, &g->busy_node);
+			continue;
+		}
+		applied = try_apply(g);
+		if (applied == LOCKED)
+		{
+			TimestampTz now = GetCurrentTimestamp();
+
+			if (locked_since == 0)
+				locked_since = now;
+			if (!TimestampDifferenceExceeds(locked_since, now, LOCKED_MS))
+				break;
+		}
+		if (applied == APPLIED)
+			drop_batches(g);
+		else
+			give_up(g, applied);
+	}
+	if (dlist_is_empty(&busy))
+		locked_since = 0;
+	while (!dlist_is_empty(&later))
+		dlist_push_tail(&busy, dlist_pop_head_node(&later));
+	return locked_since == 0;
+}
+
+bool
+gm_graphs_apply_loaded(GmWorkerGraph *g)
 {
 	Applied		applied;
 
@@ -404,26 +817,11 @@ gm_graphs_apply(GmWorkerGraph *g)
 	applied = try_apply(g);
 	if (applied == APPLIED)
 	{
-		gm_graphs_drop_batches(g);
+		drop_batches(g);
 		return true;
 	}
-	CHECK_FOR_INTERRUPTS();
-	switch (applied)
-	{
-		case NO_MEMORY:
-			gm_graphs_unpublish(g, GM_GRAPH_NO_MEMORY, GM_REFUSED_NOT);
-			break;
-		case OVER_LIMIT:
-			gm_graphs_unpublish(g, GM_GRAPH_TOO_LARGE, GM_REFUSED_NOT);
-			break;
-		case LOCKED:
-		case UNKNOWN:
-		case APPLIED:
-			/* the load waits for the lock, or finds out */
-			gm_graphs_unpublish(g, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
-			atomic_store(&g->entry->gr_wanted, 1);
-			break;
-	}
+	g->loading = false;
+	give_up(g, applied);
 	return false;
 }
 
@@ -431,37 +829,27 @@ gm_graphs_apply(GmWorkerGraph *g)
  * Publishing and giving up
  */
 void
-gm_graphs_publish(GmWorkerGraph *g, GmRef root)
+gm_graphs_publish(GmWorkerGraph *g)
 {
 	GmGraphEntry *e = g->entry;
+	uint64		now = (uint64) GetCurrentTimestamp();
 
-	g->moved_at = GetCurrentTimestamp();
-	atomic_store_explicit(&e->gr_root, root, memory_order_release);
-	atomic_store_explicit(&e->gr_reason, GM_REFUSED_NOT, memory_order_relaxed);
-	atomic_store_explicit(&e->gr_used, (uint64) GetCurrentTimestamp(), memory_order_relaxed);
+	g->loading = false;
+	g->moved_at = loaded_at = (TimestampTz) now;
+	g->known_bytes = 0;
+	atomic_store_explicit(&e->gr_root, gm_graph_root_ref(g->graph), memory_order_release);
+	atomic_store_explicit(&e->gr_used, now, memory_order_relaxed);
 	atomic_store_explicit(&e->gr_wanted, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->gr_versions, 1, memory_order_relaxed);
 	atomic_store_explicit(&e->gr_changes, 0, memory_order_relaxed);
 	atomic_fetch_add_explicit(&e->gr_loads, 1, memory_order_relaxed);
-	atomic_store_explicit(&e->gr_loaded_at, (uint64) GetCurrentTimestamp(), memory_order_relaxed);
+	atomic_store_explicit(&e->gr_loaded_at, now, memory_order_relaxed);
+	set_dangling(g, gm_apply_dangling(g->graph));
 	show(g);
-	atomic_store_explicit(&e->gr_state, GM_GRAPH_READY, memory_order_release);
+	note_flip(g);
+	set_state(g);
 	(void) gm_epoch_advance(&area->ar_epoch);
 	ConditionVariableBroadcast(&db->changed);
-}
-
-static void
-bury(GmMem *mem)
-{
-	Grave	   *grave = malloc(sizeof(Grave));
-
-	/* without it the memory stays until the worker ends */
-	if (grave == NULL)
-		return;
-	grave->mem = mem;
-	grave->epoch = gm_epoch_advance(&area->ar_epoch);
-	grave->next = graveyard;
-	graveyard = grave;
 }
 
 void
@@ -469,144 +857,148 @@ gm_graphs_unpublish(GmWorkerGraph *g, GmGraphState state, GmRefusal reason)
 {
 	GmGraphEntry *e = g->entry;
 
+	Assert(!g->loading);
+	atomic_store_explicit(&e->gr_root, 0, memory_order_release);
 	atomic_store_explicit(&e->gr_reason, reason, memory_order_relaxed);
 	atomic_store_explicit(&e->gr_state, state, memory_order_release);
-	atomic_store_explicit(&e->gr_root, 0, memory_order_release);
 	atomic_store_explicit(&e->gr_bytes, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->gr_limbo, 0, memory_order_relaxed);
-	gm_graphs_drop_batches(g);
+	atomic_store_explicit(&e->gr_nodes, 0, memory_order_relaxed);
+	atomic_store_explicit(&e->gr_triples, 0, memory_order_relaxed);
+	atomic_store_explicit(&e->gr_vectors, 0, memory_order_relaxed);
+	drop_batches(g);
+	set_dangling(g, 0);
 	if (g->mem != NULL)
 	{
+		GmMem	   *mem = g->mem;
+
+		if (g->apply != NULL)
+			gm_apply_abort(g->apply);
+		g->apply = NULL;
 		gm_graph_destroy(g->graph);
-		bury(g->mem);
 		g->graph = NULL;
 		g->mem = NULL;
+		dlist_delete(&g->node);
+		bury(mem);
 	}
 	if (g->xip != NULL)
 		pfree(g->xip);
 	g->xip = NULL;
 	g->xcnt = 0;
 	g->max_xid = 0;
-	(void) hash_search(graphs, &g->id, HASH_REMOVE, NULL);
-}
-
-typedef struct Oldest
-{
-	const GmWorkerGraph *but;
-	GmWorkerGraph *g;
-	uint64		used;
-} Oldest;
-
-static void
-oldest_visit(GmWorkerGraph *g, void *arg)
-{
-	Oldest	   *oldest = arg;
-	uint64		used = atomic_load(&g->entry->gr_used);
-
-	if (g == oldest->but || g->loading || g->mem == NULL || g->entry->gr_residency == 'p')
-		return;
-	if (oldest->g == NULL || used < oldest->used)
-	{
-		oldest->g = g;
-		oldest->used = used;
-	}
-}
-
-bool
-gm_graphs_evict(const GmWorkerGraph *but)
-{
-	Oldest		oldest = {but, NULL, 0};
-
-	gm_graphs_each(oldest_visit, &oldest);
-	if (oldest.g == NULL)
-		return false;
-	gm_graphs_unpublish(oldest.g, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
-	atomic_fetch_add(&area->ar_evictions, 1);
-	gm_graphs_reclaim();
-	return true;
-}
-
-static void
-reclaim_visit(GmWorkerGraph *g, void *arg)
-{
-	if (g->mem == NULL || gm_mem_limbo(g->mem) == 0)
-		return;
-	gm_mem_reclaim(g->mem, *(uint64 *) arg);
-	atomic_store_explicit(&g->entry->gr_limbo, gm_mem_limbo(g->mem), memory_order_relaxed);
+	ConditionVariableBroadcast(&db->changed);
 }
 
 void
-gm_graphs_reclaim(void)
+gm_graphs_reload(GmWorkerGraph *g)
 {
-	uint64		oldest = gm_epoch_oldest(gm_area_slots(area), area->ar_slots);
-	Grave	  **link = &graveyard;
+	GmGraphEntry *e = g->entry;
+	bool		missed = e->gr_residency == 'p' ||
+		atomic_load(&e->gr_triples) >= LOAD_AHEAD ||
+		!TimestampDifferenceExceeds((TimestampTz) atomic_load(&e->gr_used),
+									GetCurrentTimestamp(), MISSED_MS);
 
-	gm_graphs_each(reclaim_visit, &oldest);
-	while (*link != NULL)
-	{
-		Grave	   *grave = *link;
-
-		if (grave->epoch >= oldest)
-		{
-			link = &grave->next;
-			continue;
-		}
-		*link = grave->next;
-		gm_mem_destroy(grave->mem);
-		free(grave);
-	}
-	gm_pool_trim(pool, oldest);
+	gm_graphs_unpublish(g, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
+	if (missed)
+		gm_load_want(e);
+	atomic_fetch_add(&area->ar_reloads, 1);
 }
 
 /*
  * Time
  */
-typedef struct Flips
+
+/* versions without changes, in which runs are as the clock wants them */
+static void
+move_runs(TimestampTz now)
 {
-	TimestampTz now;
-	TimestampTz next;
-} Flips;
+	dlist_iter	iter;
+	List	   *due = NIL;
+	ListCell   *lc;
+
+	if (flip_at > now)
+		return;
+	dlist_foreach(iter, &in_memory)
+	{
+		GmWorkerGraph *g = dlist_container(GmWorkerGraph, node, iter.cur);
+
+		if (!g->loading && g->batch_count == 0 && g->graph->root->gr_next_flip <= now &&
+			TimestampDifferenceExceeds(g->moved_at, now, MOVE_RUNS_MS))
+			due = lappend_int(due, g->id);
+	}
+	foreach(lc, due)
+	{
+		GmWorkerGraph *g = gm_graphs_find(lfirst_int(lc));
+		Applied		applied;
+
+		if (g == NULL)
+			continue;			/* gave way to one before */
+		g->moved_at = now;
+		applied = try_apply(g);
+		if (applied != APPLIED)
+			give_up(g, applied);
+	}
+	list_free(due);
+	flip_at = GM_TIME_MAX;
+	dlist_foreach(iter, &in_memory)
+	{
+		GmWorkerGraph *g = dlist_container(GmWorkerGraph, node, iter.cur);
+
+		if (!g->loading)
+			note_flip(g);
+	}
+}
 
 static void
-next_flip_visit(GmWorkerGraph *g, void *arg)
+reclaim(uint64 oldest)
 {
-	Flips	   *flips = arg;
+	dlist_iter	iter;
 
-	if (g->graph == NULL || g->loading || g->graph->root->gr_next_flip == GM_TIME_MAX)
+	limbo = false;
+	dlist_foreach(iter, &in_memory)
+	{
+		GmWorkerGraph *g = dlist_container(GmWorkerGraph, node, iter.cur);
+
+		if (g->loading || gm_mem_limbo(g->mem) == 0)
+			continue;
+		gm_mem_reclaim(g->mem, oldest);
+		limbo |= gm_mem_limbo(g->mem) > 0;
+		atomic_store_explicit(&g->entry->gr_limbo, gm_mem_limbo(g->mem), memory_order_relaxed);
+	}
+}
+
+void
+gm_graphs_tidy(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	uint64		oldest;
+
+	move_runs(now);
+	if (!TimestampDifferenceExceeds(tidied_at, now, TIDY_MS))
 		return;
-	flips->next = Min(flips->next,
-					  Max(g->graph->root->gr_next_flip,
-						  TimestampTzPlusMilliseconds(g->moved_at, MOVE_RUNS_MS)));
+	tidied_at = now;
+	oldest = gm_epoch_oldest(gm_area_slots(area), area->ar_slots);
+	if (limbo)
+		reclaim(oldest);
+	(void) reap();
+	if (TimestampDifferenceExceeds(loaded_at, now, TRIM_MS))
+		gm_pool_trim(pool, oldest);
 }
 
 long
 gm_graphs_next_ms(void)
 {
-	Flips		flips = {GetCurrentTimestamp(), DT_NOEND};
+	long		ms = -1;
 
-	gm_graphs_each(next_flip_visit, &flips);
-	if (flips.next == DT_NOEND)
-		return -1;
-	return TimestampDifferenceMilliseconds(flips.now, flips.next) + 1;
-}
+	if (locked_since != 0)
+		return LOCKED_LOOK_MS;
+	if (limbo || graveyard != NULL)
+		ms = TIDY_MS;
+	if (flip_at != GM_TIME_MAX)
+	{
+		long		flip = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), flip_at) + 1;
 
-static void
-move_visit(GmWorkerGraph *g, void *arg)
-{
-	Flips	   *flips = arg;
-
-	if (g->graph == NULL || g->loading || g->batch_count > 0 ||
-		g->graph->root->gr_next_flip > flips->now ||
-		!TimestampDifferenceExceeds(g->moved_at, flips->now, MOVE_RUNS_MS))
-		return;
-	g->moved_at = flips->now;
-	(void) try_apply(g);
-}
-
-void
-gm_graphs_move_runs(void)
-{
-	Flips		flips = {GetCurrentTimestamp(), DT_NOEND};
-
-	gm_graphs_each(move_visit, &flips);
+		ms = ms < 0 ? flip : Min(ms, flip);
+	}
+	return ms;
 }

@@ -3,6 +3,15 @@
  * graphs.h
  *	  The graphs that the worker keeps in memory.
  *
+ * Interface
+ *	 gm_graphs_find, gm_graphs_make, gm_graphs_forget	what is known of a graph
+ *	 gm_graphs_give			a committed transaction's changes, to be applied
+ *	 gm_graphs_apply_all	one version of every graph that was given some
+ *	 gm_graphs_publish		readers find it from now on
+ *	 gm_graphs_unpublish	readers find it no more, its memory follows them
+ *	 gm_graphs_create_memory	memory that drives others out before it is refused
+ *	 gm_graphs_tidy			what no reader looks at any more is used again
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef GM_WORKER_GRAPHS_H
@@ -17,7 +26,7 @@
 /* a transaction's changes, taken from the queue */
 typedef struct GmWorkerBatch
 {
-	dlist_node	node;			/* in the list of parked ones */
+	dlist_node	node;			/* in a list of sync.c */
 	uint64		ticket;			/* 0: a transaction found at start, see sync.c */
 	uint64		xid;
 	int32		graph_id;		/* 0: several */
@@ -32,11 +41,17 @@ typedef struct GmWorkerGraph
 {
 	int32		id;				/* hash key */
 	GmGraphEntry *entry;
-	GmMem	   *mem;			/* NULL: not in memory */
+	dlist_node	node;			/* in the list of those in memory */
+	GmMem	   *mem;			/* NULL: not in memory, or being loaded */
 	GmGraph    *graph;
+	GmApply    *apply;			/* a version half made; NULL: none */
+	uint64		dangling;		/* rows that wait for others: it is not served */
+	TimestampTz moved_at;		/* when runs were last brought up to date */
+
 	bool		loading;
 	bool		stale;			/* what is loaded now is out of date already */
-	TimestampTz moved_at;		/* when runs were last brought up to date */
+	bool		dropped;		/* left the table graphs while it was being loaded */
+	size_t		known_bytes;	/* it did not fit, and was this large by then */
 
 	/* the load snapshot */
 	uint64		xmin;
@@ -49,44 +64,60 @@ typedef struct GmWorkerGraph
 	GmWorkerBatch **batches;
 	uint32		batch_count;
 	uint32		batch_room;
+	bool		busy;			/* in the list of those that have some */
+	dlist_node	busy_node;
 } GmWorkerGraph;
 
 extern void gm_graphs_start(GmDatabase *db, GmArea *area, GmPool *pool);
 extern void gm_graphs_stop(void);
+
+/* after an error: forget versions half made; raises none */
+extern void gm_graphs_error(void);
 extern MemoryContext gm_graphs_context(void);
 
 /* NULL: not in memory and not being loaded */
 extern GmWorkerGraph *gm_graphs_find(int32 id);
 extern GmWorkerGraph *gm_graphs_make(GmGraphEntry *entry);
 
+/* the graph is gone from the directory; not while it is being loaded */
+extern void gm_graphs_forget(int32 id);
+
+/* those in memory or being read into it; the visitor may unpublish the one it is at, and no other */
 typedef void (*GmGraphVisit) (GmWorkerGraph *g, void *arg);
 extern void gm_graphs_each(GmGraphVisit visit, void *arg);
 
+/* did the load snapshot see the transaction */
 extern bool gm_graphs_base_sees(const GmWorkerGraph *g, uint64 xid);
 extern void gm_graphs_give(GmWorkerGraph *g, GmWorkerBatch *batch);
-extern void gm_graphs_drop_batches(GmWorkerGraph *g);
+
+/* what was given and the load snapshot has seen is not applied */
+extern void gm_graphs_drop_seen(GmWorkerGraph *g);
 extern void gm_batch_unuse(GmWorkerBatch *batch);
 
-/* memory operations that drive other graphs out before they fail */
-extern void gm_graphs_memory(GmWorkerGraph *g, GmMemOps *ops);
+/* g->mem: drives other graphs out before it refuses */
+extern GmStatus gm_graphs_create_memory(GmWorkerGraph *g, size_t first_slab);
 
-/* one version with all that was given; false: nothing is published */
-extern bool gm_graphs_apply(GmWorkerGraph *g);
+/* what the graph could have if all that can give way did; SIZE_MAX: no limit */
+extern size_t gm_graphs_available(const GmWorkerGraph *g);
 
-/* of a graph that was just loaded; sets what the views show */
-extern void gm_graphs_publish(GmWorkerGraph *g, GmRef root);
+/*
+ * All that was given is in published versions, or its graph is not served any
+ * more.  False: a lock is in the way, try again soon.
+ */
+extern bool gm_graphs_apply_all(void);
 
-/* readers find it gone; its memory follows them */
+/* the same of one graph that readers do not find yet; false: it is unpublished */
+extern bool gm_graphs_apply_loaded(GmWorkerGraph *g);
+
+/* a graph that was just loaded */
+extern void gm_graphs_publish(GmWorkerGraph *g);
 extern void gm_graphs_unpublish(GmWorkerGraph *g, GmGraphState state, GmRefusal reason);
 
-/* give up the graph that was used least recently, but not this one; false: none */
-extern bool gm_graphs_evict(const GmWorkerGraph *but);
+/* unpublish, and load again if it would be missed */
+extern void gm_graphs_reload(GmWorkerGraph *g);
 
-/* what no reader looks at any more is used again or given back */
-extern void gm_graphs_reclaim(void);
-
-/* when the runs of some graph ought to be brought up to date; -1 never */
+/* retired memory, buried images, runs that time has changed; when next; -1: no hurry */
+extern void gm_graphs_tidy(void);
 extern long gm_graphs_next_ms(void);
-extern void gm_graphs_move_runs(void);
 
 #endif							/* GM_WORKER_GRAPHS_H */

@@ -19,7 +19,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -39,6 +38,7 @@
 
 #define SCAN_MS			20000
 #define PROBE_AGAIN_MS	60000
+#define INVALID_DATABASE	(-2)	/* as its drop left it, in datconnlimit */
 
 PGDLLEXPORT void graphmem_launcher_main(Datum main_arg);
 PGDLLEXPORT void graphmem_probe_main(Datum main_arg);
@@ -85,7 +85,8 @@ list_databases(void)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (!database->datallowconn || database->datistemplate)
+		if (!database->datallowconn || database->datistemplate ||
+			database->datconnlimit == INVALID_DATABASE)
 			continue;
 		old = MemoryContextSwitchTo(TopMemoryContext);
 		oids = lappend_oid(oids, database->oid);
@@ -100,14 +101,9 @@ list_databases(void)
 static bool
 has_worker(Oid db_oid)
 {
-	GmControl  *control = gm_control();
-	bool		has = false;
+	GmDatabase *db = gm_control_find(gm_control(), db_oid);
 
-	LWLockAcquire(&control->lock, LW_SHARED);
-	for (int i = 0; i < GM_MAX_DATABASES; i++)
-		has |= control->db[i].db_oid == db_oid && control->db[i].worker_pid != 0;
-	LWLockRelease(&control->lock);
-	return has;
+	return db != NULL && gm_control_has_worker(db);
 }
 
 static bool
@@ -141,7 +137,7 @@ probe(Oid db_oid)
 {
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
-	pid_t		pid;
+	static bool refused;
 
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
@@ -153,28 +149,29 @@ probe(Oid db_oid)
 	strlcpy(worker.bgw_function_name, "graphmem_probe_main", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "graphmem probe of database %u", db_oid);
 	strlcpy(worker.bgw_type, "graphmem probe", BGW_MAXLEN);
-	if (RegisterDynamicBackgroundWorker(&worker, &handle))
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 	{
-		(void) WaitForBackgroundWorkerStartup(handle, &pid);
-		(void) WaitForBackgroundWorkerShutdown(handle);
+		if (!refused)
+			ereport(LOG,
+					(errmsg("could not look for graphmem in every database: no free slot for a background worker"),
+					 errhint("Raise \"max_worker_processes\".")));
+		refused = true;
+		return;
 	}
+	(void) WaitForBackgroundWorkerShutdown(handle);
+	pfree(handle);
+	refused = false;
 }
 
 void
 graphmem_probe_main(Datum main_arg)
 {
-	GmDatabase *db;
-
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(main_arg), InvalidOid, 0);
 	StartTransactionCommand();
-	if (OidIsValid(get_extension_oid("graphmem", true)))
-	{
-		db = gm_control_database(true);
-		if (db != NULL)
-			(void) gm_ensure_worker(db);
-	}
+	if (gm_extension_look(NULL, NULL))
+		(void) gm_ensure_worker(gm_control_database(true));
 	CommitTransactionCommand();
 	proc_exit(0);
 }
@@ -193,6 +190,8 @@ graphmem_launcher_main(Datum main_arg)
 		List	   *oids;
 		ListCell   *lc;
 
+		if (ProcDiePending)
+			proc_exit(1);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

@@ -31,6 +31,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
@@ -57,19 +58,22 @@
 #define SMALL_SLAB		((size_t) 8 * 1024)
 #define LARGE_SLAB		((size_t) 1 << 20)
 #define LARGE_TRIPLES	200000	/* read sequentially from here on */
-#define BYTES_A_TRIPLE	64
+#define ROW_BYTES		100		/* of the tables' rows together, at least, for a triple */
+#define IMAGE_OF_TABLES	1.3		/* an image is at most so many times its tables */
 #define RETRY_MS		5000	/* what failed is tried again */
 
+static GmDatabase *db;
 static GmArea *area;
 static GmPool *pool;
-static GmGraphEntry *current;	/* being loaded */
+static GmWorkerGraph *current;	/* being loaded */
 static int32 *wanted;
 static int	wanted_count;
 static int	wanted_room;
 
 void
-gm_load_start(GmArea *a, GmPool *p)
+gm_load_start(GmDatabase *database, GmArea *a, GmPool *p)
 {
+	db = database;
 	area = a;
 	pool = p;
 	current = NULL;
@@ -98,12 +102,40 @@ gm_load_want(GmGraphEntry *entry)
 /*
  * The directory
  */
+static void
+set_state(GmGraphEntry *e, GmGraphState state, GmRefusal reason)
+{
+	atomic_store_explicit(&e->gr_reason, reason, memory_order_relaxed);
+	atomic_store_explicit(&e->gr_state, state, memory_order_release);
+}
+
+static bool
+is_refused(void)
+{
+	return atomic_load(&area->ar_identity) == 0;
+}
+
+/* of a graph that is not in memory */
+static void
+set_idle_state(GmGraphEntry *e)
+{
+	if (e->gr_residency == 'n')
+		set_state(e, GM_GRAPH_NONE, GM_REFUSED_NOT);
+	else if (is_refused())
+		set_state(e, GM_GRAPH_REFUSED, GM_REFUSED_TRIGGERS);
+	else
+		set_state(e, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
+}
+
 void
 gm_load_enter(int32 graph_id, char residency)
 {
-	GmGraphEntry *e = gm_area_enter(area, graph_id);
+	GmGraphEntry *e = gm_area_find(area, graph_id);
 	GmWorkerGraph *g = gm_graphs_find(graph_id);
+	bool		is_new = e == NULL;
 
+	if (is_new)
+		e = gm_area_enter(area, graph_id);
 	if (e == NULL)
 	{
 		ereport(LOG,
@@ -111,40 +143,147 @@ gm_load_enter(int32 graph_id, char residency)
 				 errdetail("The directory holds at most %d graphs.", GM_AREA_GRAPHS)));
 		return;
 	}
+	if (!is_new && e->gr_residency == residency)
+		return;
 	e->gr_residency = residency;
 	if (residency == 'n')
 	{
-		if (g != NULL && !g->loading)
-			gm_graphs_unpublish(g, GM_GRAPH_NONE, GM_REFUSED_NOT);
-		else if (g != NULL)
+		if (g != NULL && g->loading)
 			g->stale = true;
-		else
-			atomic_store(&e->gr_state, GM_GRAPH_NONE);
-		return;
+		else if (g != NULL)
+			gm_graphs_unpublish(g, GM_GRAPH_NONE, GM_REFUSED_NOT);
 	}
-	if (atomic_load(&e->gr_state) == GM_GRAPH_NONE)
-		atomic_store(&e->gr_state, GM_GRAPH_ABSENT);
-	if (residency == 'p' && atomic_load(&e->gr_state) == GM_GRAPH_ABSENT)
+	if (g == NULL)
+		set_idle_state(e);
+	if (residency == 'p' && g == NULL)
 		gm_load_want(e);
 }
 
 void
+gm_load_leave(int32 graph_id)
+{
+	GmGraphEntry *e = gm_area_find(area, graph_id);
+	GmWorkerGraph *g = gm_graphs_find(graph_id);
+
+	if (e == NULL)
+		return;
+	if (g != NULL && g->loading)
+	{
+		g->stale = g->dropped = true;
+		return;
+	}
+	gm_graphs_forget(graph_id);
+	gm_area_drop(area, e);
+}
+
+void
+gm_load_refuse_all(bool refuse)
+{
+	GmGraphEntry *graphs = gm_area_graphs(area);
+
+	for (uint32 i = 0; i < GM_AREA_GRAPHS; i++)
+	{
+		GmGraphEntry *e = &graphs[i];
+		GmGraphState state = (GmGraphState) atomic_load(&e->gr_state);
+
+		if (atomic_load(&e->gr_id) <= 0 || state == GM_GRAPH_NONE || state == GM_GRAPH_LOADING)
+			continue;
+		if (refuse)
+			set_state(e, GM_GRAPH_REFUSED, GM_REFUSED_TRIGGERS);
+		else if (state != GM_GRAPH_READY)
+			set_state(e, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
+	}
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	int32		x = *(const int32 *) a;
+	int32		y = *(const int32 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* those that are in the directory and not among these, in order */
+static void
+leave_others(const int32 *ids, uint64 n)
+{
+	GmGraphEntry *graphs = gm_area_graphs(area);
+
+	for (uint32 i = 0; i < GM_AREA_GRAPHS; i++)
+	{
+		int32		id = atomic_load(&graphs[i].gr_id);
+
+		if (id > 0 && bsearch(&id, ids, n, sizeof(int32), by_id) == NULL)
+			gm_load_leave(id);
+	}
+}
+
+static uint32
+lock_holder(Oid relid)
+{
+	LOCKTAG		tag;
+	VirtualTransactionId *holders;
+	uint32		pid = 0;
+	int			n;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	holders = GetLockConflicts(&tag, AccessShareLock, &n);
+	for (int i = 0; i < n && pid == 0; i++)
+		pid = gm_compat_vxid_pid(holders[i]);
+	return pid;
+}
+
+/* true: locked; else it is known who is in the way */
+static bool
+lock_table(GmTable table)
+{
+	Oid			relid = gm_row_relid(table);
+
+	if (ConditionalLockRelationOid(relid, AccessShareLock))
+		return true;
+	atomic_store(&area->ar_lock_holder, lock_holder(relid));
+	return false;
+}
+
+static bool
+lock_tables(void)
+{
+	for (GmTable table = GM_TABLE_NONE + 1; table < GM_TABLES; table++)
+		if (!lock_table(table))
+			return false;
+	atomic_store(&area->ar_lock_holder, 0);
+	return true;
+}
+
+bool
 gm_load_list_graphs(void)
 {
+	int32	   *ids;
+	uint64		n;
+
+	if (!lock_table(GM_TABLE_GRAPHS))
+		return false;
+	atomic_store(&area->ar_lock_holder, 0);
 	SPI_connect();
 	if (SPI_execute("SELECT graph_id, residency FROM graphmem.graphs ORDER BY graph_id", true, 0) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not read the list of graphs");
-	for (uint64 i = 0; i < SPI_processed; i++)
+	n = SPI_processed;
+	ids = palloc((n + 1) * sizeof(int32));
+	for (uint64 i = 0; i < n; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		bool		isnull;
 		char	   *residency = SPI_getvalue(tuple, desc, 2);
 
-		gm_load_enter(DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull)), residency[0]);
+		ids[i] = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
+		gm_load_enter(ids[i], residency[0]);
 	}
+	leave_others(ids, n);
 	SPI_finish();
+	return true;
 }
 
 static bool
@@ -167,6 +306,8 @@ gm_load_look(void)
 			atomic_load_explicit(&e->gr_id, memory_order_relaxed) <= 0)
 			continue;
 		atomic_store(&e->gr_wanted, 0);
+		if (gm_graphs_find(atomic_load(&e->gr_id)) != NULL)
+			continue;
 		switch ((GmGraphState) atomic_load(&e->gr_state))
 		{
 			case GM_GRAPH_ABSENT:
@@ -188,49 +329,42 @@ gm_load_look(void)
 }
 
 /*
- * Locks
- */
-static uint32
-lock_holder(Oid relid)
-{
-	LOCKTAG		tag;
-	VirtualTransactionId *holders;
-	uint32		pid = 0;
-	int			n;
-
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
-	holders = GetLockConflicts(&tag, AccessShareLock, &n);
-	for (int i = 0; i < n && pid == 0; i++)
-		pid = gm_compat_vxid_pid(holders[i]);
-	return pid;
-}
-
-static bool
-lock_tables(void)
-{
-	for (GmTable table = GM_TABLE_NONE + 1; table < GM_TABLES; table++)
-	{
-		Oid			relid = gm_row_relid(table);
-
-		if (!ConditionalLockRelationOid(relid, AccessShareLock))
-		{
-			atomic_store(&area->ar_lock_holder, lock_holder(relid));
-			return false;
-		}
-	}
-	atomic_store(&area->ar_lock_holder, 0);
-	return true;
-}
-
-/*
  * How large
  */
+
+/* bytes of all the tables, whatever graph they are of */
+static size_t
+table_bytes(GmTable only)
+{
+	size_t		bytes = 0;
+
+	for (GmTable table = GM_TABLE_NONE + 1; table < GM_TABLES; table++)
+	{
+		Relation	rel;
+
+		if (only != GM_TABLE_NONE && table != only)
+			continue;
+		rel = table_open(gm_row_relid(table), NoLock);
+		bytes += (size_t) RelationGetNumberOfBlocks(rel) * BLCKSZ;
+		if (OidIsValid(rel->rd_rel->reltoastrelid))
+		{
+			Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+
+			bytes += (size_t) RelationGetNumberOfBlocks(toast) * BLCKSZ;
+			table_close(toast, AccessShareLock);
+		}
+		table_close(rel, NoLock);
+	}
+	return bytes;
+}
+
+/* as far as it is worth knowing */
 static int64
 count_triples(int32 graph_id, int64 most)
 {
+	static SPIPlanPtr plan;
 	Oid			types[2] = {INT4OID, INT8OID};
 	Datum		args[2] = {Int32GetDatum(graph_id), Int64GetDatum(most)};
-	static SPIPlanPtr plan;
 	bool		isnull;
 
 	if (plan == NULL)
@@ -245,12 +379,21 @@ count_triples(int32 graph_id, int64 most)
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
+/*
+ * Can the graph not fit, whatever gives way for it?  Its rows are counted only
+ * where all graphs together might not.
+ */
 static bool
-too_large(int64 triples)
+is_too_large(const GmWorkerGraph *g)
 {
-	size_t		limit = (size_t) gm_guc_memory_limit * 1024 * 1024;
+	size_t		available = gm_graphs_available(g);
 
-	return limit > 0 && (size_t) triples * BYTES_A_TRIPLE > limit;
+	if (available == SIZE_MAX)
+		return false;
+	if (g->known_bytes > available)
+		return true;
+	return table_bytes(GM_TABLE_NONE) * IMAGE_OF_TABLES > available &&
+		gm_load_estimate(g->id) > available;
 }
 
 /*
@@ -294,23 +437,38 @@ progress(GmTable table, uint64 rows)
 		[GM_TABLE_EMBEDDINGS] = GM_LOAD_VECTORS,[GM_TABLE_NONE] = GM_LOAD_ADJACENCY,
 	};
 
-	atomic_store_explicit(&current->gr_phase, phases[table], memory_order_relaxed);
+	if (current == NULL)
+		return;
+	atomic_store_explicit(&current->entry->gr_phase, phases[table], memory_order_relaxed);
 	if (table == GM_TABLE_TRIPLES)
-		atomic_store_explicit(&current->gr_rows_done, rows, memory_order_relaxed);
+		atomic_store_explicit(&current->entry->gr_rows_done, rows, memory_order_relaxed);
+	CHECK_FOR_INTERRUPTS();
 	gm_sync_service();
+	if (current->stale)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("graph %d changed in a way that loading must begin again", current->id)));
 }
 
 /* false: it does not fit */
 static bool
-read_tables(GmWorkerGraph *g, Snapshot snapshot)
+read_tables(GmWorkerGraph *g)
 {
-	int64		triples;
-	bool		large;
-	GmMemOps	ops;
+	size_t		bytes = table_bytes(GM_TABLE_TRIPLES);
+	int64		triples = bytes / ROW_BYTES;
+	bool		large = false;
+	bool		fits;
 
 	SPI_connect();
-	triples = count_triples(g->id, LARGE_TRIPLES);
-	large = triples >= LARGE_TRIPLES;
+	gm_load_progress = progress;
+	if (triples >= LARGE_TRIPLES)
+	{
+		int64		counted = count_triples(g->id, LARGE_TRIPLES);
+
+		large = counted >= LARGE_TRIPLES;
+		if (!large)
+			triples = counted;
+	}
 	if (large)
 	{
 		(void) set_config_option("enable_indexscan", "off", PGC_SUSET, PGC_S_SESSION,
@@ -319,23 +477,20 @@ read_tables(GmWorkerGraph *g, Snapshot snapshot)
 								 GUC_ACTION_SAVE, true, 0, false);
 		(void) set_config_option("enable_indexonlyscan", "off", PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
+		gm_load_by_scan = true;
 		gm_worker_set_friendly(true);
-		triples = count_triples(g->id, PG_INT64_MAX);
 	}
-	atomic_store(&current->gr_rows_total, triples);
-	if (too_large(triples))
+	atomic_store(&g->entry->gr_rows_total, triples);
+	fits = !is_too_large(g);
+	if (fits)
 	{
-		SPI_finish();
-		return false;
+		gm_error_check(gm_graphs_create_memory(g, large ? LARGE_SLAB : SMALL_SLAB),
+					   "loading a graph");
+		gm_load_graph_and_spaces(g->id, GetCurrentTimestamp(), g->mem, &g->graph);
 	}
-	gm_graphs_memory(g, &ops);
-	gm_error_check(gm_mem_create_shared(gm_pool_base(pool), large ? LARGE_SLAB : SMALL_SLAB, 0,
-										&ops, &g->mem), "loading a graph");
-	gm_load_progress = progress;
-	gm_load_graph_and_spaces(g->id, GetCurrentTimestamp(), g->mem, &g->graph);
-	gm_load_progress = NULL;
+	gm_load_by_scan = false;
 	SPI_finish();
-	return true;
+	return fits;
 }
 
 typedef enum Outcome
@@ -344,31 +499,34 @@ typedef enum Outcome
 	AGAIN,						/* out of date before it was ready */
 	IN_THE_WAY,					/* a lock */
 	LARGE,
-	HIDDEN						/* row security */
+	HIDDEN,						/* row security */
+	NO_MEMORY,
+	BROKEN						/* any other error */
 } Outcome;
 
+/*
+ * The tables are locked and stay so to the end of the transaction, so that
+ * changes that are tuples' places can be looked up.
+ */
 static Outcome
-load_in_transaction(GmWorkerGraph *g)
+load_in_transaction(GmWorkerGraph *g, instr_time start)
 {
-	Oid			schema = get_namespace_oid("graphmem", false);
 	Oid			owner;
 	Oid			user;
 	int			context;
 	int			level;
 	Relation	rel;
-	Snapshot	snapshot;
 	bool		fits;
 	bool		hidden;
+	instr_time	end;
 
 	if (!lock_tables())
 		return IN_THE_WAY;
 	GM_STOP(worker_load_start);
-	snapshot = GetTransactionSnapshot();
-	PushActiveSnapshot(snapshot);
-	snapshot = GetActiveSnapshot();
-	keep_base(g, snapshot);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	keep_base(g, GetActiveSnapshot());
 
-	rel = table_open(get_relname_relid("triples", schema), AccessShareLock);
+	rel = table_open(gm_row_relid(GM_TABLE_TRIPLES), NoLock);
 	owner = rel->rd_rel->relowner;
 	table_close(rel, NoLock);
 	GetUserIdAndSecContext(&user, &context);
@@ -381,50 +539,29 @@ load_in_transaction(GmWorkerGraph *g)
 	(void) set_config_option("jit", "off", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);
 	hidden = gm_load_row_security();
-	fits = !hidden && read_tables(g, snapshot);
+	fits = !hidden && read_tables(g);
 	AtEOXact_GUC(true, level);
 	SetUserIdAndSecContext(user, context);
-	if (hidden)
-		return HIDDEN;
 	if (!fits)
-		return LARGE;
+	{
+		PopActiveSnapshot();
+		return hidden ? HIDDEN : LARGE;
+	}
 	set_base(g);
 	GM_STOP(worker_load_scanned);
+	progress(GM_TABLE_NONE, 0);
+	atomic_store(&g->entry->gr_phase, GM_LOAD_CHANGES);
+	gm_graphs_drop_seen(g);
+	gm_graph_set_sequence(g->graph, atomic_fetch_add(&area->ar_sequence, 1) + 1, 0);
+	if (gm_graphs_apply_loaded(g))
+	{
+		INSTR_TIME_SET_CURRENT(end);
+		INSTR_TIME_SUBTRACT(end, start);
+		atomic_store(&g->entry->gr_load_us, INSTR_TIME_GET_MICROSEC(end));
+		gm_graphs_publish(g);
+	}
 	PopActiveSnapshot();
 	return LOADED;
-}
-
-/* the changes that came meanwhile */
-static void
-drop_seen(GmWorkerGraph *g)
-{
-	uint32		kept = 0;
-
-	for (uint32 i = 0; i < g->batch_count; i++)
-	{
-		if (gm_graphs_base_sees(g, g->batches[i]->xid))
-			gm_batch_unuse(g->batches[i]);
-		else
-			g->batches[kept++] = g->batches[i];
-	}
-	g->batch_count = kept;
-}
-
-static void
-finish(GmWorkerGraph *g, instr_time start)
-{
-	instr_time	end;
-
-	gm_sync_service();
-	drop_seen(g);
-	g->loading = false;
-	gm_graph_set_sequence(g->graph, atomic_fetch_add(&area->ar_sequence, 1) + 1, 0);
-	if (!gm_graphs_apply(g))
-		return;
-	INSTR_TIME_SET_CURRENT(end);
-	INSTR_TIME_SUBTRACT(end, start);
-	atomic_store(&g->entry->gr_load_us, INSTR_TIME_GET_MICROSEC(end));
-	gm_graphs_publish(g, gm_graph_root_ref(g->graph));
 }
 
 static void
@@ -433,23 +570,63 @@ give_up(GmWorkerGraph *g, GmGraphState state, GmRefusal reason)
 	GmGraphEntry *e = g->entry;
 
 	g->loading = false;
-	gm_load_progress = NULL;
-	atomic_store(&e->gr_loaded_at, (uint64) GetCurrentTimestamp());
+	if (g->mem != NULL)
+		g->known_bytes = state == GM_GRAPH_TOO_LARGE ? g->mem->charged : 0;
 	gm_graphs_unpublish(g, state, reason);
+	if (state == GM_GRAPH_ABSENT)
+		set_idle_state(e);
+	else
+		atomic_store(&e->gr_loaded_at, (uint64) GetCurrentTimestamp());
 }
 
-static GmGraphState
-state_after(int sqlerrcode)
+/* the error of a load ends here; other graphs go on */
+static Outcome
+recover(GmWorkerGraph *g, MemoryContext context)
 {
-	switch (sqlerrcode)
+	ErrorData  *error;
+	Outcome		outcome = BROKEN;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	switch (error->sqlerrcode)
 	{
-		case ERRCODE_OUT_OF_MEMORY:
-			return GM_GRAPH_NO_MEMORY;
+		case ERRCODE_T_R_SERIALIZATION_FAILURE:
+			outcome = AGAIN;
+			break;
+		case ERRCODE_QUERY_CANCELED:
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+			outcome = IN_THE_WAY;
+			break;
 		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
-			return GM_GRAPH_TOO_LARGE;
-		default:
-			return GM_GRAPH_FAILED;
+			outcome = LARGE;
+			break;
+		case ERRCODE_OUT_OF_MEMORY:
+			outcome = NO_MEMORY;
+			break;
 	}
+	if (outcome == BROKEN)
+	{
+		EmitErrorReport();
+		LWLockAcquire(&gm_control()->lock, LW_EXCLUSIVE);
+		strlcpy(db->last_error, error->message, sizeof(db->last_error));
+		db->failed_at = GetCurrentTimestamp();
+		LWLockRelease(&gm_control()->lock);
+	}
+	FreeErrorData(error);
+	LWLockReleaseAll();
+	AbortOutOfAnyTransaction();
+	FlushErrorState();
+	gm_load_by_scan = false;
+	current = NULL;
+	gm_sync_error();
+	RESUME_INTERRUPTS();
+	if (outcome == NO_MEMORY)
+		ereport(LOG,
+				(errmsg("graph %d could not be loaded: out of memory", g->id),
+				 errdetail("%s", gm_pool_error(pool)),
+				 errhint("Shared memory of the system (/dev/shm) may be too small; queries load private images.")));
+	return outcome;
 }
 
 static void
@@ -457,15 +634,13 @@ load_one(GmGraphEntry *entry)
 {
 	GmWorkerGraph *g = gm_graphs_make(entry);
 	MemoryContext context = CurrentMemoryContext;
-	volatile Outcome outcome = LOADED;
-	volatile bool failed = false;
-	GmGraphState state = GM_GRAPH_FAILED;
+	Outcome		outcome;
 	instr_time	start;
 
 	INSTR_TIME_SET_CURRENT(start);
-	current = entry;
+	current = g;
 	g->loading = true;
-	g->stale = false;
+	g->stale = g->dropped = false;
 	g->xmin = 0;
 	g->xmax = 0;				/* everything is kept until the snapshot is there */
 	atomic_store(&entry->gr_rows_done, 0);
@@ -476,46 +651,44 @@ load_one(GmGraphEntry *entry)
 	PG_TRY();
 	{
 		StartTransactionCommand();
-		outcome = load_in_transaction(g);
+		outcome = load_in_transaction(g, start);
 		CommitTransactionCommand();
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		EmitErrorReport();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			outcome = IN_THE_WAY;
-		else
-			state = state_after(error->sqlerrcode);
-		FreeErrorData(error);
-		AbortOutOfAnyTransaction();
-		FlushErrorState();
-		failed = true;
-		RESUME_INTERRUPTS();
+		outcome = recover(g, context);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
+	gm_load_progress = NULL;
 	gm_worker_set_friendly(true);
 	current = NULL;
-	if (failed && outcome != IN_THE_WAY)
-		give_up(g, state, GM_REFUSED_NOT);
-	else if (outcome == IN_THE_WAY)
-		give_up(g, GM_GRAPH_REFUSED, GM_REFUSED_LOCK);
-	else if (outcome == HIDDEN)
-		give_up(g, GM_GRAPH_REFUSED, GM_REFUSED_ROW_SECURITY);
-	else if (outcome == LARGE)
-		give_up(g, GM_GRAPH_TOO_LARGE, GM_REFUSED_NOT);
-	else if (g->stale)
+	switch (outcome)
 	{
-		give_up(g, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
-		gm_load_want(entry);
+		case LOADED:
+			break;
+		case AGAIN:
+			give_up(g, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
+			gm_load_want(entry);
+			break;
+		case IN_THE_WAY:
+			give_up(g, GM_GRAPH_REFUSED, GM_REFUSED_LOCK);
+			break;
+		case LARGE:
+			give_up(g, GM_GRAPH_TOO_LARGE, GM_REFUSED_NOT);
+			break;
+		case HIDDEN:
+			give_up(g, GM_GRAPH_REFUSED, GM_REFUSED_ROW_SECURITY);
+			break;
+		case NO_MEMORY:
+			give_up(g, GM_GRAPH_NO_MEMORY, GM_REFUSED_NOT);
+			break;
+		case BROKEN:
+			give_up(g, GM_GRAPH_FAILED, GM_REFUSED_NOT);
+			break;
 	}
-	else
-		finish(g, start);
+	if (g->dropped)
+		gm_load_leave(g->id);
 }
 
 bool
@@ -527,8 +700,7 @@ gm_load_next(void)
 		GmGraphEntry *e = gm_area_find(area, id);
 
 		memmove(wanted, wanted + 1, --wanted_count * sizeof(int32));
-		if (e == NULL || atomic_load(&e->gr_state) == GM_GRAPH_READY ||
-			atomic_load(&e->gr_state) == GM_GRAPH_NONE || e->gr_residency == 'n')
+		if (e == NULL || gm_graphs_find(id) != NULL || e->gr_residency == 'n')
 			continue;
 		load_one(e);
 		return true;
@@ -537,14 +709,22 @@ gm_load_next(void)
 }
 
 void
+gm_load_spoil(int32 graph_id, uint64 xid)
+{
+	if (current == NULL || (graph_id != 0 && graph_id != current->id))
+		return;
+	if (xid == 0 || !gm_graphs_base_sees(current, xid))
+		current->stale = true;
+}
+
+void
 gm_load_error(void)
 {
-	GmWorkerGraph *g;
+	GmWorkerGraph *g = current;
 
-	if (current == NULL)
-		return;
-	g = gm_graphs_find(atomic_load(&current->gr_id));
 	current = NULL;
+	gm_load_progress = NULL;
+	gm_load_by_scan = false;
 	if (g != NULL)
 		give_up(g, GM_GRAPH_FAILED, GM_REFUSED_NOT);
 }

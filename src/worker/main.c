@@ -9,14 +9,16 @@
  *	 another worker lives	exit 0, which unregisters
  *	 database gone			the connection fails; after ATTEMPTS of them exit 0
  *	 extension gone			looked for every LOOK_MS; exit 0
- *	 other extversion		exit 1: the server starts the new library
+ *	 other extversion, or made again		exit 1: the server starts the new library
  *	 graphmem.worker off	exit 0
  *	 SIGTERM				exit 1, also from DROP DATABASE and its like, which
  *							treat a process with autovacuum's flag so; back after
  *							the restart time, or never if the database is gone
  *	 SIGINT					cancels what runs: somebody waits for a lock of ours
- *	 error					half-made work is forgotten, the message kept; the
- *							next try comes later each time, up to a minute
+ *	 error					half-made work is forgotten, the message kept.  After
+ *							TRIES in a row the generation ends, so that readers
+ *							need not wait for it, and the next begins later each
+ *							time, up to a minute
  *	 crash of any process	the server starts the worker again, all is loaded anew
  *
  * Decided against: a ProcessUtility hook for DROP DATABASE, which needs
@@ -26,11 +28,8 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_extension.h"
-#include "commands/extension.h"
+#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -40,13 +39,8 @@
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -54,11 +48,17 @@
 #include "shm/area.h"
 #include "shm/pool.h"
 #include "shm/queue.h"
+#include "shm/segment.h"
 #include "worker/main.h"
 #include "worker/sync.h"
 
 #define ATTEMPTS		3
 #define LOOK_MS			1000	/* at the extension */
+#define NAP_MS			1
+#define DISABLED_MS		60000	/* until a database is tried again that could not be connected to */
+#define TRIES			3		/* errors in a row until the generation ends */
+#define TRY_AGAIN_MS	100
+#define WELL_MS			10000	/* so long after an error, the next is the first again */
 #define BACKOFF_FIRST_MS	500
 #define BACKOFF_MOST_MS		60000
 
@@ -68,7 +68,12 @@ static GmDatabase *database;
 static GmArea *area;
 static dsm_segment *area_segment;
 static GmPool *pool;
-static char version[32];		/* of the extension */
+static Oid	extension;
+static char version[GM_VERSION_LENGTH]; /* of the extension */
+static char name[NAMEDATALEN];	/* of the database, for the log */
+static char logged[GM_ERROR_LENGTH];	/* error that the log has already */
+static uint32 failures;			/* in a row, of this generation */
+static TimestampTz failed_at;
 
 void
 gm_worker_set_friendly(bool friendly)
@@ -98,9 +103,28 @@ set_state(GmWorkerState state)
 	ConditionVariableBroadcast(&database->changed);
 }
 
+/* how a process ends that the server shall not start again */
+static void
+note_end(GmWorkerState state, long retry_ms, const char *error)
+{
+	GmControl  *control = gm_control();
+
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	database->state = state;
+	database->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), retry_ms);
+	if (error != NULL)
+	{
+		strlcpy(database->last_error, error, GM_ERROR_LENGTH);
+		database->failed_at = GetCurrentTimestamp();
+	}
+	LWLockRelease(&control->lock);
+	ConditionVariableBroadcast(&database->changed);
+}
+
 /*
- * Take the entry of this database.  False: another worker has it, or this one
- * has tried often enough.
+ * Take the entry of this database.  False: another worker has it, or there is
+ * no room for it.  (After a crash the entries are gone, and this worker comes
+ * by itself.)
  */
 static bool
 claim(Oid db_oid)
@@ -108,34 +132,16 @@ claim(Oid db_oid)
 	GmControl  *control = gm_control();
 	bool		ours = false;
 
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < GM_MAX_DATABASES; i++)
-		if (control->db[i].db_oid == db_oid)
-			database = &control->db[i];
+	database = gm_control_enter(control, db_oid);
 	if (database == NULL)
+		return false;
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	if (database->db_oid == db_oid && database->worker_pid == 0)
 	{
-		/* after a crash the entries are gone, and this worker comes by itself */
-		for (int i = 0; i < GM_MAX_DATABASES && database == NULL; i++)
-			if (control->db[i].db_oid == InvalidOid)
-				database = &control->db[i];
-		if (database != NULL)
-			database->db_oid = db_oid;
-	}
-	if (database != NULL &&
-		(database->worker_pid == 0 || database->worker_pid == MyProcPid))
-	{
+		database->worker_pid = MyProcPid;
+		database->state = GM_WORKER_STARTING;
+		database->attempts++;
 		ours = true;
-		if (++database->attempts > ATTEMPTS)
-		{
-			database->state = GM_WORKER_DISABLED;
-			database->attempts = 0;
-			ours = false;
-		}
-		else
-		{
-			database->state = GM_WORKER_STARTING;
-			database->worker_pid = MyProcPid;
-		}
 	}
 	LWLockRelease(&control->lock);
 	return ours;
@@ -147,19 +153,18 @@ end_generation(void)
 {
 	GmControl  *control = gm_control();
 
+	if (area != NULL)
+		gm_queue_close(area);
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
 	if (database->state == GM_WORKER_READY || database->state == GM_WORKER_PREPARING)
 		database->state = GM_WORKER_STARTING;
 	database->area_handle = 0;
 	atomic_store(&database->generation, 0);
 	atomic_store(&database->worker_proc, 0);
-	atomic_store(&database->sleeping, 0);
+	atomic_store(&database->sleeping, GM_AWAKE);
 	LWLockRelease(&control->lock);
 	if (area != NULL)
-	{
-		gm_queue_close(area);
 		gm_sync_stop();
-	}
 	if (pool != NULL)
 		gm_pool_destroy(pool);
 	pool = NULL;
@@ -177,10 +182,10 @@ leave(int code, Datum arg)
 {
 	GmControl  *control = gm_control();
 
+	LWLockReleaseAll();
 	end_generation();
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	if (database->worker_pid == MyProcPid)
-		database->worker_pid = 0;
+	database->worker_pid = 0;
 	LWLockRelease(&control->lock);
 	ConditionVariableBroadcast(&database->changed);
 }
@@ -190,60 +195,49 @@ static void
 retire(GmWorkerState state, const char *why)
 {
 	ereport(LOG,
-			(errmsg("graphmem worker for database %u ends: %s", MyDatabaseId, why)));
-	LWLockAcquire(&gm_control()->lock, LW_EXCLUSIVE);
-	database->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_MS);
-	LWLockRelease(&gm_control()->lock);
+			(errmsg("graphmem worker for database \"%s\" ends: %s", name, why)));
 	end_generation();
-	set_state(state);
+	note_end(state, LOOK_MS, NULL);
 	proc_exit(0);
 }
 
-/* the installed version; empty if the database does not have the extension */
+/* the server starts it again */
 static void
-read_version(char *to, size_t size)
+end_for_now(const char *why)
 {
-	Relation	rel;
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple	tuple;
+	/* the report would see the signal and report that too */
+	HOLD_INTERRUPTS();
+	ereport(LOG,
+			(errmsg("graphmem worker for database \"%s\" ends: %s", name, why)));
+	proc_exit(1);
+}
 
-	to[0] = '\0';
+/* false: it is not there */
+static bool
+look_at_extension(Oid *oid, char *its_version)
+{
+	bool		found;
+
+	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	rel = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
-				CStringGetDatum("graphmem"));
-	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		bool		isnull;
-		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion,
-										 RelationGetDescr(rel), &isnull);
-
-		if (!isnull)
-			text_to_cstring_buffer(DatumGetTextPP(value), to, size);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	found = gm_extension_look(oid, its_version);
+	if (name[0] == '\0')
+		strlcpy(name, get_database_name(MyDatabaseId), sizeof(name));
 	CommitTransactionCommand();
+	return found;
 }
 
 static void
-look_at_extension(void)
+look_again(void)
 {
-	char		now[32];
+	Oid			oid;
+	char		now[GM_VERSION_LENGTH];
 
-	read_version(now, sizeof(now));
-	if (now[0] == '\0')
+	if (!look_at_extension(&oid, now))
 		retire(GM_WORKER_NO_EXTENSION, "the extension is not there");
-	if (strcmp(now, version) != 0)
-	{
-		ereport(LOG,
-				(errmsg("graphmem worker starts again for version %s", now)));
-		proc_exit(1);
-	}
+	if (oid != extension || strcmp(now, version) != 0)
+		end_for_now("the extension was changed");
+	pgstat_report_stat(false);
 }
 
 static void
@@ -252,10 +246,14 @@ make_area(void)
 	GmControl  *control = gm_control();
 	uint32		slots = ProcGlobal->allProcCount;
 	uint64		generation;
+	char		message[GM_ERROR_LENGTH];
 
-	area_segment = dsm_create(gm_area_size(slots), 0);
-	dsm_pin_segment(area_segment);
-	dsm_pin_mapping(area_segment);
+	area_segment = gm_segment_create(gm_area_size(slots), message);
+	if (area_segment == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("%s", message),
+				 errhint("Give the server more shared memory: /dev/shm, or \"min_dynamic_shared_memory\".")));
 	area = dsm_segment_address(area_segment);
 
 	/* no two are the same, over crashes and restarts too */
@@ -281,18 +279,7 @@ make_area(void)
 	LWLockRelease(&control->lock);
 	ConditionVariableBroadcast(&database->changed);
 	ereport(LOG,
-			(errmsg("graphmem worker for database %u is ready", MyDatabaseId)));
-}
-
-static void
-note_error(const char *message)
-{
-	GmControl  *control = gm_control();
-
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	strlcpy(database->last_error, message, sizeof(database->last_error));
-	database->failed_at = GetCurrentTimestamp();
-	LWLockRelease(&control->lock);
+			(errmsg("graphmem worker for database \"%s\" is ready", name)));
 }
 
 static void
@@ -307,82 +294,188 @@ reload_settings(void)
 	gm_worker_set_friendly(true);
 }
 
-/* sleep unless there is something to do; see GmDatabase.sleeping */
+/* sleep unless there is something to do */
 static void
-sleep_until_woken(void)
+sleep_until_woken(GmSleep how, long ms)
 {
-	long		most = gm_sync_next_ms();
-	long		ms = gm_guc_worker_naptime;
-
-	if (most >= 0 && most < ms)
-		ms = most;
-	atomic_store(&database->sleeping, 1);
+	atomic_store(&database->sleeping, how);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!gm_sync_run())
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
-						 PG_WAIT_EXTENSION);
-	atomic_store(&database->sleeping, 0);
+	{
+		long		most = gm_sync_next_ms();
+
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 most >= 0 ? Min(ms, most) : ms, PG_WAIT_EXTENSION);
+	}
+	atomic_store(&database->sleeping, GM_AWAKE);
 	ResetLatch(MyLatch);
+}
+
+/* what the loop does before it looks for work; nothing is under way */
+static void
+between_rounds(void)
+{
+	/* nothing runs that somebody could have wanted to cancel */
+	QueryCancelPending = false;
+	if (ProcDiePending)
+		end_for_now("terminated");
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+		reload_settings();
 }
 
 static void
 work(void)
 {
 	TimestampTz looked = GetCurrentTimestamp();
+	bool		any;
 
 	for (;;)
 	{
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-			reload_settings();
+		between_rounds();
 		if (TimestampDifferenceExceeds(looked, GetCurrentTimestamp(), LOOK_MS))
 		{
-			look_at_extension();
+			look_again();
 			looked = GetCurrentTimestamp();
 		}
+		any = false;
 		while (gm_sync_run())
-			CHECK_FOR_INTERRUPTS();
-		sleep_until_woken();
+		{
+			any = true;
+			between_rounds();
+		}
+
+		/* after work there is often more, which commits need not tell one by one */
+		if (any)
+			sleep_until_woken(GM_NAPPING, NAP_MS);
+		else
+			sleep_until_woken(GM_ASLEEP, gm_guc_worker_naptime);
 	}
 }
 
-/* errors end here; each makes the next try later */
 static void
-recover(int *failures)
+nap(long ms)
 {
-	MemoryContext context;
-	ErrorData  *edata;
-	long		ms;
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 
+	for (;;)
+	{
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+		between_rounds();
+		if (left <= 0)
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+/* once for each message, not once for each time */
+static void
+log_error(void)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(TopMemoryContext);
+	error = CopyErrorData();
+	if (strncmp(logged, error->message, sizeof(logged) - 1) != 0)
+		EmitErrorReport();
+	strlcpy(logged, error->message, sizeof(logged));
+	FreeErrorData(error);
+}
+
+/* transaction and half-made work are gone then; true: it was only cancelled */
+static bool
+clean_up_after_error(void)
+{
+	bool		cancelled = geterrcode() == ERRCODE_QUERY_CANCELED;
+
+	error_context_stack = NULL;
 	HOLD_INTERRUPTS();
-	EmitErrorReport();
-	context = MemoryContextSwitchTo(TopMemoryContext);
-	edata = CopyErrorData();
-	note_error(edata->message);
-	FreeErrorData(edata);
+	QueryCancelPending = false;
+	log_error();
 	LWLockReleaseAll();
 	ConditionVariableCancelSleep();
 	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(TopMemoryContext);
 	FlushErrorState();
-	MemoryContextSwitchTo(context);
 	gm_worker_set_friendly(true);
 	if (area != NULL)
 		gm_sync_error();
 	RESUME_INTERRUPTS();
-	ms = Min((long) BACKOFF_FIRST_MS << Min(*failures, 7), BACKOFF_MOST_MS);
-	(*failures)++;
-	if (area == NULL)
+	return cancelled;
+}
+
+static long
+backoff_ms(uint32 times)
+{
+	return Min((long) BACKOFF_FIRST_MS << Min(times, 10), BACKOFF_MOST_MS);
+}
+
+/* the generation ends, and the next is begun later */
+static void
+back_off(void)
+{
+	GmControl  *control = gm_control();
+	long		ms = backoff_ms(database->failures);
+
+	end_generation();
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	database->failures++;
+	database->state = GM_WORKER_BACKOFF;
+	database->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	LWLockRelease(&control->lock);
+	ConditionVariableBroadcast(&database->changed);
+	failures = 0;
+	nap(ms);
+}
+
+static void
+recover(void)
+{
+	GmControl  *control = gm_control();
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (clean_up_after_error())
+		return;
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	strlcpy(database->last_error, logged, GM_ERROR_LENGTH);
+	database->failed_at = now;
+	LWLockRelease(&control->lock);
+	if (TimestampDifferenceExceeds(failed_at, now, WELL_MS))
 	{
-		LWLockAcquire(&gm_control()->lock, LW_EXCLUSIVE);
-		database->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
-		database->state = GM_WORKER_BACKOFF;
-		LWLockRelease(&gm_control()->lock);
-		ConditionVariableBroadcast(&database->changed);
+		failures = 0;
+		if (database->state == GM_WORKER_READY &&
+			TimestampDifferenceExceeds(database->started_at, now, BACKOFF_MOST_MS))
+			database->failures = 0;
 	}
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 area == NULL ? ms : Min(ms, 1000), PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	failed_at = now;
+	failures++;
+	if (database->state != GM_WORKER_READY || failures >= TRIES)
+		back_off();
+	else
+		nap(TRY_AGAIN_MS);
+}
+
+/* what an administrator may have set for the database or for everybody */
+static void
+set_session(void)
+{
+	static const char *const settings[][2] = {
+		{"application_name", "graphmem worker"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"lock_timeout", "0"},
+		{"search_path", ""},
+		{"jit", "off"},
+		{"max_parallel_workers_per_gather", "0"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	pgstat_report_appname("graphmem worker");
+	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 void
@@ -390,7 +483,6 @@ graphmem_worker_main(Datum main_arg)
 {
 	Oid			db_oid = DatumGetObjectId(main_arg);
 	sigjmp_buf	local_sigjmp_buf;
-	int			failures = 0;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, StatementCancelHandler);
@@ -399,20 +491,23 @@ graphmem_worker_main(Datum main_arg)
 	if (gm_control() == NULL || !claim(db_oid))
 		proc_exit(0);
 	before_shmem_exit(leave, (Datum) 0);
+	if (database->attempts > ATTEMPTS)
+	{
+		note_end(GM_WORKER_DISABLED, DISABLED_MS,
+				 "the database is gone or does not accept connections");
+		proc_exit(0);
+	}
 	BackgroundWorkerInitializeConnectionByOid(db_oid, InvalidOid, 0);
+	set_session();
+	if (!look_at_extension(&extension, version))
+		retire(GM_WORKER_NO_EXTENSION, "the extension is not there");
 	if (!gm_guc_worker)
 		retire(GM_WORKER_DISABLED, "\"graphmem.worker\" is off");
-	read_version(version, sizeof(version));
-	if (version[0] == '\0')
-		retire(GM_WORKER_NO_EXTENSION, "the extension is not there");
-	set_state(GM_WORKER_PREPARING);
 	gm_worker_set_friendly(true);
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
-	{
-		error_context_stack = NULL;
-		recover(&failures);
-	}
+		recover();
 	PG_exception_stack = &local_sigjmp_buf;
+	between_rounds();
 	if (database->state != GM_WORKER_READY)
 	{
 		end_generation();

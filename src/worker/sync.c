@@ -12,9 +12,12 @@
  * A transaction's fate is asked for in this order: still in the list of
  * running ones, else in the commit log.  (The other order would take one that
  * commits in between for aborted.)  One still running is parked: published, so
- * that readers who see it ended wait, and its bytes kept here.
+ * that readers who see it ended wait, and its bytes kept here.  Nobody need
+ * poll for its end: whoever commits wakes the worker afterwards, and so does a
+ * reader who waits for it.
  *
- * ar_passed moves on after all that was decided has been published.
+ * ar_passed moves on, and those that ended leave the published list of parked
+ * ones, after all that was decided has been published.
  *
  * Transactions that had written before the queue was there, and had passed
  * their PRE_COMMIT before they could find it, appear in no ticket.  They hold
@@ -22,7 +25,11 @@
  * whoever comes to PRE_COMMIT later finds it): ghosts, parked without bytes.
  * If one commits and no ticket came from it, the graphs whose load did not see
  * it are loaded again.  A prepared transaction that outlived a crash is found
- * in the same way.  After an overflow the same is done once more.
+ * in the same way.  After an overflow the same is done once more, since the
+ * transaction that could not hand over its changes has not ended by then.
+ *
+ * Every image was loaded after the identity in ar_identity was looked up, and
+ * goes before another one takes its place.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,24 +58,34 @@
 #include "worker/load.h"
 #include "worker/sync.h"
 
-#define YOUNG_US		300		/* a transaction just about to end is looked at again soon */
-#define YOUNG_PAUSE_US	20
-#define PARKED_MS		10
-#define PREPARED_MS		50
-#define RECLAIM_MS		100
+#define PARKED_FIRST_MS	10		/* parked ones are looked at after this, */
+#define PARKED_MOST_MS	1000	/* later ever more rarely */
+#define DIRECTORY_MS	50		/* the table graphs is locked: look again */
+#define LOCK_TIMEOUT	"100ms"	/* an index may be locked though its table is not */
+
+typedef enum Phase
+{
+	IDLE,
+	TAKING,
+	APPLYING
+} Phase;
 
 static GmDatabase *db;
 static GmArea *area;
 static uint64 last_taken;
-static dlist_head parked;
+static dlist_head parked;		/* running when last looked at */
+static dlist_head leaving;		/* ended, what they did is not published yet */
 static uint32 parked_count;
-static uint32 parked_prepared;
-static TimestampTz youngest;	/* when the last one was parked */
-static bool started;			/* ghosts listed, directory read */
+static bool parked_changed;		/* since the list was published */
+static TimestampTz last_parked;
+static bool ghosts_due;			/* list those who are under way, all is loaded again */
+static bool directory_due;		/* read the table graphs */
+static Phase phase;
+static bool unfinished;			/* decided, but not all published */
+static int	failures;			/* in a row, of applying */
 static uint64 requests;
-static uint64 identity_changes; /* when the identity was looked at last */
+static uint64 identity_changes; /* when the identity was looked up last */
 static bool serving;			/* inside a load */
-static TimestampTz reclaimed_at;
 
 void
 gm_sync_start(GmDatabase *database, GmArea *a, GmPool *pool)
@@ -77,13 +94,19 @@ gm_sync_start(GmDatabase *database, GmArea *a, GmPool *pool)
 	area = a;
 	last_taken = 0;
 	dlist_init(&parked);
-	parked_count = parked_prepared = 0;
-	started = false;
+	dlist_init(&leaving);
+	parked_count = 0;
+	parked_changed = false;
+	ghosts_due = directory_due = true;
+	phase = IDLE;
+	unfinished = false;
+	failures = 0;
 	serving = false;
 	requests = 0;
 	identity_changes = UINT64_MAX;
 	gm_graphs_start(database, a, pool);
-	gm_load_start(a, pool);
+	gm_load_start(database, a, pool);
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 void
@@ -113,29 +136,39 @@ fate_of(uint64 xid)
 }
 
 static void
-publish_parked(void)
+publish_list(dlist_head *list, uint32 *n)
 {
 	dlist_iter	iter;
-	uint32		n = 0;
 
-	LWLockAcquire(&area->ar_queue_lock, LW_EXCLUSIVE);
-	parked_prepared = 0;
-	dlist_foreach(iter, &parked)
+	dlist_foreach(iter, list)
 	{
 		GmWorkerBatch *b = dlist_container(GmWorkerBatch, node, iter.cur);
 
-		parked_prepared += b->prepared;
-		if (n == GM_AREA_PARKED)
-			break;
-		area->ar_parked[n].pk_ticket = b->ticket;
-		area->ar_parked[n].pk_xid = b->xid;
-		area->ar_parked[n].pk_graph = b->graph_id;
-		area->ar_parked[n].pk_prepared = b->prepared;
-		n++;
+		if (*n < GM_AREA_PARKED)
+		{
+			GmParked   *p = &area->ar_parked[*n];
+
+			p->pk_ticket = b->ticket;
+			p->pk_xid = b->xid;
+			p->pk_graph = b->graph_id;
+			p->pk_prepared = b->prepared;
+		}
+		(*n)++;
 	}
-	atomic_store(&area->ar_parked_over, parked_count > GM_AREA_PARKED);
-	atomic_store(&area->ar_parked_count, n);
+}
+
+static void
+publish_parked(void)
+{
+	uint32		n = 0;
+
+	LWLockAcquire(&area->ar_queue_lock, LW_EXCLUSIVE);
+	publish_list(&parked, &n);
+	publish_list(&leaving, &n);
+	atomic_store(&area->ar_parked_over, n > GM_AREA_PARKED ? n - GM_AREA_PARKED : 0);
+	atomic_store(&area->ar_parked_count, Min(n, GM_AREA_PARKED));
 	LWLockRelease(&area->ar_queue_lock);
+	parked_changed = false;
 }
 
 static void
@@ -144,7 +177,8 @@ park(GmWorkerBatch *batch)
 	dlist_push_tail(&parked, &batch->node);
 	batch->users++;
 	parked_count++;
-	youngest = GetCurrentTimestamp();
+	parked_changed = unfinished = true;
+	last_parked = GetCurrentTimestamp();
 }
 
 static void
@@ -152,178 +186,27 @@ unpark(GmWorkerBatch *batch)
 {
 	dlist_delete(&batch->node);
 	parked_count--;
-	gm_batch_unuse(batch);
-}
-
-/*
- * What a committed transaction means
- */
-typedef struct Reload
-{
-	uint64		xid;			/* graphs whose load saw it stay; 0: all go */
-	int32		graph_id;		/* 0: every graph */
-	GmWorkerGraph *found[64];
-	int			count;
-} Reload;
-
-static void
-reload_visit(GmWorkerGraph *g, void *arg)
-{
-	Reload	   *r = arg;
-
-	if (r->graph_id != 0 && r->graph_id != g->id)
-		return;
-	if (g->loading)
-	{
-		/* its snapshot may be older or not: it is read once more */
-		g->stale = true;
-		return;
-	}
-	if (r->xid != 0 && gm_graphs_base_sees(g, r->xid))
-		return;
-	if (r->count < lengthof(r->found))
-		r->found[r->count++] = g;
-}
-
-/* what readers wait for is loaded again at once, the rest when it is asked for */
-static void
-reload(int32 graph_id, uint64 xid)
-{
-	Reload		r;
-
-	do
-	{
-		r.graph_id = graph_id;
-		r.xid = xid;
-		r.count = 0;
-		gm_graphs_each(reload_visit, &r);
-		for (int i = 0; i < r.count; i++)
-		{
-			GmGraphEntry *e = r.found[i]->entry;
-
-			gm_graphs_unpublish(r.found[i], GM_GRAPH_ABSENT, GM_REFUSED_NOT);
-			gm_load_want(e);
-			atomic_fetch_add(&area->ar_reloads, 1);
-		}
-	} while (r.count == lengthof(r.found));
+	parked_changed = unfinished = true;
+	dlist_push_tail(&leaving, &batch->node);
 }
 
 static void
-change_directory(const GmChange *change)
+forget_leaving(void)
 {
-	GmRow		row;
-	GmGraphEntry *e;
-
-	if (gm_change_row(change, (change->flags & GM_CHANGE_NEW) == 0, &row) != GM_OK)
-		return;
-	if ((change->flags & GM_CHANGE_NEW) == 0)
-	{
-		GmWorkerGraph *g = gm_graphs_find(row.graph_id);
-
-		if (g != NULL && !g->loading)
-			gm_graphs_unpublish(g, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
-		else if (g != NULL)
-			g->stale = true;
-		e = gm_area_find(area, row.graph_id);
-		if (e != NULL && g == NULL)
-			gm_area_drop(area, e);
-		else if (e != NULL && !g->loading)
-			gm_area_drop(area, e);
-		return;
-	}
-	gm_load_enter(row.graph_id, row.u.graph.residency);
+	while (!dlist_is_empty(&leaving))
+		gm_batch_unuse(dlist_container(GmWorkerBatch, node, dlist_pop_head_node(&leaving)));
 }
 
-/* one graph at a time gets a batch once, however many of its changes concern it */
-static void
-distribute(GmWorkerBatch *batch)
-{
-	int32		last = 0;
-
-	if ((batch->flags & GM_TICKET_RELOAD) != 0)
-	{
-		reload(batch->graph_id, batch->xid);
-		if ((batch->flags & GM_TICKET_GRAPHS) != 0)
-			started = false;
-		return;
-	}
-	for (size_t at = 0; at < batch->length;)
-	{
-		GmChange	change;
-		GmWorkerGraph *g;
-
-		if (gm_change_decode(batch->bytes + at, batch->length - at, &change) != GM_OK)
-		{
-			ereport(LOG,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("changes of transaction %llu cannot be read; loading again",
-							(unsigned long long) batch->xid)));
-			reload(0, batch->xid);
-			return;
-		}
-		at += change.length;
-		if (change.table == GM_TABLE_GRAPHS)
-		{
-			change_directory(&change);
-			last = 0;
-			continue;
-		}
-		if (change.graph_id == last)
-			continue;
-		last = change.graph_id;
-		g = gm_graphs_find(change.graph_id);
-		if (g == NULL)
-		{
-			/* what could not be loaded may be whole now */
-			GmGraphEntry *e = gm_area_find(area, change.graph_id);
-
-			if (e != NULL && atomic_load(&e->gr_state) == GM_GRAPH_FAILED)
-				atomic_store(&e->gr_state, GM_GRAPH_ABSENT);
-			continue;
-		}
-		if (g->batch_count > 0 && g->batches[g->batch_count - 1] == batch)
-			continue;
-		if (g->loading || !gm_graphs_base_sees(g, batch->xid))
-			gm_graphs_give(g, batch);
-	}
-	if ((batch->flags & GM_TICKET_GRAPHS) != 0)
-		atomic_fetch_add(&area->ar_names_changed, 1);
-}
-
-static void
-decide(GmWorkerBatch *batch, Fate fate)
-{
-	if (fate == ABORTED)
-	{
-		atomic_fetch_add_explicit(&area->ar_aborted, 1, memory_order_relaxed);
-		return;
-	}
-	atomic_fetch_add_explicit(&area->ar_batches, 1, memory_order_relaxed);
-	if (batch->ticket == 0)
-		reload(0, batch->xid);
-	else
-		distribute(batch);
-}
-
-/* true: some ended */
+/* is there a ticket of this transaction, or a ghost, already */
 static bool
-look_at_parked(void)
+is_parked(uint64 xid)
 {
-	dlist_mutable_iter iter;
-	bool		any = false;
+	dlist_iter	iter;
 
-	dlist_foreach_modify(iter, &parked)
-	{
-		GmWorkerBatch *b = dlist_container(GmWorkerBatch, node, iter.cur);
-		Fate		fate = fate_of(b->xid);
-
-		if (fate == RUNNING)
-			continue;
-		decide(b, fate);
-		unpark(b);
-		any = true;
-	}
-	return any;
+	dlist_foreach(iter, &parked)
+		if (dlist_container(GmWorkerBatch, node, iter.cur)->xid == xid)
+			return true;
+	return false;
 }
 
 /* a ticket of a ghost's transaction says all that the ghost stands for */
@@ -341,13 +224,156 @@ lay_ghost(uint64 xid)
 	}
 }
 
+/*
+ * What a committed transaction means
+ */
+typedef struct Reload
+{
+	uint64		xid;			/* graphs whose load saw it stay; 0: all go */
+	int32		graph_id;		/* 0: every graph */
+} Reload;
+
+static void
+reload_visit(GmWorkerGraph *g, void *arg)
+{
+	const Reload *r = arg;
+
+	if (g->loading || (r->graph_id != 0 && r->graph_id != g->id) ||
+		(r->xid != 0 && gm_graphs_base_sees(g, r->xid)))
+		return;
+	gm_graphs_reload(g);
+}
+
+static void
+reload(int32 graph_id, uint64 xid)
+{
+	Reload		r = {xid, graph_id};
+
+	gm_load_spoil(graph_id, xid);
+	gm_graphs_each(reload_visit, &r);
+}
+
+static void
+change_directory(const GmChange *change)
+{
+	bool		put = (change->flags & GM_CHANGE_NEW) != 0;
+	GmRow		row;
+
+	if (gm_change_row(change, !put, &row) != GM_OK || (put && row.u.graph.residency == 0))
+		directory_due = true;
+	else if (put)
+		gm_load_enter(row.graph_id, row.u.graph.residency);
+	else
+		gm_load_leave(row.graph_id);
+}
+
+static void
+give(int32 graph_id, GmWorkerBatch *batch)
+{
+	GmWorkerGraph *g = gm_graphs_find(graph_id);
+
+	if (g == NULL)
+	{
+		/* what could not be loaded may be whole now */
+		GmGraphEntry *e = gm_area_find(area, graph_id);
+
+		if (e != NULL && atomic_load(&e->gr_state) == GM_GRAPH_FAILED)
+			atomic_store(&e->gr_state, GM_GRAPH_ABSENT);
+		return;
+	}
+	if (g->batch_count > 0 && g->batches[g->batch_count - 1] == batch)
+		return;
+	if (g->loading || !gm_graphs_base_sees(g, batch->xid))
+		gm_graphs_give(g, batch);
+}
+
+/* one graph at a time gets a batch once, however many of its changes concern it */
+static void
+distribute(GmWorkerBatch *batch)
+{
+	int32		last = 0;
+
+	if ((batch->flags & GM_TICKET_RELOAD) != 0)
+	{
+		reload(batch->graph_id, batch->xid);
+		directory_due |= (batch->flags & GM_TICKET_GRAPHS) != 0;
+	}
+	else if (batch->graph_id != 0 && (batch->flags & GM_TICKET_GRAPHS) == 0)
+		give(batch->graph_id, batch);
+	else
+	{
+		for (size_t at = 0; at < batch->length;)
+		{
+			GmChange	change;
+
+			if (gm_change_decode(batch->bytes + at, batch->length - at, &change) != GM_OK)
+			{
+				ereport(LOG,
+						(errcode(ERRCODE_DATA_CORRUPTED),
+						 errmsg("changes of transaction %llu cannot be read; loading again",
+								(unsigned long long) batch->xid)));
+				reload(0, batch->xid);
+				directory_due = true;
+				break;
+			}
+			at += change.length;
+			if (change.table == GM_TABLE_GRAPHS)
+				change_directory(&change);
+			else if (change.graph_id != last)
+				give(change.graph_id, batch);
+			last = change.table == GM_TABLE_GRAPHS ? 0 : change.graph_id;
+		}
+	}
+	if ((batch->flags & GM_TICKET_GRAPHS) != 0)
+		atomic_fetch_add(&area->ar_names_changed, 1);
+}
+
+static void
+decide(GmWorkerBatch *batch, Fate fate)
+{
+	if (fate == ABORTED)
+	{
+		if (batch->ticket != 0)
+			atomic_fetch_add_explicit(&area->ar_aborted, 1, memory_order_relaxed);
+	}
+	else if (batch->ticket != 0)
+	{
+		atomic_fetch_add_explicit(&area->ar_batches, 1, memory_order_relaxed);
+		distribute(batch);
+	}
+	else
+	{
+		/* whatever it did was not handed over */
+		reload(0, batch->xid);
+		directory_due = true;
+		atomic_fetch_add(&area->ar_names_changed, 1);
+	}
+}
+
+static void
+look_at_parked(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &parked)
+	{
+		GmWorkerBatch *b = dlist_container(GmWorkerBatch, node, iter.cur);
+		Fate		fate = fate_of(b->xid);
+
+		if (fate == RUNNING)
+			continue;
+		decide(b, fate);
+		unpark(b);
+	}
+}
+
 static GmWorkerBatch *
-take(const GmTicket *ticket)
+take(const GmTicket *ticket, uint64 number)
 {
 	MemoryContext old = MemoryContextSwitchTo(gm_graphs_context());
 	GmWorkerBatch *batch = palloc0(sizeof(GmWorkerBatch));
 
-	batch->ticket = atomic_load(&((GmTicket *) ticket)->tk_ticket);
+	batch->ticket = number;
 	batch->xid = ticket->tk_xid;
 	batch->graph_id = ticket->tk_graph;
 	batch->flags = ticket->tk_flags;
@@ -366,82 +392,202 @@ take(const GmTicket *ticket)
 	return batch;
 }
 
-typedef struct Round
-{
-	bool		busy;			/* a graph has something to apply */
-} Round;
-
 static void
-collect_busy(GmWorkerGraph *g, void *arg)
+take_and_decide(uint64 head)
 {
-	List	  **busy = arg;
-
-	if (g->batch_count > 0 && !g->loading)
-		*busy = lappend_int(*busy, g->id);
-}
-
-static void
-apply_all(void)
-{
-	List	   *busy = NIL;
-	ListCell   *lc;
-
-	gm_graphs_each(collect_busy, &busy);
-	foreach(lc, busy)
-	{
-		/* one that was applied before may have driven it out */
-		GmWorkerGraph *g = gm_graphs_find(lfirst_int(lc));
-
-		if (g != NULL && g->batch_count > 0)
-			(void) gm_graphs_apply(g);
-	}
-	list_free(busy);
-}
-
-/* everything that the queue holds; true: something was done */
-static bool
-drain(void)
-{
-	uint64		head = atomic_load_explicit(&area->ar_tickets, memory_order_acquire);
-	bool		any = false;
-	bool		parked_changed;
 	GmTicket	ticket;
 
-	if (head == last_taken && parked_count == 0)
-		return false;
-	GM_STOP(worker_before_take);
-	parked_changed = parked_count > 0 && look_at_parked();
-	any = parked_changed;
+	look_at_parked();
 	while (last_taken < head && gm_queue_take(area, &last_taken, &ticket))
 	{
-		GmWorkerBatch *batch = take(&ticket);
+		GmWorkerBatch *batch = take(&ticket, last_taken);
 		Fate		fate;
 
+		unfinished = true;
 		gm_queue_release(area, last_taken);
 		if (parked_count > 0)
 			lay_ghost(batch->xid);
 		fate = fate_of(batch->xid);
 		if (fate == RUNNING)
-		{
 			park(batch);
-			parked_changed = true;
-		}
 		else
 			decide(batch, fate);
 		gm_batch_unuse(batch);
-		any = true;
 	}
-	if (any)
-		apply_all();
+}
+
+/*
+ * Everything that the queue holds; true: something was done.  An error leaves
+ * what was decided where it is, for the next round.
+ */
+static bool
+drain(void)
+{
+	uint64		head = atomic_load_explicit(&area->ar_tickets, memory_order_acquire);
+
+	if (head == last_taken && parked_count == 0 && !unfinished)
+		return false;
+	GM_STOP(worker_before_take);
+	phase = TAKING;
+	take_and_decide(head);
+	phase = APPLYING;
+	if (!unfinished || !gm_graphs_apply_all())
+	{
+		phase = IDLE;
+		return false;
+	}
+	forget_leaving();
 	if (parked_changed)
 		publish_parked();
-	if (any)
+	atomic_store_explicit(&area->ar_passed, last_taken, memory_order_release);
+
+	/* who waits is on its list before it looks at ar_passed for the last time */
+	ConditionVariableBroadcast(&db->changed);
+	phase = IDLE;
+	unfinished = false;
+	failures = 0;
+	return true;
+}
+
+/*
+ * Ghosts
+ */
+
+/* the oldest id of a transaction is its own, the others are of subtransactions */
+static const char ghosts_query[] =
+"SELECT DISTINCT ON (l.virtualtransaction, l.pid)"
+" x.transactionid::pg_catalog.text::pg_catalog.int8, l.pid IS NULL"
+" FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_locks x"
+" ON x.virtualtransaction OPERATOR(pg_catalog.=) l.virtualtransaction"
+" AND x.locktype OPERATOR(pg_catalog.=) 'transactionid' AND x.granted"
+" AND x.mode OPERATOR(pg_catalog.=) 'ExclusiveLock'"
+" WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.granted"
+" AND l.database OPERATOR(pg_catalog.=) $1 AND l.relation OPERATOR(pg_catalog.=) ANY ($2)"
+" AND l.mode OPERATOR(pg_catalog.=) ANY ('{RowExclusiveLock,ShareRowExclusiveLock,"
+"ExclusiveLock,AccessExclusiveLock}')"
+" ORDER BY l.virtualtransaction, l.pid, pg_catalog.age(x.transactionid) DESC";
+
+static void
+list_ghosts(void)
+{
+	Oid			types[2] = {OIDOID, OIDARRAYOID};
+	Datum		relids[GM_TABLES];
+	Datum		args[2];
+	uint64		next;
+	int			n = 0;
+
+	for (GmTable table = GM_TABLE_NONE + 1; table < GM_TABLES; table++)
+		relids[n++] = ObjectIdGetDatum(gm_row_relid(table));
+	SPI_connect();
+	args[0] = ObjectIdGetDatum(MyDatabaseId);
+	args[1] = PointerGetDatum(construct_array(relids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	if (SPI_execute_with_args(ghosts_query, 2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not list the transactions under way");
+	next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		atomic_store_explicit(&area->ar_passed, last_taken, memory_order_release);
-		if (atomic_load(&area->ar_waiters) > 0)
-			ConditionVariableBroadcast(&db->changed);
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		uint64		xid = gm_full_xid((TransactionId)
+									  DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull)), next);
+		GmWorkerBatch *ghost;
+
+		if (is_parked(xid))
+			continue;
+		ghost = MemoryContextAllocZero(gm_graphs_context(), sizeof(GmWorkerBatch));
+		ghost->xid = xid;
+		ghost->prepared = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
+		park(ghost);
 	}
-	return any;
+	SPI_finish();
+}
+
+/* for what may come inside a load's transaction or outside of any; true: began one */
+static bool
+begin_transaction(void)
+{
+	bool		begun = !IsTransactionState();
+
+	if (begun)
+		StartTransactionCommand();
+	PushActiveSnapshot(GetLatestSnapshot());
+	return begun;
+}
+
+static void
+end_transaction(bool begun)
+{
+	PopActiveSnapshot();
+	if (begun)
+		CommitTransactionCommand();
+}
+
+/*
+ * At start, and when changes were lost: nothing that was loaded before holds,
+ * and who may still commit what is in no ticket has locks on the tables now.
+ */
+static void
+start_over(void)
+{
+	uint64		overflow = atomic_load(&db->overflow);
+	bool		begun;
+
+	if (overflow == atomic_load(&area->ar_overflows_seen) && !ghosts_due)
+		return;
+	ghosts_due = true;
+	reload(0, 0);
+	begun = begin_transaction();
+	list_ghosts();
+	end_transaction(begun);
+	if (parked_changed)
+		publish_parked();
+	atomic_store(&area->ar_overflows_seen, overflow);
+	ghosts_due = false;
+	directory_due = true;
+	ConditionVariableBroadcast(&db->changed);
+}
+
+/* after the ghosts were listed: what they do is not in it, and makes it due again */
+static void
+read_directory(void)
+{
+	bool		begun;
+
+	if (!directory_due)
+		return;
+	begun = begin_transaction();
+	directory_due = !gm_load_list_graphs();
+	end_transaction(begun);
+	atomic_fetch_add(&area->ar_names_changed, 1);
+	ConditionVariableBroadcast(&db->changed);
+}
+
+static void
+look_at_identity(void)
+{
+	uint64		changes;
+	uint64		identity;
+	bool		begun;
+
+	AcceptInvalidationMessages();
+	changes = gm_identity_changes();
+	if (changes == identity_changes)
+		return;
+	begun = begin_transaction();
+	identity = gm_identity();
+	end_transaction(begun);
+	if (identity != atomic_load(&area->ar_identity) || identity_changes == UINT64_MAX)
+	{
+		atomic_store(&area->ar_identity, 0);
+		reload(0, 0);
+		gm_load_refuse_all(identity == 0);
+		/* the table graphs may be another one */
+		directory_due = true;
+		atomic_store(&area->ar_identity, identity);
+		ConditionVariableBroadcast(&db->changed);
+	}
+	identity_changes = changes;
 }
 
 void
@@ -452,6 +598,9 @@ gm_sync_service(void)
 	serving = true;
 	PG_TRY();
 	{
+		look_at_identity();
+		if (atomic_load(&area->ar_identity) != 0)
+			start_over();
 		(void) drain();
 	}
 	PG_FINALLY();
@@ -461,105 +610,9 @@ gm_sync_service(void)
 	PG_END_TRY();
 }
 
-/*
- * Ghosts
- */
-static const char ghosts_query[] =
-"SELECT DISTINCT x.transactionid::pg_catalog.text::pg_catalog.int8, l.pid IS NULL"
-" FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_locks x"
-" ON x.virtualtransaction OPERATOR(pg_catalog.=) l.virtualtransaction"
-" AND x.locktype OPERATOR(pg_catalog.=) 'transactionid' AND x.granted"
-" AND x.mode OPERATOR(pg_catalog.=) 'ExclusiveLock'"
-" WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.granted"
-" AND l.database OPERATOR(pg_catalog.=) $1 AND l.relation OPERATOR(pg_catalog.=) ANY ($2)"
-" AND l.mode OPERATOR(pg_catalog.=) ANY ('{RowExclusiveLock,ShareRowExclusiveLock,"
-"ExclusiveLock,AccessExclusiveLock}')";
-
+/* that was begun for changes that are tuples' places */
 static void
-list_ghosts(void)
-{
-	Oid			types[2] = {OIDOID, OIDARRAYOID};
-	Datum		relids[GM_TABLES];
-	Datum		args[2];
-	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
-	int			n = 0;
-
-	for (GmTable table = GM_TABLE_NONE + 1; table < GM_TABLES; table++)
-		relids[n++] = ObjectIdGetDatum(gm_row_relid(table));
-	args[0] = ObjectIdGetDatum(MyDatabaseId);
-	args[1] = PointerGetDatum(construct_array(relids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
-	SPI_connect();
-	if (SPI_execute_with_args(ghosts_query, 2, types, args, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not list the transactions under way");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-		TransactionId xid = (TransactionId) DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
-		GmWorkerBatch *ghost = MemoryContextAllocZero(gm_graphs_context(), sizeof(GmWorkerBatch));
-
-		ghost->xid = gm_full_xid(xid, next);
-		ghost->prepared = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
-		park(ghost);
-	}
-	SPI_finish();
-	publish_parked();
-}
-
-/*
- * Before anything is loaded: who is under way, which graphs there are, and
- * whether the triggers are sound.
- */
-static void
-begin_generation(void)
-{
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	list_ghosts();
-	gm_load_list_graphs();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	atomic_fetch_add(&area->ar_names_changed, 1);
-	started = true;
-	ConditionVariableBroadcast(&db->changed);
-}
-
-static void
-look_at_identity(void)
-{
-	uint64		identity;
-
-	AcceptInvalidationMessages();
-	if (gm_identity_changes() == identity_changes)
-		return;
-	identity_changes = gm_identity_changes();
-	StartTransactionCommand();
-	identity = gm_identity();
-	CommitTransactionCommand();
-	if (identity == atomic_load(&area->ar_identity))
-		return;
-	atomic_store(&area->ar_identity, 0);
-	reload(0, 0);
-	atomic_store(&area->ar_identity, identity);
-	ConditionVariableBroadcast(&db->changed);
-}
-
-static void
-look_at_overflow(void)
-{
-	uint64		now = atomic_load(&db->overflow);
-
-	if (now == atomic_load(&area->ar_overflows_seen))
-		return;
-	reload(0, 0);
-	begin_generation();
-	atomic_store(&area->ar_overflows_seen, now);
-	ConditionVariableBroadcast(&db->changed);
-}
-
-static void
-end_transaction(void)
+end_fetching(void)
 {
 	if (!IsTransactionState())
 		return;
@@ -572,37 +625,24 @@ bool
 gm_sync_run(void)
 {
 	bool		any;
-	TimestampTz now;
 
-	if (!started)
-		begin_generation();
 	look_at_identity();
-	look_at_overflow();
+	if (atomic_load(&area->ar_identity) != 0)
+		start_over();
 	any = drain();
-	end_transaction();
-	if (atomic_load(&db->requests) != requests)
+	end_fetching();
+	if (atomic_load(&area->ar_identity) != 0)
 	{
-		requests = atomic_load(&db->requests);
-		gm_load_look();
+		read_directory();
+		if (atomic_load(&db->requests) != requests)
+		{
+			requests = atomic_load(&db->requests);
+			gm_load_look();
+		}
+		if (!directory_due && gm_load_next())
+			return true;
 	}
-	if (gm_load_next())
-	{
-		(void) drain();
-		end_transaction();
-		return true;
-	}
-	now = GetCurrentTimestamp();
-	if (any || TimestampDifferenceExceeds(reclaimed_at, now, RECLAIM_MS))
-	{
-		gm_graphs_move_runs();
-		gm_graphs_reclaim();
-		reclaimed_at = now;
-	}
-	if (parked_count > parked_prepared && now - youngest < YOUNG_US)
-	{
-		pg_usleep(YOUNG_PAUSE_US);
-		return true;
-	}
+	gm_graphs_tidy();
 	return any;
 }
 
@@ -611,9 +651,12 @@ gm_sync_next_ms(void)
 {
 	long		ms = gm_graphs_next_ms();
 
+	if (directory_due && atomic_load(&area->ar_identity) != 0)
+		ms = ms < 0 ? DIRECTORY_MS : Min(ms, DIRECTORY_MS);
 	if (parked_count > 0)
 	{
-		long		poll = parked_count > parked_prepared ? PARKED_MS : PREPARED_MS;
+		long		age = TimestampDifferenceMilliseconds(last_parked, GetCurrentTimestamp());
+		long		poll = Min(Max(age / 4, PARKED_FIRST_MS), PARKED_MOST_MS);
 
 		ms = ms < 0 ? poll : Min(ms, poll);
 	}
@@ -624,5 +667,13 @@ void
 gm_sync_error(void)
 {
 	serving = false;
+	gm_graphs_error();
+
+	/* a ticket may have been lost between its being taken and decided */
+	if (phase == TAKING)
+		ghosts_due = unfinished = true;
+	else if (phase == APPLYING && ++failures > 1)
+		ghosts_due = true;
+	phase = IDLE;
 	gm_load_error();
 }

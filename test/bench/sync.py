@@ -98,6 +98,7 @@ def process_cpu(pid):
 def load_shared(session, query):
     """Has the worker load the graph, however long that takes."""
     session.run("SET graphmem.sync_timeout = '30 min'")
+    wait_for_sync(session)
     session.run(query)
     wall = session.wall
     path, reason = session.run("SELECT path, reason FROM graphmem.stat_backend")[0]

@@ -225,7 +225,6 @@ def update_triples(dice, g):
         "expired_at = " + dice.choice(["'infinity'", "now() + '1 hour'", "greatest(recorded_at + '1 s', now())"]),
         "recorded_at = least(now(), expired_at - '1 s'::interval)",
         "triple_id = triple_id + 1000000007",
-        "fact_id = triple_id",
         "properties = '{\"z\": 1}'",
     ])
     where = dice.choice(["triple_id = " + picked(dice, g, "triples", "triple_id")] * 4 +
@@ -599,7 +598,10 @@ END $$;
 
 
 def differing(ours, theirs):
-    """The rows that only one side has, in words."""
+    """Rows that only one side has, and where they begin to differ."""
     ours, theirs = ours or [], theirs or []
-    lines = ["+ " + r for r in ours if r not in theirs] + ["- " + r for r in theirs if r not in ours]
-    return lines[:8] or ["the same %d rows in another order" % len(ours)]
+    mine = ["+ " + r for r in ours if r not in theirs]
+    yours = ["- " + r for r in theirs if r not in ours]
+    if not mine and not yours:
+        return ["the same %d rows in another order" % len(ours)]
+    return ["%d rows beside %d" % (len(ours), len(theirs))] + mine[:4] + yours[:4]

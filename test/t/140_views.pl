@@ -14,15 +14,37 @@ use Graphmem;
 my $node = start_node('views');
 create_database($node, 'views');
 
+sub stat_worker
+{
+	return $node->safe_psql('views', q{SELECT state || ': ' || coalesce(hint, '-') FROM graphmem.stat_worker});
+}
+
+sub answer
+{
+	my ($settings) = @_;
+
+	return $node->safe_psql('views', ($settings // '') . q{
+		SELECT count(*) FROM graphmem.match('e1') \gset
+		SELECT path || ': ' || coalesce(reason, '-') FROM graphmem.stat_backend});
+}
+
+sub error_of
+{
+	my ($statement) = @_;
+	my ($status, $out, $err) = $node->psql('views', "\\set VERBOSITY verbose\n$statement");
+
+	return $err;
+}
+
 # ---- a graph with everything that the image holds ----
 
 $node->safe_psql('views', q{
 	INSERT INTO graphmem.facts (subject, predicate, object, source, confidence)
 	SELECT 'e' || i, 'p' || i % 3, 'e' || i * 7 % 500, 's' || i % 20, 0.5 + i % 5 / 10.0
-	FROM generate_series(1, 2000) i;
-	SELECT count(graphmem.set_embedding('e' || i, ARRAY[cos(i), sin(i)])) FROM generate_series(1, 500) i;
+	FROM generate_series(1, 20000) i;
+	SELECT count(graphmem.set_embedding('e' || i, ARRAY[cos(i), sin(i)]::real[])) FROM generate_series(1, 500) i;
 	SELECT graphmem.create_vector_space('facts', 2, target => 'fact', metric => 'l2');
-	SELECT count(graphmem.set_embedding(fact_id::text, ARRAY[fact_id, 1], space => 'facts'))
+	SELECT count(graphmem.set_embedding(fact_id::text, ARRAY[fact_id, 1]::real[], space => 'facts'))
 	FROM (SELECT DISTINCT fact_id FROM graphmem.facts LIMIT 100) f;
 	INSERT INTO graphmem.aliases (graph_id, name, entity_id)
 	SELECT graph_id, 'other name', entity_id FROM graphmem.entities WHERE name = 'e1';
@@ -58,6 +80,7 @@ my @calls = (
 # ---- shared, without a look at the tables ----
 
 my $background = $node->background_psql('views', on_error_stop => 1);
+# of this session, and not yet handed to the collected statistics
 my $scans = q{
 	SELECT coalesce(sum(seq_scan + coalesce(idx_scan, 0)), 0)
 	FROM pg_stat_xact_user_tables WHERE schemaname = 'graphmem'};
@@ -73,8 +96,9 @@ foreach my $call (@calls)
 	my ($function, $may_scan) = @$call;
 	my ($path, $scanned) = split /\|/, $background->query_safe(qq{
 		BEGIN;
+		SELECT ($scans) AS before \\gset
 		SELECT count(*) FROM $function \\gset
-		SELECT path || coalesce(': ' || reason, ''), ($scans) FROM graphmem.stat_backend;
+		SELECT path || coalesce(': ' || reason, ''), ($scans) - :before FROM graphmem.stat_backend;
 		COMMIT;});
 
 	is($path, 'shared', "$function is answered from shared memory");
@@ -86,6 +110,8 @@ cmp_ok($background->query_safe(q{SELECT attached_bytes FROM graphmem.stat_backen
 
 # ---- the views of a server where all is well ----
 
+$node->safe_psql('views', q{SELECT graphmem.add_triple('e1', 'p1', 'new')});
+is($background->query_safe(q{SELECT graphmem.wait_for_sync()}), 't', 'the worker has seen a change');
 is($background->query_safe(q{
 	SELECT state, pid IS NOT NULL, generation > 0, started_at <= now(), starts, last_error IS NULL, behind, parked,
 		batches > 0, changes > 0, blocked_by IS NULL, hint IS NULL
@@ -115,7 +141,7 @@ foreach my $round (1 .. 5)
 		UPDATE graphmem.facts SET confidence = 0.25 WHERE subject LIKE 'e%2' AND predicate = 'p2';
 		UPDATE graphmem.entities SET kind = 'kind $round' WHERE name LIKE 'new %$round';
 		DELETE FROM graphmem.embeddings WHERE item_id % 17 = $round;
-		SELECT count(graphmem.set_embedding('new ' || i, ARRAY[i, $round])) FROM generate_series(1, 20) i;
+		SELECT count(graphmem.set_embedding('new ' || i, ARRAY[i, $round]::real[])) FROM generate_series(1, 20) i;
 		DELETE FROM graphmem.sources WHERE name = 's$round' AND source_id NOT IN (SELECT source_id FROM graphmem.assertions);
 	});
 	is($background->query_safe(q{SELECT * FROM graphmem.check()}), '', "check() after round $round of changes");
@@ -152,26 +178,51 @@ is($node->safe_psql('views', q{
 foreach my $statement ('SELECT * FROM graphmem.stat_graph', 'SELECT graphmem.stat_reset()', 'SELECT graphmem.rebuild()',
 	'SELECT * FROM graphmem.check()')
 {
-	my ($status, $out, $err) = $node->psql('views', "\\set VERBOSITY verbose\nSET ROLE nobody_special;\n$statement");
-
-	like($err, qr/ERROR:  42501:/, "not for everybody: $statement");
+	like(error_of("SET ROLE nobody_special;\n$statement"), qr/ERROR:  42501:/, "not for everybody: $statement");
 }
+
+# ---- a graph being loaded, and a worker that is kept from its work ----
+
+$node->safe_psql('views', q{
+	CREATE FUNCTION stop(point text, at bool) RETURNS void AS 'graphmem', 'graphmem_stop_point' LANGUAGE C STRICT;
+	SELECT stop('worker_load_scanned', true), graphmem.rebuild();
+});
+ok($node->poll_query_until('views', q{
+		SELECT rows_done = rows_total AND percent = 100 FROM graphmem.stat_progress_load}), 'stat_progress_load');
+is($node->safe_psql('views', q{SELECT state FROM graphmem.stat_graph}), 'loading', '... and stat_graph');
+like(answer(q{SET graphmem.sync_timeout = '50ms';}), qr/^private: the graph is being loaded/, '... and a small one is answered privately');
+like(error_of(q{
+		SET graphmem.sync_timeout = '50ms';
+		SET graphmem.private_memory_limit = '1MB';
+		SELECT * FROM graphmem.match('e1')}), qr/ERROR:  57P03: .*not loaded yet\nDETAIL: .*per cent/, '... a large one is not');
+$node->safe_psql('views', q{SELECT stop('worker_load_scanned', false)});
+is(answer(q{SET graphmem.sync_timeout = '60s';}), 'shared: -', '... until it is there');
+is($node->safe_psql('views', 'SELECT count(*) FROM graphmem.stat_progress_load'), '0', '... and the load is done');
+
+$background = $node->background_psql('views');
+$background->query_safe('BEGIN; LOCK TABLE graphmem.triples IN SHARE ROW EXCLUSIVE MODE');
+my $holder = $background->query_safe('SELECT pg_backend_pid()');
+$node->safe_psql('views', q{SELECT graphmem.rebuild(), pg_sleep(0.2)});
+like(answer(q{SET graphmem.sync_timeout = '50ms';}), qr/^private: /, 'a lock does not keep queries waiting');
+$background->query_safe('COMMIT; BEGIN; LOCK TABLE graphmem.triples');
+$node->safe_psql('views', q{SELECT graphmem.rebuild()});
+ok($node->poll_query_until('views', qq{SELECT blocked_by = $holder FROM graphmem.stat_worker}), 'who keeps the worker out');
+like(stat_worker(), qr/^ready: Process $holder holds a lock/, '... is in the hint');
+$background->query_safe('COMMIT');
+$background->quit;
+is(answer(q{SET graphmem.sync_timeout = '60s';}), 'shared: -', '... and it goes on when that has ended');
+is(stat_worker(), 'ready: -', '... with no hint left');
+
+my $pid = $node->safe_psql('views', 'SELECT pid FROM graphmem.stat_worker');
+kill 'STOP', $pid;
+$node->safe_psql('views', q{SELECT graphmem.add_triple('e1', 'p1', 'late')});
+like(error_of('SELECT graphmem.wait_for_sync(100)'), qr/ERROR:  57P03: graph memory is behind the tables\nDETAIL:  The worker has applied \d+ of \d+ batches/,
+	'wait_for_sync() has an end');
+is($node->safe_psql('views', q{SELECT behind > 0 FROM graphmem.stat_worker}), 't', '... and the view tells how far behind it is');
+kill 'CONT', $pid;
+is($node->safe_psql('views', q{SELECT graphmem.wait_for_sync(60000), (SELECT behind FROM graphmem.stat_worker)}), 't|0', '... and comes to it');
 
 # ---- what is wrong, and what to do ----
-
-sub stat_worker
-{
-	return $node->safe_psql('views', q{SELECT state || ': ' || coalesce(hint, '-') FROM graphmem.stat_worker});
-}
-
-sub answer
-{
-	my ($settings) = @_;
-
-	return $node->safe_psql('views', ($settings // '') . q{
-		SELECT count(*) FROM graphmem.match('e1') \gset
-		SELECT path || ': ' || coalesce(reason, '-') FROM graphmem.stat_backend});
-}
 
 is(answer('SET graphmem.shared_image = off;'), 'private: graphmem.shared_image is off', 'switched off in the session');
 

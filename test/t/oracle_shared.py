@@ -20,6 +20,7 @@ import threading
 import time
 
 import psycopg2
+import psycopg2.extensions
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
@@ -74,8 +75,8 @@ class Campaign:
     def enough(self):
         return self.stop.is_set() or self.compared >= self.calls
 
-    def count(self, mode, row, question, truncations):
-        """row: what oracle.compare returned"""
+    def count(self, mode, row, question, truncations, said=()):
+        """row: what oracle.compare returned; said: the transaction's statements"""
         path, reason, other, same, rows, ours, theirs, snapshot = row
         with self.lock:
             self.compared += 1
@@ -90,7 +91,20 @@ class Campaign:
         if not same and truncations == self.truncations:
             self.fault("differs", "\n".join(
                 ["%s, %s (%s) beside %s, snapshot %s" % (mode, path, reason, other, snapshot), question] +
-                workload.differing(ours, theirs)))
+                workload.differing(ours, theirs) + ["in the transaction"] + ["  " + one for one in said]))
+
+
+class Cursor(psycopg2.extensions.cursor):
+    """Keeps what was said since the transaction began."""
+
+    said = ()
+
+    def execute(self, statement, arguments=None):
+        if statement.startswith("BEGIN"):
+            self.said = []
+        if isinstance(self.said, list):
+            self.said.append(self.mogrify(statement, arguments).decode())
+        return super().execute(statement, arguments)
 
 
 class Session(threading.Thread):
@@ -102,7 +116,7 @@ class Session(threading.Thread):
         self.number = number
         self.connection = campaign.connect(name)
         self.connection.autocommit = True       # they say BEGIN themselves
-        self.cursor = self.connection.cursor()
+        self.cursor = self.connection.cursor(cursor_factory=Cursor)
 
     def run(self):
         while not self.campaign.enough():
@@ -207,7 +221,7 @@ class Reader(Session):
         self.count(question)
 
     def count(self, question):
-        self.campaign.count(self.mode, self.cursor.fetchone(), question, self.truncations)
+        self.campaign.count(self.mode, self.cursor.fetchone(), question, self.truncations, self.cursor.said)
 
     def question(self, g):
         return workload.random_question(self.dice, g)
@@ -217,6 +231,7 @@ class Reader(Session):
             time.sleep(self.dice.random() * 0.03)
 
     def single(self, g):
+        self.cursor.said = ()
         for _ in range(5):
             self.truncations = self.campaign.truncations
             self.compare(self.question(g))
@@ -272,7 +287,7 @@ class Reader(Session):
         ours, (path, reason) = self.ask("on", first)
         theirs, (other, _) = self.ask("off", second)
         self.campaign.count(self.mode, (path, reason, other, ours == theirs, len(ours), ours, theirs, None), question,
-                            self.truncations)
+                            self.truncations, self.cursor.said)
 
     def timeless(self):
         """A graph and a question about it whose answer does not change with the
@@ -484,7 +499,7 @@ def at_rest(campaign):
 def report(what, faults):
     print("%sok - %s" % ("not " if faults else "", what))
     for fault in faults[:3]:
-        print("# " + fault.replace("\n", "\n# ")[:3000])
+        print("# " + fault.replace("\n", "\n# ")[:6000])
     if len(faults) > 3:
         print("# and %d more" % (len(faults) - 3))
     sys.stdout.flush()

@@ -626,14 +626,14 @@ class Events:
     def settle_prepared(self):
         """Recorders' transactions that are prepared no more: the tables know how they ended."""
         with self.campaign.lock:
-            left = dict(self.campaign.left)
+            left = {gid: one for gid, one in self.campaign.left.items() if one[0].pending != one[1]}
         if not left:
             return
+        # looked for after that: what is not under way any more is prepared, or has ended
         there = {gid for gid, in self.query("SELECT gid FROM pg_prepared_xacts", fetch=True)}
         for gid, (recorder, key, before, value) in left.items():
-            with self.campaign.lock:
-                if gid in there or gid not in self.campaign.left or recorder.pending == key:
-                    continue
+            if gid in there:
+                continue
             recorder.set(key, UNKNOWN)
             connection = self.server.connect_at_last("settling")
             now = in_table(connection.cursor(), recorder.book, recorder.subject).get(key)

@@ -357,7 +357,7 @@ test_refused(void)
 		copy_version(&before, &s.v);
 		if (!begin(&s))
 			break;
-		s.mem->limit = s.mem->charged + unit_random_below(60000) + 1;
+		s.mem->limit = s.mem->charged + 1 + unit_random_below(20000);
 		while (status == GM_OK)
 		{
 			void	   *p;

@@ -63,7 +63,6 @@ typedef struct Run
 
 typedef struct Reader
 {
-	Run		   *run;
 	int			number;
 	uint64_t	random;
 } Reader;
@@ -135,8 +134,8 @@ pair_holds(const Run *run, const uint64_t *p, uint64_t i)
 /*
  * Writing
  */
-static bool
-poisoned_reclaim(Run *run, GmRef *old, const uint64_t *epoch, int *n, uint64_t oldest)
+static void
+poisoned_reclaim(Run *run, GmRef *old, uint64_t *epoch, int *n, uint64_t oldest)
 {
 	int			kept = 0;
 
@@ -154,10 +153,9 @@ poisoned_reclaim(Run *run, GmRef *old, const uint64_t *epoch, int *n, uint64_t o
 	}
 	/* they go in order, oldest first */
 	memmove(old, old + (*n - kept), (size_t) kept * sizeof(GmRef));
-	memmove((uint64_t *) epoch, epoch + (*n - kept), (size_t) kept * sizeof(uint64_t));
+	memmove(epoch, epoch + (*n - kept), (size_t) kept * sizeof(uint64_t));
 	*n = kept;
 	gm_mem_reclaim(run->mem, oldest);
-	return true;
 }
 
 #define MAX_OLD		200000
@@ -248,7 +246,7 @@ writer(void *arg)
  * Reading
  */
 static uint64_t
-read_all(Run *run, const GmMem *mem, Image *image, uint64_t *random)
+read_all(const Run *run, const GmMem *mem, Image *image, uint64_t *random)
 {
 	GmArray		array = {0};
 	uint64_t	wrong = 0;
@@ -269,7 +267,7 @@ read_all(Run *run, const GmMem *mem, Image *image, uint64_t *random)
 
 /* as a transaction that has changed something reads: with its own changes */
 static uint64_t
-read_fork(Run *run, GmRef root, uint64_t *random)
+read_fork(const Run *run, GmRef root, uint64_t *random)
 {
 	GmArray		array = {0};
 	uint64_t	wrong = 0;
@@ -277,7 +275,7 @@ read_fork(Run *run, GmRef root, uint64_t *random)
 	Image	   *image;
 	GmRef		ref;
 
-	if (gm_mem_fork(run->pool.base, 0, NULL, &mem) != GM_OK)
+	if (gm_mem_fork((char **) run->pool.base, 0, NULL, &mem) != GM_OK)
 		return 1;
 	if (gm_mem_begin(mem) != GM_OK || gm_mem_alloc(mem, sizeof(Image), &ref) != GM_OK)
 		return 1;
@@ -311,11 +309,22 @@ read_fork(Run *run, GmRef root, uint64_t *random)
 	return wrong;
 }
 
+/* what a control read may be anything */
+static bool
+in_pool(GmRef ref)
+{
+	GmRef		extent = ref >> GM_MEM_OFFSET_BITS;
+	GmRef		offset = ref & (((GmRef) 1 << GM_MEM_OFFSET_BITS) - 1);
+
+	return extent >= 1 && extent <= POOL_EXTENTS && offset % 8 == 0 &&
+		offset < POOL_EXTENT - WORDS * 8;
+}
+
 static void *
 reader(void *arg)
 {
 	Reader	   *me = arg;
-	Run		   *run = me->run;
+	Run		   *run = &r;
 	GmEpochSlot *slot = &run->slots[me->number];
 	GmMem	   *mem;
 
@@ -336,7 +345,8 @@ reader(void *arg)
 			memcpy(blocks, ((Image *) gm_mem_ptr(mem, root))->im_block, sizeof(blocks));
 			sched_yield();
 			for (int b = 0; b < BLOCKS; b++)
-				run->wrong += !block_holds(run, gm_mem_ptr(mem, blocks[b]));
+				run->wrong += !in_pool(blocks[b]) ||
+					!block_holds(run, gm_mem_ptr(mem, blocks[b]));
 		}
 		else if (next_random(&me->random) % 16 == 0)
 			run->wrong += read_fork(run, root, &me->random);
@@ -349,3 +359,139 @@ reader(void *arg)
 	gm_mem_destroy(mem);
 	return NULL;
 }
+
+/*
+ * Runs
+ */
+static bool
+make_image(void)
+{
+	GmArray		array = {0};
+	uint64_t	random = 7;
+	Image	   *image;
+	GmRef		root;
+
+	if (!CHECK(pool_make(&r.pool, &r.ops)) ||
+		!CHECK(gm_mem_create_shared(r.pool.base, 8192, 0, &r.ops, &r.mem) == GM_OK) ||
+		!CHECK(gm_mem_alloc(r.mem, sizeof(Image), &root) == GM_OK))
+		return false;
+	image = gm_mem_ptr(r.mem, root);
+	gm_array_init(&image->im_array, 2 * sizeof(uint64_t), GM_ARRAY_PAGE_SMALL);
+	if (!CHECK(gm_array_attach(r.mem, &image->im_array, &array) == GM_OK) ||
+		!CHECK(gm_array_reserve(r.mem, &array, ELEMENTS) == GM_OK))
+		return false;
+	for (uint64_t i = 0; i < ELEMENTS; i++)
+		set_pair(&r, gm_array_at(&array, i), i, next_random(&random));
+	image->im_array.ar_length = ELEMENTS;
+	gm_array_detach(&array);
+	for (int b = 0; b < BLOCKS; b++)
+	{
+		if (!CHECK(gm_mem_alloc(r.mem, WORDS * 8, &image->im_block[b]) == GM_OK))
+			return false;
+		fill_block(&r, gm_mem_ptr(r.mem, image->im_block[b]), next_random(&random));
+	}
+	r.root = root;
+	r.global = 1;
+	return true;
+}
+
+static double
+now(void)
+{
+	struct timespec t;
+
+	(void) clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double) t.tv_sec + (double) t.tv_nsec * 1e-9;
+}
+
+/* until something is wrong, in a control; for the time */
+static void
+run_threads(Mode mode, double seconds)
+{
+	Reader		readers[READERS];
+	pthread_t	thread[READERS + 1];
+	double		end = now() + seconds;
+
+	memset(&r, 0, sizeof(r));
+	r.mode = mode;
+	if (!make_image())
+		return;
+	for (int i = 0; i < READERS; i++)
+	{
+		readers[i] = (Reader) {i, (uint64_t) i + 100};
+		(void) pthread_create(&thread[i], NULL, reader, &readers[i]);
+	}
+	(void) pthread_create(&thread[READERS], NULL, writer, &r);
+	while (now() < end && (mode == RIGHT || r.wrong == 0))
+	{
+		struct timespec t = {0, 5000000};
+
+		(void) nanosleep(&t, NULL);
+	}
+	r.stop = true;
+	for (int i = 0; i <= READERS; i++)
+		(void) pthread_join(thread[i], NULL);
+	printf("# %" PRIu64 " versions, %" PRIu64 " reads, %" PRIu64 " wrong, at most %zu bytes\n",
+		   r.versions, r.reads, r.wrong, r.most);
+	gm_mem_destroy(r.mem);
+	CHECK(r.pool.out == 0);
+	pool_free(&r.pool);
+}
+
+static void
+test_readers(void)
+{
+	run_threads(RIGHT, SECONDS);
+	CHECK(r.wrong == 0);
+	CHECK(r.versions > 20 && r.reads > 20);
+
+	/* it is used again: 1 MB of image, and versions of a few 100 kB */
+	CHECK(r.most < (size_t) 64 << 20);
+}
+
+static void
+control(Mode mode)
+{
+#ifdef __SANITIZE_THREAD__
+	(void) mode;
+	printf("# left out: a data race is what this is\n");
+#else
+	run_threads(mode, 10 * SECONDS);
+	CHECK(r.wrong > 0);
+#endif
+}
+
+static void
+test_control_reclaim_at_once(void)
+{
+	control(RECLAIM_AT_ONCE);
+}
+
+static void
+test_control_do_not_enter(void)
+{
+	control(DO_NOT_ENTER);
+}
+
+/* what the two functions say */
+static void
+test_oldest(void)
+{
+	static _Atomic uint64_t global = 5;
+	static GmEpochSlot slots[3];
+
+	CHECK(gm_epoch_oldest(slots, 3) == UINT64_MAX);
+	gm_epoch_enter(&global, &slots[1]);
+	CHECK(gm_epoch_oldest(slots, 3) == 5);
+	CHECK(gm_epoch_advance(&global) == 5);
+	CHECK(global == 6);
+	gm_epoch_enter(&global, &slots[2]);
+	CHECK(gm_epoch_oldest(slots, 3) == 5);
+	gm_epoch_leave(&slots[1]);
+	CHECK(gm_epoch_oldest(slots, 3) == 6);
+	gm_epoch_leave(&slots[2]);
+	CHECK(gm_epoch_oldest(slots, 3) == UINT64_MAX);
+}
+
+UNIT_MAIN(UNIT(test_oldest), UNIT(test_readers), UNIT(test_control_reclaim_at_once),
+		  UNIT(test_control_do_not_enter))

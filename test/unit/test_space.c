@@ -10,10 +10,13 @@
  *				fewer than k are allowed; rows outside of the bitmap never
  *	 order		the same whatever the order in which items were added
  *	 bad input	refused, and the space as it was
+ *	 versions	after any puts and removals, aborts included: what a space built
+ *				of the same items says; a version before, and a fork, likewise
  *
  *-------------------------------------------------------------------------
  */
 #include "core/space.h"
+#include "fake_pool.h"
 #include "unit.h"
 
 #include <float.h>
@@ -446,6 +449,305 @@ test_budget(void)
 	gm_mem_destroy(mem);
 }
 
+/*
+ * Versions
+ */
+#define ITEMS		400
+#define VERSION_DIM	40
+
+typedef struct Item
+{
+	bool		there;
+	int64_t		id;
+	uint32_t	number;			/* GM_NONE or one of its own */
+	float		vector[VERSION_DIM];
+} Item;
+
+typedef struct Model
+{
+	uint32_t	dim;
+	GmMetric	metric;
+	Item		item[ITEMS];	/* ids ascend */
+} Model;
+
+static void
+model_make(Model *m, GmMetric metric, uint32_t dim, uint32_t there)
+{
+	int64_t		id = -500;
+
+	m->dim = dim;
+	m->metric = metric;
+	for (uint32_t i = 0; i < ITEMS; i++)
+	{
+		Item	   *item = &m->item[i];
+
+		item->there = i < there;
+		item->id = id += 1 + (int64_t) unit_random_below(20);
+		item->number = i % 7 == 3 ? GM_NONE : (i * 37) % ITEMS;
+		random_vector(item->vector, dim);
+	}
+}
+
+/* some vectors stand several times, so that ids decide */
+static void
+new_vector(Model *m, Item *item)
+{
+	const Item *other = &m->item[unit_random_below(ITEMS)];
+
+	if (other->there && unit_random_below(2) == 0)
+		memmove(item->vector, other->vector, sizeof(item->vector));
+	else
+		random_vector(item->vector, m->dim);
+}
+
+static bool
+model_build(const Model *m, GmMem *mem, GmSpace **space)
+{
+	if (!CHECK(gm_space_create(mem, m->dim, m->metric, space) == GM_OK))
+		return false;
+	for (uint32_t i = 0; i < ITEMS; i++)
+		if (m->item[i].there)
+			CHECK(gm_space_add(*space, m->item[i].id, m->item[i].number,
+							   m->item[i].vector) == GM_OK);
+	return CHECK(gm_space_finish(*space, ITEMS) == GM_OK);
+}
+
+static void
+model_change(Model *m, GmSpace *space, int changes)
+{
+	static const float nothing[VERSION_DIM];
+
+	for (int c = 0; c < changes; c++)
+	{
+		Item	   *item = &m->item[unit_random_below(ITEMS)];
+
+		if (item->there && unit_random_below(2) == 0)
+		{
+			item->there = false;
+			CHECK(gm_space_remove(space, item->id) == GM_OK);
+			CHECK(gm_space_remove(space, item->id) == GM_OK);
+			continue;
+		}
+		if (m->metric == GM_METRIC_COSINE)
+			CHECK(gm_space_put(space, item->id, item->number, nothing) == GM_BAD_VALUE);
+		new_vector(m, item);
+		item->there = true;
+		CHECK(gm_space_put(space, item->id, item->number, item->vector) == GM_OK);
+	}
+}
+
+/* a bitmap by row of the items of which chosen says so */
+static uint64_t *
+rows_of(const GmSpace *space, const bool *chosen, const Model *m)
+{
+	uint64_t   *rows = calloc(ITEMS / 64 + 1, sizeof(uint64_t));
+
+	for (uint32_t i = 0; i < ITEMS; i++)
+		if (chosen[i] && m->item[i].there)
+		{
+			uint32_t	row = gm_space_find(space, m->item[i].id);
+
+			if (CHECK(row < space->root->sp_rows))
+				rows[row / 64] |= UINT64_C(1) << (row % 64);
+		}
+	return rows;
+}
+
+static void
+same_hits(const Model *m, const GmSpace *a, const GmSpace *b, uint32_t k, const bool *chosen)
+{
+	uint64_t   *allowed_a = chosen == NULL ? NULL : rows_of(a, chosen, m);
+	uint64_t   *allowed_b = chosen == NULL ? NULL : rows_of(b, chosen, m);
+	const Item *like = &m->item[unit_random_below(ITEMS)];
+	float		query[VERSION_DIM];
+	GmSpaceHit	hit_a[ITEMS];
+	GmSpaceHit	hit_b[ITEMS];
+	uint32_t	found_a;
+	uint32_t	found_b;
+	GmSpaceQuery q;
+
+	memcpy(query, like->vector, sizeof(query));
+	CHECK(gm_space_prepare(a, query, &q) == GM_OK);
+	CHECK(gm_space_search(a, &q, k, allowed_a, NULL, hit_a, &found_a) == GM_OK);
+	CHECK(gm_space_search(b, &q, k, allowed_b, NULL, hit_b, &found_b) == GM_OK);
+	if (CHECK(found_a == found_b))
+		for (uint32_t i = 0; i < found_a; i++)
+			if (!CHECK(gm_space_item_id(a, hit_a[i].row) == gm_space_item_id(b, hit_b[i].row)) ||
+				!CHECK(hit_a[i].distance == hit_b[i].distance))
+				break;
+	free(allowed_a);
+	free(allowed_b);
+}
+
+static void
+check_version(const Model *m, const GmSpace *space)
+{
+	uint32_t	rows = 0;
+	bool		chosen[ITEMS];
+	GmSpace    *fresh;
+	GmMem	   *mem;
+
+	for (uint32_t i = 0; i < ITEMS; i++)
+	{
+		const Item *item = &m->item[i];
+		uint32_t	row = gm_space_find(space, item->id);
+
+		rows += item->there;
+		chosen[i] = unit_random_below(3) == 0;
+		if (!CHECK((row != GM_NONE) == item->there))
+			return;
+		if (item->number != GM_NONE)
+			CHECK(gm_space_row_of(space, item->number) == row);
+		if (row != GM_NONE)
+			CHECK(gm_space_item_id(space, row) == item->id &&
+				  gm_space_number(space, row) == item->number &&
+				  memcmp(gm_space_vector(space, row), item->vector,
+						 m->dim * sizeof(float)) == 0);
+	}
+	CHECK(space->root->sp_rows == rows);
+	CHECK(gm_space_find(space, -501) == GM_NONE);
+	if (!CHECK(gm_mem_create(4096, 0, NULL, &mem) == GM_OK))
+		return;
+	if (model_build(m, mem, &fresh))
+	{
+		same_hits(m, space, fresh, 10, NULL);
+		same_hits(m, space, fresh, ITEMS, NULL);
+		same_hits(m, space, fresh, 10, chosen);
+		same_hits(m, space, fresh, ITEMS, chosen);
+		gm_space_destroy(fresh);
+	}
+	gm_mem_destroy(mem);
+}
+
+/* of the version that the writer is about to leave */
+static void
+check_fork(FakePool *pool, const Model *m, GmRef root)
+{
+	Model	   *mine = malloc(sizeof(Model));
+	GmSpace    *space;
+	GmMem	   *mem;
+
+	*mine = *m;
+	if (CHECK(gm_mem_fork(pool->base, 0, NULL, &mem) == GM_OK))
+	{
+		if (CHECK(gm_space_attach(mem, root, &space) == GM_OK))
+		{
+			CHECK(gm_mem_begin(mem) == GM_OK);
+			CHECK(gm_space_begin(space) == GM_OK);
+			model_change(mine, space, 30);
+			check_version(mine, space);
+			gm_space_end(space);
+			gm_mem_commit(mem, 1);
+			check_version(mine, space);
+			gm_space_destroy(space);
+		}
+		gm_mem_destroy(mem);
+	}
+	free(mine);
+}
+
+static void
+versions_of(GmMetric metric, uint32_t dim, uint32_t there)
+{
+	Model	   *m = malloc(sizeof(Model));
+	Model	   *before = malloc(sizeof(Model));
+	static FakePool pool;
+	GmSpace    *reader = NULL;
+	GmSpace    *space;
+	GmMemOps	ops;
+	GmMem	   *mem;
+	GmRef		old = 0;
+
+	model_make(m, metric, dim, there);
+	if (!CHECK(pool_make(&pool, &ops)) ||
+		!CHECK(gm_mem_create_shared(pool.base, 8192, 0, &ops, &mem) == GM_OK) ||
+		!model_build(m, mem, &space))
+		return;
+	check_version(m, space);
+	for (uint64_t version = 1; version < 60 && unit_failures == 0; version++)
+	{
+		*before = *m;
+		old = gm_space_root_ref(space);
+		if (reader == NULL)
+			CHECK(gm_space_attach(mem, old, &reader) == GM_OK);
+		else
+			CHECK(gm_space_reattach(reader, old) == GM_OK);
+		CHECK(gm_mem_begin(mem) == GM_OK);
+		CHECK(gm_space_begin(space) == GM_OK);
+		model_change(m, space, (int) unit_random_below(version % 8 == 0 ? 300 : 20));
+		check_version(m, space);
+		gm_space_end(space);
+		check_version(before, reader);
+		if (version % 5 == 0)
+			check_fork(&pool, before, old);
+		if (unit_random_below(4) == 0)
+		{
+			gm_mem_abort(mem);
+			*m = *before;
+			CHECK(gm_space_reattach(space, old) == GM_OK);
+		}
+		else
+		{
+			gm_mem_commit(mem, version);
+			check_version(before, reader);
+		}
+		gm_mem_reclaim(mem, version + 1);
+		check_version(m, space);
+	}
+	CHECK(gm_mem_begin(mem) == GM_OK);
+	CHECK(gm_space_free(space) == GM_OK);
+	gm_mem_commit(mem, 1000);
+	gm_mem_reclaim(mem, UINT64_MAX);
+	CHECK(mem->used == 0);
+	gm_space_destroy(reader);
+	gm_space_destroy(space);
+	gm_mem_destroy(mem);
+	CHECK(pool.out == 0);
+	pool_free(&pool);
+	free(m);
+	free(before);
+}
+
+static void
+test_versions(void)
+{
+	for (uint32_t m = 0; m < N_METRICS; m++)
+	{
+		versions_of(metrics[m], 1 + unit_random_below(VERSION_DIM), 0);
+		versions_of(metrics[m], 1 + unit_random_below(VERSION_DIM), ITEMS / 2);
+		versions_of(metrics[m], VERSION_DIM, ITEMS);
+	}
+}
+
+/* larger ids only, and the last ones away again: order of rows stays order of ids */
+static void
+test_stays_ordered(void)
+{
+	const float v[2] = {1, 2};
+	GmSpace    *space;
+	GmMem	   *mem;
+
+	REQUIRE(gm_mem_create(4096, 0, NULL, &mem) == GM_OK);
+	REQUIRE(gm_space_create(mem, 2, GM_METRIC_L2, &space) == GM_OK);
+	CHECK(gm_space_add(space, 5, GM_NONE, v) == GM_OK);
+	CHECK(gm_space_finish(space, 0) == GM_OK);
+	CHECK(gm_mem_begin(mem) == GM_OK);
+	CHECK(gm_space_begin(space) == GM_OK);
+	CHECK(gm_space_put(space, 7, 3, v) == GM_OK);
+	CHECK(gm_space_put(space, 9, 8, v) == GM_OK);
+	CHECK(gm_space_remove(space, 9) == GM_OK);
+	CHECK(gm_space_put(space, 8, GM_NONE, v) == GM_OK);
+	CHECK(space->root->sp_ordered);
+	CHECK(gm_space_row_of(space, 8) == GM_NONE && gm_space_row_of(space, 3) == 1);
+	CHECK(gm_space_put(space, 6, GM_NONE, v) == GM_OK);
+	CHECK(!space->root->sp_ordered);
+	gm_space_end(space);
+	gm_mem_commit(mem, 1);
+	gm_space_destroy(space);
+	gm_mem_destroy(mem);
+}
+
 UNIT_MAIN(UNIT(test_dims), UNIT(test_filters), UNIT(test_single_row),
 		  UNIT(test_order_of_adding), UNIT(test_bad_values), UNIT(test_similarity),
-		  UNIT(test_interrupt), UNIT(test_budget))
+		  UNIT(test_interrupt), UNIT(test_budget), UNIT(test_versions),
+		  UNIT(test_stays_ordered))

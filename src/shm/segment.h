@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * segment.h
+ *	  Dynamic shared memory segments without errors.
+ *
+ * Both give a mapping that stays until it is detached, or NULL where the
+ * system refuses; the message then goes to *message (GM_ERROR_LENGTH bytes),
+ * which may be NULL.  They may be called inside and outside of a transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_SHM_SEGMENT_H
+#define GM_SHM_SEGMENT_H
+
+#include "storage/dsm.h"
+
+/* pinned: it stays until dsm_unpin_segment */
+extern dsm_segment *gm_segment_create(Size bytes, char *message);
+
+/* NULL too if it is gone */
+extern dsm_segment *gm_segment_attach(dsm_handle handle, char *message);
+
+#endif							/* GM_SHM_SEGMENT_H */
