@@ -610,7 +610,7 @@ BEGIN
 			('graphs', 'graph_id'),
 			('entities', 'entity_id, graph_id'),
 			('predicates', 'predicate_id, graph_id'),
-			('triples', 'graph_id'),
+			('triples', 'graph_id, fact_id'),
 			('sources', 'source_id, graph_id'),
 			('vector_spaces', 'space_id, graph_id, target, dim, metric')) AS v (name, fixed)
 	LOOP

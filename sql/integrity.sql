@@ -345,7 +345,7 @@ DELETE FROM graphmem.triples WHERE triple_id = 900001;
 SELECT count(*) FROM graphmem.assertions WHERE fact_id = 900001;
 DELETE FROM graphmem.triples WHERE triple_id = 900002;
 SELECT * FROM pg_temp.contents();
--- a version that moves to another fact leaves its own
+-- a version does not move to another fact
 UPDATE graphmem.triples SET fact_id = 900021 WHERE fact_id = 900020;
 SELECT count(*) FROM graphmem.assertions WHERE fact_id = 900020;
 -- sources and spaces take vectors

@@ -26,7 +26,8 @@
  *
  * Interface
  *	 building		gm_graph_create, gm_graph_add_*, gm_graph_finish
- *	 versions		gm_graph_attach, gm_graph_reattach, gm_graph_root_ref
+ *	 versions		gm_graph_attach, gm_graph_reattach, gm_graph_root_ref,
+ *					gm_graph_copy
  *	 dictionary		gm_graph_find_name, gm_graph_find_entity, gm_graph_name
  *	 adjacency		gm_graph_run, gm_edges_begin, gm_edges_next
  *	 triples		gm_graph_slot, gm_graph_visible, gm_fact_slots_seek
@@ -346,6 +347,14 @@ extern void gm_graph_set_sequence(GmGraph *graph, uint64_t sequence, uint64_t ma
  */
 extern GmStatus gm_graph_attach(GmMem *mem, GmRef root, GmGraph **graph);
 extern GmStatus gm_graph_reattach(GmGraph *graph, GmRef root);
+
+/*
+ * A finished image, not being changed, once more in another memory: packed, in
+ * blocks of exactly the size that they need.  The memory's used bytes tell how
+ * much that is.  After a failure what was allocated stays allocated.
+ */
+extern GmStatus gm_graph_copy(const GmGraph *from, GmMem *mem, const GmInterrupt *intr,
+							  GmGraph **copy);
 
 static inline GmRef
 gm_graph_root_ref(const GmGraph *g)

@@ -39,6 +39,7 @@
 #define LARGE_BITS			12
 #define STEP_BITS			4		/* log2 of the steps in an octave */
 #define MAP_FROM			((size_t) 2 << 20)	/* extents mapped, not malloc'ed */
+#define SLAB_SHARE			8	/* a slab is at most this part of the image */
 #define MAX_SLAB			((size_t) 1 << 20)
 #define FORK_EXTENT			((size_t) 64 << 10)
 #define REBUILD_SHARE		8		/* of all bytes, freed since the last time */
@@ -661,7 +662,9 @@ add_extent(GmMem *mem, size_t need, GmRef *ref)
 	mem->start[mem->extents] = start;
 	mem->size[mem->extents] = size;
 	mem->extents++;
-	if (size >= mem->next_size && mem->next_size < (mem->shared ? MAX_SLAB : GM_MEM_MAX_EXTENT))
+	/* slabs no faster than what they are added to, which bounds the waste */
+	if (size >= mem->next_size && mem->next_size < (mem->shared ? MAX_SLAB : GM_MEM_MAX_EXTENT) &&
+		(!mem->shared || mem->charged >= mem->next_size * SLAB_SHARE))
 		mem->next_size *= 2;
 	*ref = start;
 	if (size - need > mem->left)

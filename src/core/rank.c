@@ -336,6 +336,8 @@ typedef struct Push
 	double		least;			/* no node is pushed with less */
 	const float *weights;
 	bool		by_records;		/* degrees are counts of current records */
+	uint64_t	pushed;			/* nodes and arcs so far: the same however the runs
+								 * that they lie in were made */
 	GmMass	   *seeds;
 	uint32_t	seed_count;
 
@@ -448,6 +450,14 @@ known_degree(const Push *p, const GmArcs *arcs, GmNode node)
 	return arcs_weight(p, arcs, node);
 }
 
+static uint64_t
+visible_arcs(const Push *p, const GmArcs *arcs, GmNode node)
+{
+	uint64_t	n = (uint64_t) arcs->length[0] + arcs->length[1];
+
+	return has_loops_twice(&p->walk) ? n - count_loops(arcs, node) : n;
+}
+
 static GmStatus
 push(Push *p, GmNode u)
 {
@@ -459,6 +469,7 @@ push(Push *p, GmNode u)
 	p->residue[u] = -0.0;
 	TRY(gm_walk_arcs(&p->walk, u, &arcs));
 	degree = known_degree(p, &arcs, u);
+	p->pushed += 1 + (p->weights == NULL ? (uint64_t) degree : visible_arcs(p, &arcs, u));
 	if (!(degree > 0))
 	{
 		for (uint32_t i = 0; i < p->seed_count; i++)
@@ -761,7 +772,7 @@ gm_ppr(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	gm_scratch_begin(scratch);
 	TRY(ppr_begin(&p, graph, view, scratch, seeds, seed_count, opts, intr));
 	most = (uint64_t) graph->root->gr_live_slots * 2 * SWEEP_AFTER + GM_INTERRUPT_EVERY;
-	while (p.queue_count > 0 && p.walk.total < most)
+	while (p.queue_count > 0 && p.pushed < most)
 	{
 		uint64_t   *round;
 

@@ -13,6 +13,7 @@
 #include "utils/resowner.h"
 
 #include "shm/queue.h"
+#include "shm/segment.h"
 
 #define PAD(n)	(((n) + 7) & ~(uint64) 7)
 #define CLOSED	UINT64_MAX		/* of ar_tickets_kept */
@@ -272,7 +273,7 @@ bytes_are_there(GmArea *area, uint64 at)
 static char *
 copy_segment(dsm_handle handle, size_t length)
 {
-	dsm_segment *segment = dsm_attach(handle);
+	dsm_segment *segment = gm_segment_attach(handle, NULL);
 	char	   *copy;
 
 	if (segment == NULL)

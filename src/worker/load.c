@@ -65,6 +65,7 @@
 static GmDatabase *db;
 static GmArea *area;
 static GmPool *pool;
+static bool refused;			/* nothing may be loaded */
 static GmWorkerGraph *current;	/* being loaded */
 static int32 *wanted;
 static int	wanted_count;
@@ -76,6 +77,7 @@ gm_load_start(GmDatabase *database, GmArea *a, GmPool *p)
 	db = database;
 	area = a;
 	pool = p;
+	refused = true;
 	current = NULL;
 	wanted_count = 0;
 }
@@ -109,19 +111,13 @@ set_state(GmGraphEntry *e, GmGraphState state, GmRefusal reason)
 	atomic_store_explicit(&e->gr_state, state, memory_order_release);
 }
 
-static bool
-is_refused(void)
-{
-	return atomic_load(&area->ar_identity) == 0;
-}
-
 /* of a graph that is not in memory */
 static void
 set_idle_state(GmGraphEntry *e)
 {
 	if (e->gr_residency == 'n')
 		set_state(e, GM_GRAPH_NONE, GM_REFUSED_NOT);
-	else if (is_refused())
+	else if (refused)
 		set_state(e, GM_GRAPH_REFUSED, GM_REFUSED_TRIGGERS);
 	else
 		set_state(e, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
@@ -177,10 +173,11 @@ gm_load_leave(int32 graph_id)
 }
 
 void
-gm_load_refuse_all(bool refuse)
+gm_load_refuse(bool refuse)
 {
 	GmGraphEntry *graphs = gm_area_graphs(area);
 
+	refused = refuse;
 	for (uint32 i = 0; i < GM_AREA_GRAPHS; i++)
 	{
 		GmGraphEntry *e = &graphs[i];
@@ -548,6 +545,8 @@ load_in_transaction(GmWorkerGraph *g, instr_time start)
 		return hidden ? HIDDEN : LARGE;
 	}
 	set_base(g);
+	atomic_store(&g->entry->gr_rows_total, g->graph->root->gr_slots);
+	atomic_store(&g->entry->gr_rows_done, g->graph->root->gr_slots);
 	GM_STOP(worker_load_scanned);
 	progress(GM_TABLE_NONE, 0);
 	atomic_store(&g->entry->gr_phase, GM_LOAD_CHANGES);

@@ -23,7 +23,7 @@ extern void gm_load_enter(int32 graph_id, char residency);
 extern void gm_load_leave(int32 graph_id);
 
 /* no image is to be had while the triggers are unsound, or they are sound again */
-extern void gm_load_refuse_all(bool refuse);
+extern void gm_load_refuse(bool refuse);
 
 /* look for graphs that are asked for */
 extern void gm_load_look(void);

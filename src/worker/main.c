@@ -240,6 +240,15 @@ look_again(void)
 	pgstat_report_stat(false);
 }
 
+/* without the name of the segment, which is another each time */
+static const char *
+reason_in(const char *message)
+{
+	const char *last = strrchr(message, ':');
+
+	return last != NULL && last[1] == ' ' ? last + 2 : message;
+}
+
 static void
 make_area(void)
 {
@@ -252,7 +261,7 @@ make_area(void)
 	if (area_segment == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("%s", message),
+				 errmsg("no shared memory for the worker: %s", reason_in(message)),
 				 errhint("Give the server more shared memory: /dev/shm, or \"min_dynamic_shared_memory\".")));
 	area = dsm_segment_address(area_segment);
 

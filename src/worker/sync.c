@@ -84,7 +84,8 @@ static Phase phase;
 static bool unfinished;			/* decided, but not all published */
 static int	failures;			/* in a row, of applying */
 static uint64 requests;
-static uint64 identity_changes; /* when the identity was looked up last */
+static uint64 identity;			/* as last looked up; published with the directory */
+static uint64 identity_changes; /* when that was */
 static bool serving;			/* inside a load */
 
 void
@@ -103,6 +104,7 @@ gm_sync_start(GmDatabase *database, GmArea *a, GmPool *pool)
 	failures = 0;
 	serving = false;
 	requests = 0;
+	identity = 0;
 	identity_changes = UINT64_MAX;
 	gm_graphs_start(database, a, pool);
 	gm_load_start(database, a, pool);
@@ -559,7 +561,10 @@ read_directory(void)
 	begun = begin_transaction();
 	directory_due = !gm_load_list_graphs();
 	end_transaction(begun);
+	if (directory_due)
+		return;
 	atomic_fetch_add(&area->ar_names_changed, 1);
+	atomic_store(&area->ar_identity, identity);
 	ConditionVariableBroadcast(&db->changed);
 }
 
@@ -567,7 +572,7 @@ static void
 look_at_identity(void)
 {
 	uint64		changes;
-	uint64		identity;
+	uint64		now;
 	bool		begun;
 
 	AcceptInvalidationMessages();
@@ -575,16 +580,15 @@ look_at_identity(void)
 	if (changes == identity_changes)
 		return;
 	begun = begin_transaction();
-	identity = gm_identity();
+	now = gm_identity();
 	end_transaction(begun);
-	if (identity != atomic_load(&area->ar_identity) || identity_changes == UINT64_MAX)
+	if (now != identity || identity_changes == UINT64_MAX)
 	{
 		atomic_store(&area->ar_identity, 0);
+		identity = now;
 		reload(0, 0);
-		gm_load_refuse_all(identity == 0);
-		/* the table graphs may be another one */
-		directory_due = true;
-		atomic_store(&area->ar_identity, identity);
+		gm_load_refuse(identity == 0);
+		directory_due = true;	/* the table graphs may be another one */
 		ConditionVariableBroadcast(&db->changed);
 	}
 	identity_changes = changes;
@@ -599,7 +603,7 @@ gm_sync_service(void)
 	PG_TRY();
 	{
 		look_at_identity();
-		if (atomic_load(&area->ar_identity) != 0)
+		if (identity != 0)
 			start_over();
 		(void) drain();
 	}
@@ -627,11 +631,11 @@ gm_sync_run(void)
 	bool		any;
 
 	look_at_identity();
-	if (atomic_load(&area->ar_identity) != 0)
+	if (identity != 0)
 		start_over();
 	any = drain();
 	end_fetching();
-	if (atomic_load(&area->ar_identity) != 0)
+	if (identity != 0)
 	{
 		read_directory();
 		if (atomic_load(&db->requests) != requests)
@@ -651,7 +655,7 @@ gm_sync_next_ms(void)
 {
 	long		ms = gm_graphs_next_ms();
 
-	if (directory_due && atomic_load(&area->ar_identity) != 0)
+	if (directory_due && identity != 0)
 		ms = ms < 0 ? DIRECTORY_MS : Min(ms, DIRECTORY_MS);
 	if (parked_count > 0)
 	{

@@ -96,16 +96,17 @@ def process_cpu(pid):
 
 
 def load_shared(session, query):
-    """Has the worker load the graph, however long that takes."""
+    """Has the worker load the graph, however long that takes; seconds."""
     session.run("SET graphmem.sync_timeout = '30 min'")
-    wait_for_sync(session)
-    session.run(query)
-    wall = session.wall
-    path, reason = session.run("SELECT path, reason FROM graphmem.stat_backend")[0]
-    if path != "shared":
-        raise RuntimeError("answered by a %s image: %s" % (path, reason))
-    session.run("RESET graphmem.sync_timeout")
-    return wall
+    for _ in range(100):
+        session.run(query)
+        wall = session.wall
+        path, reason = session.run("SELECT path, reason FROM graphmem.stat_backend")[0]
+        if path == "shared":
+            session.run("RESET graphmem.sync_timeout")
+            return wall
+        time.sleep(0.1)         # a worker that is starting
+    raise RuntimeError("answered by a %s image: %s" % (path, reason))
 
 
 def wait_for_sync(session):
@@ -146,7 +147,7 @@ INSERT INTO graphmem.triples (graph_id, subject_id, predicate_id, object_id) VAL
             return time.perf_counter() - began, len(rows)
 
         seconds(generate.person(0))
-        calls, again, waits, stale = [], [], [], 0
+        calls, again, waits, stale, private = [], [], [], 0, 0
         with Beside("bench_kron", insert):
             for i in range(commits):
                 name = "visible %d" % i
@@ -156,7 +157,8 @@ INSERT INTO graphmem.triples (graph_id, subject_id, predicate_id, object_id) VAL
                 stale += rows != 1
                 look.execute("SELECT last_wait, path FROM graphmem.stat_backend")
                 wait, path = look.fetchone()
-                waits.append((wait or 0) / 1e3 if path == "shared" else math.inf)
+                waits.append((wait or 0) / 1e3)
+                private += path == "private"
                 again.append(seconds(name)[0])
         wait_for_sync(looking)
         pure = [seconds("visible %d" % i)[0] for i in range(commits)]
@@ -168,6 +170,7 @@ INSERT INTO graphmem.triples (graph_id, subject_id, predicate_id, object_id) VAL
                       "max %s" % in_ms(max(calls)), percentile(calls, 0.99) * 1e3, TARGET_VISIBLE_P99_MS)
         table.add("of it waiting for the worker", in_us(median(waits)), "p99 %s" % in_ms(percentile(waits, 0.99)))
         table.add("commits that were not seen at once", "%d" % stale, "", "", "0", "met" if stale == 0 else "MISSED")
+        table.add("calls answered privately", "%d" % private, "", "", "0", "met" if private == 0 else "MISSED")
 
 
 # ---- (b), (c) what capture costs ----
@@ -204,7 +207,7 @@ def single_rows(table, triples, quick):
 INSERT INTO graphmem.triples (graph_id, subject_id, predicate_id, object_id)
 	VALUES (1, :s, 1, :o) ON CONFLICT DO NOTHING;
 """.format(nodes=nodes))
-    rounds, seconds = (2, 2) if quick else (7, 5)
+    rounds, seconds = (2, 2) if quick else (15, 2)
     for mode, target in (("off", TARGET_CAPTURE_ASYNC), ("on", TARGET_CAPTURE_SYNC)):
         with Session("postgres") as session:
             # a commit that waits for nothing would not be one

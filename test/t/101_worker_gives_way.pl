@@ -88,7 +88,7 @@ took_at_most($quick, 'ALTER TABLE', sub {
 	$node->safe_psql('first', 'ALTER TABLE graphmem.triples SET (fillfactor = 90)') });
 took_at_most($quick, 'VACUUM FULL', sub { $node->safe_psql('first', 'VACUUM FULL graphmem.triples') });
 took_at_most($quick, 'CREATE INDEX CONCURRENTLY', sub {
-	$node->safe_psql('first', 'CREATE INDEX CONCURRENTLY mine ON graphmem.triples (known_from)') });
+	$node->safe_psql('first', 'CREATE INDEX CONCURRENTLY mine ON graphmem.triples (confidence)') });
 is(answers($node, 'first'), 'b', 'queries are answered after that');
 
 # ---- without the flag ----

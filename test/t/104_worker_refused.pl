@@ -76,13 +76,13 @@ SKIP:
 	is(answers($limited, 'limited'), 'b', 'no room for an area: answered');
 	ok(wait_for(20, sub { state_of($limited, 'limited') eq 'backoff' }), 'the worker waits');
 	like($limited->safe_psql('limited', 'SELECT last_error FROM graphmem.stat_worker'),
-		qr/could not resize shared memory segment/, 'and the view tells what is missing');
+		qr/no shared memory for the worker: /, 'and the view tells what is missing');
 	is( $limited->safe_psql('limited', q{
 			SELECT count(*) FROM graphmem.neighbors('a');
 			SELECT path, reason FROM graphmem.stat_backend}),
 		"1\nprivate|the worker failed and waits", 'queries do not wait for it');
 	sleep 8;
-	is(log_count($limited, qr/ERROR:  could not resize shared memory/, $offset), 1,
+	is(log_count($limited, qr/ERROR:  no shared memory for the worker/, $offset), 1,
 		'the log has it once, though the worker tries again');
 	like(slurp_file($limited->logfile, $offset), qr/HINT:  Give the server more shared memory/, 'with a hint');
 	took_at_most(5, 'fast shutdown', sub { $limited->stop('fast') });

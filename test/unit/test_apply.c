@@ -228,6 +228,100 @@ test_loose(void)
 	}
 }
 
+/* a copy is the same, smaller, and can be changed */
+static void
+try_copy(GmGraph *g, Model *m, int64_t now)
+{
+	GmMem	   *mem;
+	GmMem	   *again_mem;
+	GmGraph    *copy;
+	GmGraph    *again;
+	GmApply    *apply;
+	GmRef		root;
+	Ops			ops = {0};
+
+	REQUIRE(gm_mem_create(4096, 0, NULL, &mem) == GM_OK);
+	REQUIRE(gm_graph_copy(g, mem, NULL, &copy) == GM_OK);
+	is_model(copy, m, now, 1, "copy");
+	REQUIRE(gm_mem_create(mem->used + 64, 0, NULL, &again_mem) == GM_OK);
+	REQUIRE(gm_graph_copy(copy, again_mem, NULL, &again) == GM_OK);
+	CHECK(again_mem->used == mem->used);
+	CHECK(again_mem->extents == 1);
+	other = *m;
+	for (int i = 0; i < 40; i++)
+		m_some_op(&ops, &other, true, true);
+	REQUIRE(gm_apply_begin(copy, NULL, &apply) == GM_OK);
+	REQUIRE(apply_ops(apply, &ops) == GM_OK);
+	REQUIRE(gm_apply_finish(apply, now, &root) == GM_OK);
+	gm_apply_commit(apply, 1);
+	is_model(copy, &other, now, 1, "changed copy");
+	gm_graph_destroy(copy);
+	gm_mem_destroy(mem);
+	is_model(again, m, now, 1, "copy of a copy");
+	gm_graph_destroy(again);
+	gm_mem_destroy(again_mem);
+	free(ops.list);
+}
+
+static void
+test_copy(void)
+{
+	(void) gm_vec_choose(GM_SIMD_AUTO);
+	for (int i = 0; i < 4; i++)
+	{
+		GmMem	   *mem;
+		GmGraph    *g;
+
+		fill_model(&model, i * 400, true, true);
+		REQUIRE(gm_mem_create(4096, 0, NULL, &mem) == GM_OK);
+		REQUIRE(m_build(&model, mem, 100, &g) == GM_OK);
+		try_copy(g, &model, 100);
+		gm_graph_destroy(g);
+		gm_mem_destroy(mem);
+	}
+}
+
+/* what a packed image of few rows takes beyond 64 bytes a triple, names and vectors */
+static void
+test_small(void)
+{
+	GmTimes		t = {GM_TIME_MIN, GM_TIME_MAX, 0, GM_TIME_MAX};
+	size_t		names = 0;
+	float		vector[M_DIM] = {1, 2, 3, 4};
+	GmMem	   *mem;
+	GmMem	   *packed;
+	GmGraph    *g;
+	GmGraph    *copy;
+	GmSpace    *space;
+
+	(void) gm_vec_choose(GM_SIMD_AUTO);
+	REQUIRE(gm_mem_create(4096, 0, NULL, &mem) == GM_OK);
+	REQUIRE(gm_graph_create(mem, &g) == GM_OK);
+	REQUIRE(gm_graph_add_predicate(g, 1, "p", 1, false, false, 1) == GM_OK);
+	for (int i = 0; i < 200; i++)
+	{
+		char		name[32];
+		uint32_t	length = (uint32_t) snprintf(name, sizeof(name), "entity number %d", i);
+
+		REQUIRE(gm_graph_add_entity(g, i, name, length, NULL, 0, "kind", 4) == GM_OK);
+		names += length;
+	}
+	for (int i = 0; i < 300; i++)
+		REQUIRE(gm_graph_add_triple(g, i, i, i * 7 % 200, 1, i * 13 % 200, 1, &t) == GM_OK);
+	REQUIRE(gm_graph_finish(g, 0, NULL) == GM_OK);
+	REQUIRE(gm_graph_add_space(g, 1, "default", 7, 'e', GM_METRIC_COSINE, M_DIM, &space) == GM_OK);
+	for (int i = 0; i < 20; i++)
+		REQUIRE(gm_space_add(space, i, gm_graph_find_entity(g, i), vector) == GM_OK);
+	REQUIRE(gm_graph_finish_space(g, 1) == GM_OK);
+	REQUIRE(gm_mem_create(4096, 0, NULL, &packed) == GM_OK);
+	REQUIRE(gm_graph_copy(g, packed, NULL, &copy) == GM_OK);
+	CHECK(packed->used < 300 * 64 + names + sizeof(vector) * 20 + 32 * 1024);
+	gm_graph_destroy(copy);
+	gm_mem_destroy(packed);
+	gm_graph_destroy(g);
+	gm_mem_destroy(mem);
+}
+
 /*
  * One writer, and readers that look at whatever version is the newest
  */
@@ -524,4 +618,5 @@ test_bad_vector(void)
 }
 
 UNIT_MAIN(UNIT(test_from_nothing), UNIT(test_tidy), UNIT(test_loose), UNIT(test_budget),
-		  UNIT(test_interrupt), UNIT(test_bad_vector), UNIT(test_threads))
+		  UNIT(test_interrupt), UNIT(test_bad_vector), UNIT(test_copy), UNIT(test_small),
+		  UNIT(test_threads))

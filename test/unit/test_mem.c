@@ -411,10 +411,8 @@ fill_up(size_t limit)
 	CHECK(status == GM_OVER_BUDGET);
 	CHECK(w.mem->charged <= limit);
 	if (!CHECK(w.mem->used > limit - limit / 4))
-		printf("# %zu of %zu used, %zu charged, %u extents\n", w.mem->used, limit, w.mem->charged, w.mem->extents);
+		printf("# %zu of %zu used, %zu charged\n", w.mem->used, limit, w.mem->charged);
 	used = w.mem->used;
-
-	/* abort gives all of it back; then the same fits again */
 	CHECK(gm_mem_alloc(w.mem, 50000, &ref) == GM_OVER_BUDGET);
 	CHECK(w.mem->used == used);
 }
@@ -431,6 +429,8 @@ test_limit(void)
 	fill_up(200000);
 	gm_mem_abort(w.mem);
 	CHECK(w.mem->used == 0);
+
+	/* abort gave all of it back: it can be filled again */
 	CHECK(gm_mem_begin(w.mem) == GM_OK);
 	fill_up(200000);
 	gm_mem_abort(w.mem);
