@@ -18,10 +18,12 @@
 #include "varatt.h"
 #endif
 
+#include "catalog/pg_namespace.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "storage/sinvaladt.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 
 /* the backend-local number of a process's transaction */
@@ -51,6 +53,27 @@ gm_compat_vxid_pid(VirtualTransactionId vxid)
 	proc = BackendIdGetProc(vxid.backendId);
 #endif
 	return proc == NULL ? 0 : proc->pid;
+}
+
+/* does this process hold the lock in exactly this mode */
+static inline bool
+gm_compat_lock_held(const LOCKTAG *tag, LOCKMODE mode)
+{
+#if PG_VERSION_NUM >= 170000
+	return LockHeldByMe(tag, mode, false);
+#else
+	return LockHeldByMe(tag, mode);
+#endif
+}
+
+static inline bool
+gm_compat_schema_usage(Oid schema, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
 }
 
 /* place of this process in ProcGlobal->allProcs */

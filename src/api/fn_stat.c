@@ -262,7 +262,7 @@ put_parked(GmRows *rows, GmArea *area)
 		put_uint64(rows, oldest);	/* an xid8 is such a datum */
 }
 
-#define AREA_COLUMNS	13
+#define AREA_COLUMNS	14
 
 static void
 put_area(GmRows *rows, GmArea *area)
@@ -286,6 +286,7 @@ put_area(GmRows *rows, GmArea *area)
 		gm_row_null(rows);
 	else
 		gm_row_int4(rows, (int32) holder);
+	put_time(rows, atomic_load(&area->ar_stats_reset));
 }
 
 Datum
@@ -638,6 +639,7 @@ graphmem_stat_reset(PG_FUNCTION_ARGS)
 		atomic_store(&area->ar_reloads, 0);
 		atomic_store(&area->ar_evictions, 0);
 		atomic_store(&area->ar_apply_us, 0);
+		atomic_store(&area->ar_stats_reset, (uint64) GetCurrentTimestamp());
 	}
 	PG_RETURN_VOID();
 }

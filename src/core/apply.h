@@ -18,7 +18,8 @@
  * Rows may come in any order.  A row whose row referred to is not there in the
  * end of a version (a triple without its entity, a vector of a fact without a
  * triple) is not in that version; it waits in the writer's handle and is in the
- * first version that has what it refers to.
+ * first version that has what it refers to.  A fork does not know what
+ * waits in the handle that it was forked from.
  *
  * What results is the same, but for the numbers of nodes and slots, as an
  * image built from the rows that are there (test/unit/test_apply.c).

@@ -697,6 +697,7 @@ ppr_begin(Push *p, const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, (n + 1) * sizeof(GmNode), &p->touched));
 	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE_B, (n + 1) * sizeof(uint64_t), &p->queue));
 	p->touched_count = p->queue_count = 0;
+	p->pushed = 0;
 	for (uint32_t i = 0; p->weights != NULL && i < graph->root->gr_predicates; i++)
 	{
 		if (p->weights[i] > 0 && p->weights[i] < least)

@@ -99,7 +99,7 @@ extern bool gm_image_privileged(const char **why);
 /* counted up when privileges, roles or the tables themselves may have changed */
 extern uint64 gm_image_catalog_changes(void);
 
-extern void gm_image_undefined_graph(const char *name) pg_attribute_noreturn();
+extern void gm_image_undefined_graph(const char *name) __attribute__((noreturn));
 
 /*
  * shared.c: NULL and why, or raises an error (57P03) if the image is late and

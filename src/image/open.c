@@ -82,7 +82,7 @@ missing_privilege(void)
 	Oid			schema = get_namespace_oid("graphmem", false);
 	Oid			role = GetUserId();
 
-	if (pg_namespace_aclcheck(schema, role, ACL_USAGE) != ACLCHECK_OK)
+	if (!gm_compat_schema_usage(schema, role))
 		return "no privilege on the schema";
 	if (gm_load_row_security())
 		return "row security";

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/lmgr.h"
@@ -119,9 +120,9 @@ holds_strong_lock(void)
 		LOCKTAG		tag;
 
 		SET_LOCKTAG_RELATION(tag, MyDatabaseId, gm_row_relid(table));
-		if (LockHeldByMe(&tag, AccessExclusiveLock) ||
-			LockHeldByMe(&tag, ExclusiveLock) ||
-			LockHeldByMe(&tag, ShareRowExclusiveLock))
+		if (gm_compat_lock_held(&tag, AccessExclusiveLock) ||
+			gm_compat_lock_held(&tag, ExclusiveLock) ||
+			gm_compat_lock_held(&tag, ShareRowExclusiveLock))
 			return true;
 	}
 	return false;
@@ -254,7 +255,9 @@ parked_is_due(GmArea *area, int32_t graph_id, Snapshot snapshot)
 	{
 		const GmParked *p = &area->ar_parked[i];
 
+		/* rebuild() hands over a ticket of a transaction that goes on */
 		due = (graph_id == 0 || p->pk_graph == 0 || p->pk_graph == graph_id) &&
+			!TransactionIdIsCurrentTransactionId((TransactionId) p->pk_xid) &&
 			!XidInMVCCSnapshot((TransactionId) p->pk_xid, snapshot);
 	}
 	LWLockRelease(&area->ar_queue_lock);

@@ -222,6 +222,7 @@ typedef struct GmArea
 	GmTicket	ar_ticket[GM_AREA_TICKETS];
 
 	/* statistics, worker */
+	_Atomic uint64_t ar_stats_reset;	/* TimestampTz of graphmem.stat_reset(); 0 never */
 	_Atomic uint64_t ar_batches;
 	_Atomic uint64_t ar_changes;
 	_Atomic uint64_t ar_aborted;

@@ -41,30 +41,44 @@ point_lock(GmStopPoint point, LOCKTAG *tag)
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, LOCK_KEY, (uint32) point, 2);
 }
 
-void
-gm_stop(GmStopPoint point)
+static void
+wait_there(GmControl *control, GmStopPoint point, uint64 bit)
 {
-	GmControl  *control = gm_control();
-	uint64		bit = UINT64CONST(1) << point;
 	LOCKTAG		tag;
 
-	if (control == NULL || (atomic_load(&control->stop_points) & bit) == 0)
-		return;
-	atomic_fetch_or(&control->stopped, bit);
 	if (MyBackendType == B_BACKEND)
 	{
 		point_lock(point, &tag);
 		(void) LockAcquire(&tag, ShareLock, true, false);
 		(void) LockRelease(&tag, ShareLock, true);
+		return;
 	}
-	else
-		while ((atomic_load(&control->stop_points) & bit) != 0)
-		{
-			pg_usleep(POLL_US);
-			if (InterruptHoldoffCount == 0 && CritSectionCount == 0)
-				CHECK_FOR_INTERRUPTS();
-		}
-	atomic_fetch_and(&control->stopped, ~bit);
+	while ((atomic_load(&control->stop_points) & bit) != 0)
+	{
+		pg_usleep(POLL_US);
+		if (InterruptHoldoffCount == 0 && CritSectionCount == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+}
+
+void
+gm_stop(GmStopPoint point)
+{
+	GmControl  *control = gm_control();
+	uint64		bit = UINT64CONST(1) << point;
+
+	if (control == NULL || (atomic_load(&control->stop_points) & bit) == 0)
+		return;
+	atomic_fetch_or(&control->stopped, bit);
+	PG_TRY();
+	{
+		wait_there(control, point, bit);
+	}
+	PG_FINALLY();
+	{
+		atomic_fetch_and(&control->stopped, ~bit);
+	}
+	PG_END_TRY();
 }
 
 static GmStopPoint

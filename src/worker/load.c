@@ -56,11 +56,14 @@
 #include "worker/sync.h"
 
 #define SMALL_SLAB		((size_t) 8 * 1024)
+#define SMALL_BUILD		((size_t) 64 * 1024)
 #define LARGE_SLAB		((size_t) 1 << 20)
 #define LARGE_TRIPLES	200000	/* read sequentially from here on */
 #define ROW_BYTES		100		/* of the tables' rows together, at least, for a triple */
 #define IMAGE_OF_TABLES	1.3		/* an image is at most so many times its tables */
 #define RETRY_MS		5000	/* what failed is tried again */
+#define LOCKED_FIRST_MS	50		/* what a lock kept out is, by itself */
+#define LOCKED_MOST_MS	1000
 
 static GmDatabase *db;
 static GmArea *area;
@@ -70,6 +73,8 @@ static GmWorkerGraph *current;	/* being loaded */
 static int32 *wanted;
 static int	wanted_count;
 static int	wanted_room;
+static TimestampTz locked_until;	/* somebody was in the way: try no load before */
+static long locked_ms;			/* the pause that ends then */
 
 void
 gm_load_start(GmDatabase *database, GmArea *a, GmPool *p)
@@ -80,6 +85,8 @@ gm_load_start(GmDatabase *database, GmArea *a, GmPool *p)
 	refused = true;
 	current = NULL;
 	wanted_count = 0;
+	locked_until = 0;
+	locked_ms = 0;
 }
 
 void
@@ -447,6 +454,33 @@ progress(GmTable table, uint64 rows)
 				 errmsg("graph %d changed in a way that loading must begin again", current->id)));
 }
 
+/*
+ * What arrays have in reserve after a build is half of a small graph: it is
+ * built in memory of the process and then copied.
+ */
+static void
+load_packed(GmWorkerGraph *g)
+{
+	static GmGraph *built;
+	GmMem	   *mem;
+
+	built = NULL;
+	gm_error_check(gm_mem_create(SMALL_BUILD, 0, NULL, &mem), "loading a graph");
+	PG_TRY();
+	{
+		gm_load_graph_and_spaces(g->id, GetCurrentTimestamp(), mem, &built);
+		gm_error_check(gm_graphs_create_memory(g, SMALL_SLAB), "loading a graph");
+		gm_error_check(gm_graph_copy(built, g->mem, &gm_server_interrupt, &g->graph),
+					   "loading a graph");
+	}
+	PG_FINALLY();
+	{
+		gm_graph_destroy(built);
+		gm_mem_destroy(mem);
+	}
+	PG_END_TRY();
+}
+
 /* false: it does not fit */
 static bool
 read_tables(GmWorkerGraph *g)
@@ -479,12 +513,13 @@ read_tables(GmWorkerGraph *g)
 	}
 	atomic_store(&g->entry->gr_rows_total, triples);
 	fits = !is_too_large(g);
-	if (fits)
+	if (fits && large)
 	{
-		gm_error_check(gm_graphs_create_memory(g, large ? LARGE_SLAB : SMALL_SLAB),
-					   "loading a graph");
+		gm_error_check(gm_graphs_create_memory(g, LARGE_SLAB), "loading a graph");
 		gm_load_graph_and_spaces(g->id, GetCurrentTimestamp(), g->mem, &g->graph);
 	}
+	else if (fits)
+		load_packed(g);
 	gm_load_by_scan = false;
 	SPI_finish();
 	return fits;
@@ -519,6 +554,8 @@ load_in_transaction(GmWorkerGraph *g, instr_time start)
 
 	if (!lock_tables())
 		return IN_THE_WAY;
+	locked_ms = 0;
+	atomic_store_explicit(&g->entry->gr_state, GM_GRAPH_LOADING, memory_order_release);
 	GM_STOP(worker_load_start);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	keep_base(g, GetActiveSnapshot());
@@ -645,7 +682,6 @@ load_one(GmGraphEntry *entry)
 	atomic_store(&entry->gr_rows_done, 0);
 	atomic_store(&entry->gr_rows_total, 0);
 	atomic_store(&entry->gr_phase, GM_LOAD_WAITING);
-	atomic_store_explicit(&entry->gr_state, GM_GRAPH_LOADING, memory_order_release);
 	gm_worker_set_friendly(false);
 	PG_TRY();
 	{
@@ -672,6 +708,9 @@ load_one(GmGraphEntry *entry)
 			break;
 		case IN_THE_WAY:
 			give_up(g, GM_GRAPH_REFUSED, GM_REFUSED_LOCK);
+			gm_load_want(entry);
+			locked_ms = Min(Max(locked_ms * 2, LOCKED_FIRST_MS), LOCKED_MOST_MS);
+			locked_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), locked_ms);
 			break;
 		case LARGE:
 			give_up(g, GM_GRAPH_TOO_LARGE, GM_REFUSED_NOT);
@@ -693,6 +732,8 @@ load_one(GmGraphEntry *entry)
 bool
 gm_load_next(void)
 {
+	if (wanted_count > 0 && locked_ms > 0 && GetCurrentTimestamp() < locked_until)
+		return false;
 	while (wanted_count > 0)
 	{
 		int32		id = wanted[0];
@@ -705,6 +746,15 @@ gm_load_next(void)
 		return true;
 	}
 	return false;
+}
+
+long
+gm_load_next_ms(void)
+{
+	if (wanted_count == 0)
+		return -1;
+	return locked_ms == 0 ? 0 :
+		TimestampDifferenceMilliseconds(GetCurrentTimestamp(), locked_until) + 1;
 }
 
 void

@@ -40,6 +40,9 @@ extern void gm_load_spoil(int32 graph_id, uint64 xid);
 /* load one of them; false: there is none.  Outside of a transaction. */
 extern bool gm_load_next(void);
 
+/* when that may be worth while; -1: not at all */
+extern long gm_load_next_ms(void);
+
 /* an error ended a load from outside; raises none */
 extern void gm_load_error(void);
 

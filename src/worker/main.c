@@ -59,6 +59,7 @@
 #define TRIES			3		/* errors in a row until the generation ends */
 #define TRY_AGAIN_MS	100
 #define WELL_MS			10000	/* so long after an error, the next is the first again */
+#define LOG_AGAIN_MS	600000
 #define BACKOFF_FIRST_MS	500
 #define BACKOFF_MOST_MS		60000
 
@@ -72,6 +73,7 @@ static Oid	extension;
 static char version[GM_VERSION_LENGTH]; /* of the extension */
 static char name[NAMEDATALEN];	/* of the database, for the log */
 static char logged[GM_ERROR_LENGTH];	/* error that the log has already */
+static TimestampTz logged_at;
 static uint32 failures;			/* in a row, of this generation */
 static TimestampTz failed_at;
 
@@ -380,16 +382,21 @@ nap(long ms)
 	}
 }
 
-/* once for each message, not once for each time */
+/* the same message not each time */
 static void
 log_error(void)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	ErrorData  *error;
 
 	MemoryContextSwitchTo(TopMemoryContext);
 	error = CopyErrorData();
-	if (strncmp(logged, error->message, sizeof(logged) - 1) != 0)
+	if (strncmp(logged, error->message, sizeof(logged) - 1) != 0 ||
+		TimestampDifferenceExceeds(logged_at, now, LOG_AGAIN_MS))
+	{
 		EmitErrorReport();
+		logged_at = now;
+	}
 	strlcpy(logged, error->message, sizeof(logged));
 	FreeErrorData(error);
 }

@@ -40,7 +40,9 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/procarray.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -654,7 +656,10 @@ long
 gm_sync_next_ms(void)
 {
 	long		ms = gm_graphs_next_ms();
+	long		load = identity == 0 || directory_due ? -1 : gm_load_next_ms();
 
+	if (load >= 0)
+		ms = ms < 0 ? load : Min(ms, load);
 	if (directory_due && identity != 0)
 		ms = ms < 0 ? DIRECTORY_MS : Min(ms, DIRECTORY_MS);
 	if (parked_count > 0)

@@ -323,6 +323,176 @@ test_small(void)
 }
 
 /*
+ * Arrays of many pages: entities and triples by the thousand, compared by
+ * their rows and by what all of them make up
+ */
+#define LARGE_NODES		3000
+#define LARGE_TRIPLES	12000
+
+typedef struct Large
+{
+	bool		node[LARGE_NODES];
+	struct
+	{
+		bool		there;
+		uint32_t	subject,
+					object,
+					predicate;
+		int64_t		recorded_at;
+	}			triple[LARGE_TRIPLES];
+} Large;
+
+static GmTimes
+large_times(int64_t recorded_at)
+{
+	return (GmTimes) {GM_TIME_MIN, GM_TIME_MAX, recorded_at, GM_TIME_MAX};
+}
+
+static GmStatus
+build_large(const Large *l, GmMem *mem, GmGraph **graph)
+{
+	GmStatus	status = gm_graph_create(mem, graph);
+
+	for (int64_t p = 0; p < 4 && status == GM_OK; p++)
+		status = gm_graph_add_predicate(*graph, p, (const char *) &p, 1, false, false, 1);
+	for (uint32_t i = 0; i < LARGE_NODES && status == GM_OK; i++)
+		if (l->node[i])
+			status = gm_graph_add_entity(*graph, i, (const char *) &i, sizeof(i), NULL, 0, NULL, 0);
+	for (uint32_t i = 0; i < LARGE_TRIPLES && status == GM_OK; i++)
+	{
+		GmTimes		times = large_times(l->triple[i].recorded_at);
+
+		if (l->triple[i].there)
+			status = gm_graph_add_triple(*graph, i, i, l->triple[i].subject,
+										 l->triple[i].predicate, l->triple[i].object, 1, &times);
+	}
+	return status == GM_OK ? gm_graph_finish(*graph, 0, NULL) : status;
+}
+
+static GmStatus
+put_large_node(Large *l, GmApply *apply, uint32_t i, bool there)
+{
+	GmRow		row = {.table = GM_TABLE_ENTITIES};
+
+	row.u.entity.entity_id = i;
+	row.u.entity.name = (GmText) {(const char *) &i, sizeof(i)};
+	l->node[i] = there;
+	return there ? gm_apply_put(apply, &row) : gm_apply_remove(apply, &row);
+}
+
+static GmStatus
+change_large(Large *l, GmApply *apply, int64_t now)
+{
+	uint32_t	i = unit_random_below(LARGE_TRIPLES);
+	uint32_t	ends[2] = {unit_random_below(LARGE_NODES), unit_random_below(LARGE_NODES)};
+	GmStatus	status = GM_OK;
+	GmRow		row = {.table = GM_TABLE_TRIPLES};
+
+	for (int e = 0; e < 2 && status == GM_OK; e++)
+		if (!l->node[ends[e]])
+			status = put_large_node(l, apply, ends[e], true);
+	row.u.triple.triple_id = row.u.triple.fact_id = i;
+	if (status == GM_OK && unit_random_below(4) == 0)
+	{
+		/* an entity and all that is said of it */
+		for (uint32_t k = 0; k < LARGE_TRIPLES && status == GM_OK; k++)
+			if (l->triple[k].there &&
+				(l->triple[k].subject == ends[0] || l->triple[k].object == ends[0]))
+			{
+				row.u.triple.triple_id = k;
+				l->triple[k].there = false;
+				status = gm_apply_remove(apply, &row);
+			}
+		return status == GM_OK ? put_large_node(l, apply, ends[0], false) : status;
+	}
+	l->triple[i].there = unit_random_below(3) > 0;
+	l->triple[i].subject = ends[0];
+	l->triple[i].object = ends[1];
+	l->triple[i].predicate = unit_random_below(4);
+	l->triple[i].recorded_at = now;
+	row.u.triple.subject_id = ends[0];
+	row.u.triple.object_id = ends[1];
+	row.u.triple.predicate_id = l->triple[i].predicate;
+	row.u.triple.times = large_times(now);
+	row.u.triple.confidence = 1;
+	if (status != GM_OK)
+		return status;
+	return l->triple[i].there ? gm_apply_put(apply, &row) : gm_apply_remove(apply, &row);
+}
+
+static void
+is_large(GmGraph *g, const Large *l)
+{
+	GmCompare	compare = {answers_differ, (void *) "large", NULL};
+	GmPagerankOpts opts = {0.85, 1e-9, 10};
+	GmScratch  *scratch[2] = {NULL, NULL};
+	GmGraph    *graph[2] = {g, NULL};
+	GmPagerank	rank[2];
+	GmMem	   *mem;
+	GmView		view;
+
+	REQUIRE(gm_mem_create(1 << 16, 0, NULL, &mem) == GM_OK);
+	REQUIRE(build_large(l, mem, &graph[1]) == GM_OK);
+	CHECK(gm_graph_check(g, answers_complain, (void *) "large") == 0);
+	CHECK(gm_graph_compare(g, graph[1], 0, &compare) == GM_OK);
+	for (int i = 0; i < 2; i++)
+	{
+		REQUIRE(gm_scratch_create(0, &scratch[i]) == GM_OK);
+		gm_view_init(graph[i], 0, &view);
+		CHECK(gm_pagerank(graph[i], &view, scratch[i], &opts, NULL, &rank[i]) == GM_OK);
+	}
+	for (GmNode v = 0; v < graph[1]->root->gr_nodes; v++)
+	{
+		GmNode		mine = gm_graph_find_entity(g, gm_graph_entity_id(graph[1], v));
+
+		REQUIRE(mine != GM_NONE);
+		CHECK(same_bits(rank[0].rank[mine], rank[1].rank[v]));
+	}
+	gm_scratch_destroy(scratch[0]);
+	gm_scratch_destroy(scratch[1]);
+	gm_graph_destroy(graph[1]);
+	gm_mem_destroy(mem);
+}
+
+static void
+test_large(void)
+{
+	Large	   *l = calloc(1, sizeof(Large));
+	uint64_t	epoch = 1;
+	size_t		used = 0;
+	GmMem	   *mem;
+	GmGraph    *g;
+
+	REQUIRE(l != NULL);
+	REQUIRE(gm_mem_create(1 << 16, 0, NULL, &mem) == GM_OK);
+	REQUIRE(build_large(l, mem, &g) == GM_OK);
+	for (int v = 0; v < 60 && unit_failures == 0; v++)
+	{
+		int			n = v < 10 ? 1500 : 1 + (int) unit_random_below(300);
+		GmApply    *apply;
+		GmRef		root;
+
+		REQUIRE(gm_apply_begin(g, NULL, &apply) == GM_OK);
+		for (int i = 0; i < n; i++)
+			REQUIRE(change_large(l, apply, v) == GM_OK);
+		REQUIRE(gm_apply_finish(apply, 0, &root) == GM_OK);
+		gm_apply_commit(apply, epoch++);
+		gm_mem_reclaim(mem, epoch);
+		if (v % 8 == 0)
+			is_large(g, l);
+		if (v == 20)
+			used = mem->used;
+	}
+
+	/* as many rows as before take as much memory as before */
+	CHECK(mem->used < used + used / 4);
+	is_large(g, l);
+	gm_graph_destroy(g);
+	gm_mem_destroy(mem);
+	free(l);
+}
+
+/*
  * One writer, and readers that look at whatever version is the newest
  */
 #define READERS			3
@@ -618,5 +788,5 @@ test_bad_vector(void)
 }
 
 UNIT_MAIN(UNIT(test_from_nothing), UNIT(test_tidy), UNIT(test_loose), UNIT(test_budget),
-		  UNIT(test_interrupt), UNIT(test_bad_vector), UNIT(test_copy), UNIT(test_small),
+		  UNIT(test_interrupt), UNIT(test_bad_vector), UNIT(test_copy), UNIT(test_small), UNIT(test_large),
 		  UNIT(test_threads))

@@ -379,5 +379,47 @@ test_interrupt(void)
 	rg_free(&rg);
 }
 
-UNIT_MAIN(UNIT(test_random), UNIT(test_dense), UNIT(test_bad_values), UNIT(test_budget),
+/* by id: ascending ones, ascending but for some, and in any order */
+static void
+test_sort(void)
+{
+	for (uint32_t round = 0; round < 60; round++)
+	{
+		uint32_t	n = 1 + unit_random_below(3000);
+		uint32_t	odd = round % 4 == 0 ? 0 : round % 4 == 3 ? n : 1 + n / 40;
+		uint64_t   *values = malloc(2 * n * sizeof(uint64_t));
+		uint64_t	sum = 0;
+		GmArrayRoot root;
+		GmArray		ids = {0};
+		GmMem	   *mem;
+
+		REQUIRE(values != NULL);
+		REQUIRE(gm_mem_create(4096, 0, NULL, &mem) == GM_OK);
+		gm_array_init(&root, sizeof(int64_t), GM_ARRAY_PAGE);
+		REQUIRE(gm_array_attach(mem, &root, &ids) == GM_OK);
+		REQUIRE(gm_array_reserve(mem, &ids, n) == GM_OK);
+		for (uint32_t i = 0; i < n; i++)
+			GM_ARRAY_I64(&ids, i) = (int64_t) i * 10;
+		for (uint32_t i = 0; i < odd; i++)
+			GM_ARRAY_I64(&ids, unit_random_below(n)) = unit_random_below(n * 10);
+		for (uint32_t i = 0; i < n; i++)
+		{
+			values[i] = (uint64_t) unit_random_below(n) << 32 | i;
+			sum += values[i];
+		}
+		gm_sort_by_id(&ids, values, n, values + n);
+		for (uint32_t i = 0; i < n; i++)
+		{
+			sum -= values[i];
+			CHECK(i == 0 || GM_ARRAY_I64(&ids, values[i - 1] >> 32) <=
+				  GM_ARRAY_I64(&ids, values[i] >> 32));
+		}
+		CHECK(sum == 0);
+		gm_array_detach(&ids);
+		gm_mem_destroy(mem);
+		free(values);
+	}
+}
+
+UNIT_MAIN(UNIT(test_sort), UNIT(test_random), UNIT(test_dense), UNIT(test_bad_values), UNIT(test_budget),
 		  UNIT(test_interrupt))
