@@ -71,8 +71,11 @@ SELECT loads FROM graphmem.stat_graph WHERE graph = 'default';
 SELECT graphmem.rebuild('default');
 SELECT object FROM graphmem.match('Ada');
 SELECT loads FROM graphmem.stat_graph WHERE graph = 'default';
+-- one's own transaction goes on with the image that is there
 BEGIN;
 SELECT graphmem.rebuild();
+SELECT object FROM graphmem.match('Ada');
+SELECT path, reason, last_wait < 1000 AS soon FROM graphmem.stat_backend;
 ROLLBACK;
 SELECT object FROM graphmem.match('Ada');
 SELECT loads FROM graphmem.stat_graph WHERE graph = 'default';

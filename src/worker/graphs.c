@@ -69,6 +69,9 @@ typedef struct Candidate
 
 #define CANDIDATES	32
 
+/* a handle takes 10 kB of the worker's memory, attaching one some microseconds */
+#define MOST_HANDLES	64
+
 static GmDatabase *db;
 static GmArea *area;
 static GmPool *pool;
@@ -78,6 +81,8 @@ static MemoryContext row_context;
 static HTAB *graphs;			/* all that were ever loaded */
 static dlist_head in_memory;
 static dlist_head busy;
+static dlist_head handles;		/* graphs with one, the last changed last */
+static int	handle_count;
 static Grave *graveyard;
 static size_t buried;
 static bool limbo;				/* some graph has retired blocks */
@@ -112,6 +117,8 @@ gm_graphs_start(GmDatabase *database, GmArea *a, GmPool *p)
 	graphs = hash_create("graphmem graphs", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	dlist_init(&in_memory);
 	dlist_init(&busy);
+	dlist_init(&handles);
+	handle_count = 0;
 	graveyard = NULL;
 	buried = 0;
 	candidate_count = 0;
@@ -510,6 +517,69 @@ gm_graphs_create_memory(GmWorkerGraph *g, size_t first_slab)
 }
 
 /*
+ * Handles
+ */
+static void
+drop_handle(GmWorkerGraph *g)
+{
+	if (g->graph == NULL)
+		return;
+	gm_graph_destroy(g->graph);
+	g->graph = NULL;
+	if (!g->handle_listed)
+		return;
+	g->handle_listed = false;
+	dlist_delete(&g->handle_node);
+	handle_count--;
+}
+
+/* one that holds rows which wait for others is kept */
+static void
+drop_old_handles(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &handles)
+	{
+		GmWorkerGraph *g = dlist_container(GmWorkerGraph, handle_node, iter.cur);
+
+		if (handle_count <= MOST_HANDLES)
+			break;
+		if (g->apply == NULL && g->dangling == 0)
+			drop_handle(g);
+	}
+}
+
+/* the handle that was loaded, or changed just now */
+static void
+keep_handle(GmWorkerGraph *g)
+{
+	if (g->handle_listed)
+		dlist_delete(&g->handle_node);
+	else
+		handle_count++;
+	g->handle_listed = true;
+	dlist_push_tail(&handles, &g->handle_node);
+	if (handle_count > MOST_HANDLES)
+		drop_old_handles();
+}
+
+static GmStatus
+ensure_handle(GmWorkerGraph *g)
+{
+	GmStatus	status;
+
+	if (g->graph != NULL)
+		return GM_OK;
+	status = gm_graph_attach(g->mem, g->root, &g->graph);
+	if (status == GM_OK)
+		keep_handle(g);
+	else
+		g->graph = NULL;
+	return status;
+}
+
+/*
  * Applying
  */
 typedef enum Applied
@@ -633,6 +703,7 @@ show(GmWorkerGraph *g)
 	atomic_store_explicit(&e->gr_vectors, vectors, memory_order_relaxed);
 	atomic_store_explicit(&e->gr_bytes, g->mem->charged, memory_order_relaxed);
 	atomic_store_explicit(&e->gr_limbo, gm_mem_limbo(g->mem), memory_order_relaxed);
+	g->next_flip = root->gr_next_flip;
 }
 
 static void
@@ -655,7 +726,7 @@ set_state(GmWorkerGraph *g)
 static void
 note_flip(GmWorkerGraph *g)
 {
-	int64		flip = g->graph->root->gr_next_flip;
+	int64		flip = g->next_flip;
 
 	if (flip != GM_TIME_MAX)
 		flip = Max(flip, TimestampTzPlusMilliseconds(g->moved_at, MOVE_RUNS_MS));
@@ -701,7 +772,9 @@ try_apply(GmWorkerGraph *g)
 
 	INSTR_TIME_SET_CURRENT(start);
 	gm_mem_reclaim(g->mem, gm_epoch_oldest(gm_area_slots(area), area->ar_slots));
-	applied = outcome(gm_apply_begin(g->graph, &gm_server_interrupt, &g->apply));
+	applied = outcome(ensure_handle(g));
+	if (applied == APPLIED)
+		applied = outcome(gm_apply_begin(g->graph, &gm_server_interrupt, &g->apply));
 	if (applied != APPLIED)
 	{
 		g->apply = NULL;
@@ -720,6 +793,7 @@ try_apply(GmWorkerGraph *g)
 	atomic_store_explicit(&g->entry->gr_root, root, memory_order_release);
 	gm_apply_commit(g->apply, gm_epoch_advance(&area->ar_epoch));
 	g->apply = NULL;
+	g->root = root;
 	GM_STOP(worker_after_publish);
 	limbo = true;
 	set_dangling(g, gm_apply_dangling(g->graph));
@@ -730,6 +804,8 @@ try_apply(GmWorkerGraph *g)
 	atomic_fetch_add_explicit(&area->ar_changes, changes, memory_order_relaxed);
 	show(g);
 	note_flip(g);
+	if (!g->loading)
+		keep_handle(g);
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, start);
 	atomic_fetch_add_explicit(&area->ar_apply_us, INSTR_TIME_GET_MICROSEC(end),
@@ -837,7 +913,8 @@ gm_graphs_publish(GmWorkerGraph *g)
 	g->loading = false;
 	g->moved_at = loaded_at = (TimestampTz) now;
 	g->known_bytes = 0;
-	atomic_store_explicit(&e->gr_root, gm_graph_root_ref(g->graph), memory_order_release);
+	g->root = gm_graph_root_ref(g->graph);
+	atomic_store_explicit(&e->gr_root, g->root, memory_order_release);
 	atomic_store_explicit(&e->gr_used, now, memory_order_relaxed);
 	atomic_store_explicit(&e->gr_wanted, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->gr_versions, 1, memory_order_relaxed);
@@ -847,6 +924,7 @@ gm_graphs_publish(GmWorkerGraph *g)
 	set_dangling(g, gm_apply_dangling(g->graph));
 	show(g);
 	note_flip(g);
+	keep_handle(g);
 	set_state(g);
 	(void) gm_epoch_advance(&area->ar_epoch);
 	ConditionVariableBroadcast(&db->changed);
@@ -875,8 +953,7 @@ gm_graphs_unpublish(GmWorkerGraph *g, GmGraphState state, GmRefusal reason)
 		if (g->apply != NULL)
 			gm_apply_abort(g->apply);
 		g->apply = NULL;
-		gm_graph_destroy(g->graph);
-		g->graph = NULL;
+		drop_handle(g);
 		g->mem = NULL;
 		dlist_delete(&g->node);
 		bury(mem);
@@ -922,7 +999,7 @@ move_runs(TimestampTz now)
 	{
 		GmWorkerGraph *g = dlist_container(GmWorkerGraph, node, iter.cur);
 
-		if (!g->loading && g->batch_count == 0 && g->graph->root->gr_next_flip <= now &&
+		if (!g->loading && g->batch_count == 0 && g->next_flip <= now &&
 			TimestampDifferenceExceeds(g->moved_at, now, MOVE_RUNS_MS))
 			due = lappend_int(due, g->id);
 	}

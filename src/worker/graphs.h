@@ -43,7 +43,11 @@ typedef struct GmWorkerGraph
 	GmGraphEntry *entry;
 	dlist_node	node;			/* in the list of those in memory */
 	GmMem	   *mem;			/* NULL: not in memory, or being loaded */
-	GmGraph    *graph;
+	GmRef		root;			/* of the published version */
+	GmGraph    *graph;			/* NULL: a graph that has not changed lately has none */
+	bool		handle_listed;	/* once published */
+	dlist_node	handle_node;
+	int64		next_flip;
 	GmApply    *apply;			/* a version half made; NULL: none */
 	uint64		dangling;		/* rows that wait for others: it is not served */
 	TimestampTz moved_at;		/* when runs were last brought up to date */
@@ -51,6 +55,7 @@ typedef struct GmWorkerGraph
 	bool		loading;
 	bool		stale;			/* what is loaded now is out of date already */
 	bool		dropped;		/* left the table graphs while it was being loaded */
+	bool		direct;			/* too large to be built in the process's memory first */
 	size_t		known_bytes;	/* it did not fit, and was this large by then */
 
 	/* the load snapshot */

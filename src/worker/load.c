@@ -57,6 +57,7 @@
 
 #define SMALL_SLAB		((size_t) 8 * 1024)
 #define SMALL_BUILD		((size_t) 64 * 1024)
+#define PACKED_MOST		((size_t) 64 << 20)
 #define LARGE_SLAB		((size_t) 1 << 20)
 #define LARGE_TRIPLES	200000	/* read sequentially from here on */
 #define ROW_BYTES		100		/* of the tables' rows together, at least, for a triple */
@@ -456,7 +457,8 @@ progress(GmTable table, uint64 rows)
 
 /*
  * What arrays have in reserve after a build is half of a small graph: it is
- * built in memory of the process and then copied.
+ * built in memory of the process and then copied.  One with few triples and
+ * more than PACKED_MOST bytes all the same is loaded again without.
  */
 static void
 load_packed(GmWorkerGraph *g)
@@ -465,7 +467,7 @@ load_packed(GmWorkerGraph *g)
 	GmMem	   *mem;
 
 	built = NULL;
-	gm_error_check(gm_mem_create(SMALL_BUILD, 0, NULL, &mem), "loading a graph");
+	gm_error_check(gm_mem_create(SMALL_BUILD, PACKED_MOST, NULL, &mem), "loading a graph");
 	PG_TRY();
 	{
 		gm_load_graph_and_spaces(g->id, GetCurrentTimestamp(), mem, &built);
@@ -513,7 +515,7 @@ read_tables(GmWorkerGraph *g)
 	}
 	atomic_store(&g->entry->gr_rows_total, triples);
 	fits = !is_too_large(g);
-	if (fits && large)
+	if (fits && (large || g->direct))
 	{
 		gm_error_check(gm_graphs_create_memory(g, LARGE_SLAB), "loading a graph");
 		gm_load_graph_and_spaces(g->id, GetCurrentTimestamp(), g->mem, &g->graph);
@@ -635,7 +637,8 @@ recover(GmWorkerGraph *g, MemoryContext context)
 			outcome = IN_THE_WAY;
 			break;
 		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
-			outcome = LARGE;
+			outcome = g->mem == NULL && !g->direct ? AGAIN : LARGE;
+			g->direct = true;
 			break;
 		case ERRCODE_OUT_OF_MEMORY:
 			outcome = NO_MEMORY;

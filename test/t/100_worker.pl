@@ -100,6 +100,11 @@ is(answers($node, 'two'), 'b', 'dropped and created in one transaction: answered
 ok(wait_for_worker($node, 'two', $pid), 'by a worker that has begun anew');
 is(answers($node, 'two'), 'b', 'the same');
 
+$pid = worker_pid($node, 'two');
+$node->safe_psql('two', q{UPDATE pg_extension SET extversion = '1.0.1' WHERE extname = 'graphmem'});
+ok(wait_for_worker($node, 'two', $pid), 'another version: the worker starts again');
+is(answers($node, 'two'), 'b', 'and answers');
+
 # ---- the setting ----
 $node->append_conf('postgresql.conf', 'graphmem.worker = off');
 $node->reload;

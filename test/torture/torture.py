@@ -109,7 +109,7 @@ class Server:
         while True:
             try:
                 return self.connect(application, database)
-            except psycopg2.OperationalError as error:
+            except psycopg2.Error as error:
                 if "does not exist" in str(error) or time.monotonic() > stop_at:
                     raise
                 time.sleep(0.05)
@@ -362,8 +362,10 @@ class Reader(Session):
             self.cursor.execute(workload.use_graph(g))
             for _ in range(4):
                 if self.dice.random() < 0.1:
+                    self.cursor.execute("SET LOCAL lock_timeout = '1 s'")
                     for statement in workload.random_write(self.dice, g):
                         self.cursor.execute(statement)
+                    self.cursor.execute("SET LOCAL lock_timeout = 0")
                 compare(self.campaign, self.cursor, workload.random_question(self.dice, g),
                         self.dice.random() < 0.5, truncations)
             self.cursor.execute("ROLLBACK")
