@@ -294,16 +294,19 @@ gm_wait_changes(GmWait *wait, int32_t graph_id, Snapshot snapshot)
 												  memory_order_acquire));
 	for (;;)
 	{
-		if (atomic_load_explicit(&area->ar_passed, memory_order_acquire) >= ticket &&
-			atomic_load(&area->ar_overflows_seen) >= overflow &&
-			!parked_is_due(area, graph_id, snapshot))
-			return NULL;
+		bool		passed = atomic_load_explicit(&area->ar_passed, memory_order_acquire) >= ticket &&
+			atomic_load(&area->ar_overflows_seen) >= overflow;
+
 		if (gm_guc_consistency == GM_CONSISTENCY_EVENTUAL)
+			return NULL;
+
+		/* set before ar_passed moves beyond a transaction that is not in the list */
+		if (atomic_load(&area->ar_parked_over) != 0)
+			return "too many transactions are parked";
+		if (gm_likely(passed && !parked_is_due(area, graph_id, snapshot)))
 			return NULL;
 		if (gm_guc_sync_timeout == 0)
 			return "the worker is behind";
-		if (atomic_load(&area->ar_parked_over) != 0)
-			return "too many transactions are parked";
 		if (atomic_load(&area->ar_lock_holder) == (uint32) MyProcPid)
 			return "this session holds a lock that keeps the worker out";
 		if (!sleep_a_little(wait))
