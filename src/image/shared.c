@@ -164,12 +164,12 @@ typedef struct NameEntry
 	uint64		generation;
 	uint64		changes;
 	int32_t		graph_id;
-	char	   *name;
+	char		name[FLEXIBLE_ARRAY_MEMBER];
 } NameEntry;
 
 #define NAME_ENTRIES	1024
 
-static NameEntry *names;
+static NameEntry *names[NAME_ENTRIES];	/* by hash; most sessions ask for few */
 
 static bool
 is_newest(Snapshot snapshot)
@@ -188,14 +188,13 @@ static int32_t
 find_graph_id(GmArea *area, const char *name, Snapshot snapshot)
 {
 	uint64		changes = atomic_load(&area->ar_names_changed);
-	uint32		hash = hash_bytes((const unsigned char *) name, strlen(name));
-	NameEntry  *entry;
+	size_t		length = strlen(name);
+	uint32		hash = hash_bytes((const unsigned char *) name, length);
+	NameEntry **place = &names[hash % NAME_ENTRIES];
+	NameEntry  *entry = *place;
 	int32_t		graph_id;
 
-	if (names == NULL)
-		names = MemoryContextAllocZero(TopMemoryContext, NAME_ENTRIES * sizeof(NameEntry));
-	entry = &names[hash % NAME_ENTRIES];
-	if (gm_likely(entry->name != NULL && entry->generation == area->ar_generation &&
+	if (gm_likely(entry != NULL && entry->generation == area->ar_generation &&
 				  entry->changes == changes && strcmp(entry->name, name) == 0))
 		return entry->graph_id;
 	SPI_connect();
@@ -203,14 +202,16 @@ find_graph_id(GmArea *area, const char *name, Snapshot snapshot)
 	SPI_finish();
 	if (graph_id != 0 && is_newest(snapshot))
 	{
-		char	   *copy = MemoryContextStrdup(TopMemoryContext, name);
+		NameEntry  *known = MemoryContextAlloc(TopMemoryContext,
+											   offsetof(NameEntry, name) + length + 1);
 
-		if (entry->name != NULL)
-			pfree(entry->name);
-		entry->name = copy;
-		entry->generation = area->ar_generation;
-		entry->changes = changes;
-		entry->graph_id = graph_id;
+		known->generation = area->ar_generation;
+		known->changes = changes;
+		known->graph_id = graph_id;
+		memcpy(known->name, name, length + 1);
+		if (entry != NULL)
+			pfree(entry);
+		*place = known;
 	}
 	return graph_id;
 }
