@@ -18,7 +18,7 @@ SELECT (SELECT count(*) FROM graphmem.entities) AS entities,
 	pg_size_pretty(pg_database_size(current_database())) AS on_disk;
 
 \echo
-\echo '--- Neighbours.  The first query of a session reads the graph into memory.'
+\echo '--- Neighbours.  The first query starts the worker, which reads the graph into shared memory.'
 \timing on
 SELECT subject, predicate, object
 FROM graphmem.neighbors('dog (n1)', match_count => 8);
