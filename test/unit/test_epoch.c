@@ -445,8 +445,12 @@ test_readers(void)
 	CHECK(r.wrong == 0);
 	CHECK(r.versions > 20 && r.reads > 20);
 
-	/* it is used again: 1 MB of image, and versions of a few 100 kB */
-	CHECK(r.most < (size_t) 64 << 20);
+	/*
+	 * It is used again: 1 MB of image, and versions of a few 100 kB, tens of
+	 * thousands of them where nobody disturbs; a reader that the system leaves
+	 * waiting inside a section holds some hundreds back.
+	 */
+	CHECK(r.most < (size_t) 1 << 30);
 }
 
 static void
