@@ -13,14 +13,11 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "storage/condition_variable.h"
-#include "storage/ipc.h"
 #include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "api/args.h"
 #include "api/rows.h"
@@ -38,8 +35,6 @@
 PG_FUNCTION_INFO_V1(graphmem_wait_for_sync);
 PG_FUNCTION_INFO_V1(graphmem_rebuild);
 PG_FUNCTION_INFO_V1(graphmem_check);
-
-#define SLICE_MS	50
 
 /*
  * wait_for_sync
@@ -148,38 +143,6 @@ fail_late(const Goal *goal)
 			 errhint("See graphmem.stat_worker.")));
 }
 
-static void
-stop_waiting(int code, Datum area)
-{
-	atomic_fetch_sub(&((GmArea *) DatumGetPointer(area))->ar_waiters, 1);
-}
-
-/* until something changed, or a slice of time is over */
-static void
-wait_a_slice(const Goal *goal)
-{
-	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), goal->deadline);
-	GmArea	   *area = goal->area;
-
-	if (left <= 0)
-		fail_late(goal);
-	left = Min(left, SLICE_MS);
-	gm_control_wake(goal->db);
-	if (area == NULL)
-	{
-		(void) ConditionVariableTimedSleep(&goal->db->changed, left, PG_WAIT_EXTENSION);
-		return;
-	}
-	PG_ENSURE_ERROR_CLEANUP(stop_waiting, PointerGetDatum(area));
-	{
-		atomic_fetch_add(&area->ar_waiters, 1);
-		if (!is_reached(goal))
-			(void) ConditionVariableTimedSleep(&goal->db->changed, left, PG_WAIT_EXTENSION);
-	}
-	PG_END_ENSURE_ERROR_CLEANUP(stop_waiting, PointerGetDatum(area));
-	stop_waiting(0, PointerGetDatum(area));
-}
-
 /*
  * wait_for_sync(timeout_ms) -> true once all that was committed before is in
  * the shared images, false if no worker keeps any
@@ -205,7 +168,8 @@ graphmem_wait_for_sync(PG_FUNCTION_ARGS)
 		set_goal(&goal);
 		if (is_reached(&goal) || (goal.area == NULL && !worker_comes(goal.db)))
 			break;
-		wait_a_slice(&goal);
+		if (!gm_control_sleep(goal.db, goal.deadline))
+			fail_late(&goal);
 	}
 	ConditionVariableCancelSleep();
 	PG_RETURN_BOOL(goal.area != NULL);

@@ -355,39 +355,6 @@ graph_state(GmGraphState state)
 	return "unknown";
 }
 
-static const char *
-graph_reason(GmGraphState state, GmRefusal refusal)
-{
-	switch (state)
-	{
-		case GM_GRAPH_NONE:
-			return "residency is none";
-		case GM_GRAPH_TOO_LARGE:
-			return "larger than graphmem.memory_limit allows";
-		case GM_GRAPH_NO_MEMORY:
-			return "the system refused shared memory";
-		case GM_GRAPH_FAILED:
-			return "loading failed: see last_error of stat_worker";
-		case GM_GRAPH_ABSENT:
-		case GM_GRAPH_LOADING:
-		case GM_GRAPH_READY:
-		case GM_GRAPH_REFUSED:
-			break;
-	}
-	switch (refusal)
-	{
-		case GM_REFUSED_TRIGGERS:
-			return "a capture trigger is missing or not ENABLE ALWAYS";
-		case GM_REFUSED_ROW_SECURITY:
-			return "row security is forced";
-		case GM_REFUSED_LOCK:
-			return "a lock keeps the worker out";
-		case GM_REFUSED_NOT:
-			break;
-	}
-	return NULL;
-}
-
 static void
 put_graph(GmRows *rows, GmGraphEntry *entry, int32 graph_id)
 {
@@ -395,7 +362,7 @@ put_graph(GmRows *rows, GmGraphEntry *entry, int32 graph_id)
 
 	gm_row_int4(rows, graph_id);
 	gm_row_cstring(rows, graph_state(state));
-	put_text(rows, graph_reason(state, (GmRefusal) atomic_load(&entry->gr_reason)));
+	put_text(rows, gm_area_why_not(entry, state));
 	put_uint64(rows, atomic_load(&entry->gr_nodes));
 	put_uint64(rows, atomic_load(&entry->gr_triples));
 	put_uint64(rows, atomic_load(&entry->gr_vectors));

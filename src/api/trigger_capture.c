@@ -4,8 +4,8 @@
  *	  Triggers that note every change to the tables that images are made of.
  *
  * A row trigger, because logical replication fires no others, and ENABLE
- * ALWAYS, because replicated and restored rows count too.  It costs about half
- * a microsecond a row beyond what the server takes for queueing its event.
+ * ALWAYS, because replicated and restored rows count too.  What it costs:
+ * test/bench/run.sh sync.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,7 +60,7 @@ inserted_by(HeapTuple tuple)
 }
 
 static void
-capture_insert(Relation rel, GmTable table, HeapTuple tuple)
+capture_one(Relation rel, GmTable table, HeapTuple tuple, bool inserted)
 {
 	GmRowView	view;
 	GmRow		row;
@@ -70,21 +70,10 @@ capture_insert(Relation rel, GmTable table, HeapTuple tuple)
 	if (gm_capture_carries())
 		gm_row_view(rel, table, tuple, &view);
 	place = describe(rel, table, tuple, &view, &row, &at);
-	gm_capture_row(NULL, NULL, &row, place, inserted_by(tuple));
-}
-
-static void
-capture_delete(Relation rel, GmTable table, HeapTuple tuple)
-{
-	GmRowView	view;
-	GmRow		row;
-	GmPlace		at;
-	const GmPlace *place;
-
-	if (gm_capture_carries())
-		gm_row_view(rel, table, tuple, &view);
-	place = describe(rel, table, tuple, &view, &row, &at);
-	gm_capture_row(&row, place, NULL, NULL, HeapTupleHeaderGetCmax(tuple->t_data));
+	if (inserted)
+		gm_capture_row(NULL, NULL, &row, place, inserted_by(tuple));
+	else
+		gm_capture_row(&row, place, NULL, NULL, HeapTupleHeaderGetCmax(tuple->t_data));
 }
 
 static void
@@ -134,13 +123,12 @@ graphmem_capture_row(PG_FUNCTION_ARGS)
 	if (IsBinaryUpgrade)
 		return PointerGetDatum(NULL);
 	table = captured_table(trigger);
-	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		capture_insert(trigger->tg_relation, table, trigger->tg_trigtuple);
-	else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		capture_delete(trigger->tg_relation, table, trigger->tg_trigtuple);
-	else
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		capture_update(trigger->tg_relation, table, trigger->tg_trigtuple,
 					   trigger->tg_newtuple);
+	else
+		capture_one(trigger->tg_relation, table, trigger->tg_trigtuple,
+					TRIGGER_FIRED_BY_INSERT(trigger->tg_event));
 	return PointerGetDatum(NULL);
 }
 

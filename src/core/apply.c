@@ -200,63 +200,53 @@ gm_apply_set_sequence(GmApply *ap, uint64_t sequence, uint64_t max_xid)
  * Rows
  */
 GmStatus
+gm_take_number(GmApply *ap, GmIndex *index, GmArray *array, uint32_t *count, uint32_t *number)
+{
+	GM_TRY(gm_index_take(ap->mem, index, number));
+	if (*number != GM_NONE)
+		return GM_OK;
+	if (*count >= GM_NONE - 1)
+		return GM_TOO_MANY;
+	*number = *count;
+	GM_TRY(gm_apply_extend(ap, array, (uint64_t) *number + 1));
+	(*count)++;
+	return GM_OK;
+}
+
+/* tables that are not here are no part of an image */
+typedef GmStatus (*RowHandler) (GmApply *ap, const GmRow *row);
+
+static const struct
+{
+	RowHandler	put;
+	RowHandler	remove;
+}			handlers[GM_TABLES] = {
+	[GM_TABLE_ENTITIES] = {gm_put_entity, gm_remove_entity},
+	[GM_TABLE_ALIASES] = {gm_put_alias, gm_remove_alias},
+	[GM_TABLE_PREDICATES] = {gm_put_predicate, gm_remove_predicate},
+	[GM_TABLE_TRIPLES] = {gm_put_triple, gm_remove_triple},
+	[GM_TABLE_SOURCES] = {gm_put_source, gm_remove_source},
+	[GM_TABLE_ASSERTIONS] = {gm_put_assertion, gm_remove_assertion},
+	[GM_TABLE_SPACES] = {gm_put_space, gm_remove_space},
+	[GM_TABLE_EMBEDDINGS] = {gm_put_embedding, gm_remove_embedding},
+};
+
+GmStatus
 gm_apply_put(GmApply *ap, const GmRow *row)
 {
+	RowHandler	put = handlers[row->table].put;
+
 	gm_late_drop(ap, row);
-	switch (row->table)
-	{
-		case GM_TABLE_ENTITIES:
-			return gm_put_entity(ap, row);
-		case GM_TABLE_ALIASES:
-			return gm_put_alias(ap, row);
-		case GM_TABLE_PREDICATES:
-			return gm_put_predicate(ap, row);
-		case GM_TABLE_TRIPLES:
-			return gm_put_triple(ap, row);
-		case GM_TABLE_SOURCES:
-			return gm_put_source(ap, row);
-		case GM_TABLE_ASSERTIONS:
-			return gm_put_assertion(ap, row);
-		case GM_TABLE_SPACES:
-			return gm_put_space(ap, row);
-		case GM_TABLE_EMBEDDINGS:
-			return gm_put_embedding(ap, row);
-		case GM_TABLE_NONE:
-		case GM_TABLE_GRAPHS:
-		case GM_TABLES:
-			break;
-	}
-	return GM_OK;
+	return put == NULL ? GM_OK : put(ap, row);
 }
 
 GmStatus
 gm_apply_remove(GmApply *ap, const GmRow *row)
 {
+	RowHandler	remove = handlers[row->table].remove;
+
 	gm_late_drop(ap, row);
-	switch (row->table)
-	{
-		case GM_TABLE_ENTITIES:
-			return gm_remove_entity(ap, row);
-		case GM_TABLE_ALIASES:
-			return gm_remove_alias(ap, row);
-		case GM_TABLE_PREDICATES:
-			return gm_remove_predicate(ap, row);
-		case GM_TABLE_TRIPLES:
-			return gm_remove_triple(ap, row);
-		case GM_TABLE_SOURCES:
-			return gm_remove_source(ap, row);
-		case GM_TABLE_ASSERTIONS:
-			return gm_remove_assertion(ap, row);
-		case GM_TABLE_SPACES:
-			return gm_remove_space(ap, row);
-		case GM_TABLE_EMBEDDINGS:
-			return gm_remove_embedding(ap, row);
-		case GM_TABLE_NONE:
-		case GM_TABLE_GRAPHS:
-		case GM_TABLES:
-			break;
-	}
-	return GM_OK;
+	return remove == NULL ? GM_OK : remove(ap, row);
 }
 
 /*

@@ -188,15 +188,7 @@ gm_put_alias(GmApply *ap, const GmRow *row)
 		gm_late_add(ap, row);
 		return GM_OK;
 	}
-	GM_TRY(gm_index_take(ap->mem, &g->by_alias, &i));
-	if (i == GM_NONE)
-	{
-		if (g->root->gr_aliases >= GM_NONE - 1)
-			return GM_TOO_MANY;
-		i = g->root->gr_aliases;
-		GM_TRY(gm_apply_extend(ap, &g->alias, (uint64_t) i + 1));
-		g->root->gr_aliases++;
-	}
+	GM_TRY(gm_take_number(ap, &g->by_alias, &g->alias, &g->root->gr_aliases, &i));
 	GM_TRY(gm_apply_write(ap, &g->alias, i, &alias));
 	*alias = (GmAlias) {
 		row->u.alias.alias_id, 0, gm_graph_hash(name.bytes, name.length), node
@@ -246,22 +238,6 @@ drop_aliases_of(GmApply *ap, GmNode node)
 /*
  * Predicates
  */
-static GmStatus
-get_predicate(GmApply *ap, uint32_t *number)
-{
-	GmGraph    *g = ap->graph;
-
-	GM_TRY(gm_index_take(ap->mem, &g->by_predicate, number));
-	if (*number != GM_NONE)
-		return GM_OK;
-	if (g->root->gr_predicates >= GM_NONE - 1)
-		return GM_TOO_MANY;
-	*number = g->root->gr_predicates;
-	GM_TRY(gm_apply_extend(ap, &g->predicate_info, (uint64_t) *number + 1));
-	g->root->gr_predicates++;
-	return GM_OK;
-}
-
 GmStatus
 gm_put_predicate(GmApply *ap, const GmRow *row)
 {
@@ -271,7 +247,8 @@ gm_put_predicate(GmApply *ap, const GmRow *row)
 	GmPredicate *p;
 
 	if (is_new)
-		GM_TRY(get_predicate(ap, &i));
+		GM_TRY(gm_take_number(ap, &g->by_predicate, &g->predicate_info,
+							  &g->root->gr_predicates, &i));
 	GM_TRY(gm_apply_write(ap, &g->predicate_info, i, &p));
 	if (is_new)
 	{
@@ -360,22 +337,6 @@ gm_finish_predicates(GmApply *ap)
 /*
  * Sources
  */
-static GmStatus
-get_source(GmApply *ap, uint32_t *number)
-{
-	GmGraph    *g = ap->graph;
-
-	GM_TRY(gm_index_take(ap->mem, &g->by_source, number));
-	if (*number != GM_NONE)
-		return GM_OK;
-	if (g->root->gr_sources >= GM_NONE - 1)
-		return GM_TOO_MANY;
-	*number = g->root->gr_sources;
-	GM_TRY(gm_apply_extend(ap, &g->source, (uint64_t) *number + 1));
-	g->root->gr_sources++;
-	return GM_OK;
-}
-
 GmStatus
 gm_put_source(GmApply *ap, const GmRow *row)
 {
@@ -385,7 +346,7 @@ gm_put_source(GmApply *ap, const GmRow *row)
 	GmSource   *s;
 
 	if (is_new)
-		GM_TRY(get_source(ap, &i));
+		GM_TRY(gm_take_number(ap, &g->by_source, &g->source, &g->root->gr_sources, &i));
 	GM_TRY(gm_apply_write(ap, &g->source, i, &s));
 	if (is_new)
 	{

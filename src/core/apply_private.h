@@ -146,6 +146,10 @@ gm_apply_extend(GmApply *ap, GmArray *array, uint64_t n)
 	return GM_OK;
 }
 
+/* a number that belongs to nothing, or the next one, with room in the array */
+extern GmStatus gm_take_number(GmApply *ap, GmIndex *index, GmArray *array, uint32_t *count,
+							   uint32_t *number);
+
 static inline GmStatus
 gm_set_u32(GmApply *ap, GmArray *array, uint64_t i, uint32_t value)
 {

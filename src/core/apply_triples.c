@@ -15,18 +15,6 @@ static const GmTimes never = {GM_TIME_MAX, GM_TIME_MIN, GM_TIME_MAX, GM_TIME_MIN
  * Times.  Numbers are shared by slots that came with the same times in one
  * version: triples of different transactions hardly ever have the same.
  */
-static uint32_t
-times_hash(const GmTimes *t)
-{
-	uint64_t	h = (uint64_t) t->valid_from;
-
-	h = (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9) + (uint64_t) t->valid_to;
-	h = (h ^ (h >> 32)) * UINT64_C(0x94d049bb133111eb) + (uint64_t) t->recorded_at;
-	h = (h ^ (h >> 32)) * UINT64_C(0x94d049bb133111eb) + (uint64_t) t->expired_at;
-	h = (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
-	return (uint32_t) (h >> 32);
-}
-
 static inline const GmTimes *
 times_at(const GmGraph *g, uint32_t number)
 {
@@ -48,7 +36,7 @@ grow_time_table(GmApply *ap)
 	for (size_t i = 0; i < ap->new_times.n; i++)
 	{
 		uint32_t	number = *GM_LIST_AT(&ap->new_times, uint32_t, i);
-		uint32_t	at = times_hash(times_at(ap->graph, number)) & mask;
+		uint32_t	at = gm_times_hash(times_at(ap->graph, number)) & mask;
 
 		while (table[at] != 0)
 			at = (at + 1) & mask;
@@ -91,7 +79,7 @@ use_times(GmApply *ap, const GmTimes *times, uint32_t *number)
 
 	if (ap->time_table == NULL || ap->new_times.n >= ap->time_mask / 2)
 		GM_TRY(grow_time_table(ap));
-	for (at = times_hash(times) & ap->time_mask; ap->time_table[at] != 0;
+	for (at = gm_times_hash(times) & ap->time_mask; ap->time_table[at] != 0;
 		 at = (at + 1) & ap->time_mask)
 	{
 		*number = ap->time_table[at] - 1;
@@ -416,15 +404,7 @@ insert_assertion(GmApply *ap, const GmRow *row, uint32_t source)
 	GmAssertion *a;
 	uint32_t	i;
 
-	GM_TRY(gm_index_take(ap->mem, &g->by_stated, &i));
-	if (i == GM_NONE)
-	{
-		if (g->root->gr_assertions >= GM_NONE - 1)
-			return GM_TOO_MANY;
-		i = g->root->gr_assertions;
-		GM_TRY(gm_apply_extend(ap, &g->assertion, (uint64_t) i + 1));
-		g->root->gr_assertions++;
-	}
+	GM_TRY(gm_take_number(ap, &g->by_stated, &g->assertion, &g->root->gr_assertions, &i));
 	GM_TRY(gm_apply_write(ap, &g->assertion, i, &a));
 	*a = (GmAssertion) {
 		row->u.assertion.fact_id, row->u.assertion.asserted_at, source,

@@ -31,13 +31,6 @@ struct GmArrayChanges
 	uint64_t   *dir_own;		/* bit by its directory block */
 };
 
-#define TRY(call) \
-	do { \
-		GmStatus	try_status = (call); \
-		if (try_status != GM_OK) \
-			return try_status; \
-	} while (0)
-
 void
 gm_array_init(GmArrayRoot *root, uint32_t element, size_t page_bytes)
 {
@@ -120,7 +113,7 @@ gm_array_attach(const GmMem *mem, GmArrayRoot *root, GmArray *array)
 	uint32_t	dirs = dir_count(root->ar_pages);
 	const GmRef *refs;
 
-	TRY(room_for_tops(array, dirs));
+	GM_TRY(room_for_tops(array, dirs));
 	array->root = root;
 	array->base = mem->base;
 	array->element = root->ar_element;
@@ -203,7 +196,7 @@ own_top(GmMem *mem, GmArray *array)
 
 	if (c == NULL || c->top_own || c->old_dirs == 0)
 		return GM_OK;
-	TRY(gm_mem_alloc(mem, bytes, &ref));
+	GM_TRY(gm_mem_alloc(mem, bytes, &ref));
 	copy(mem, c, ref, root->ar_top, sizeof(GmRef), root->ar_top_room, c->old_dirs);
 	gm_mem_retire(mem, root->ar_top, bytes);
 	root->ar_top = ref;
@@ -222,9 +215,9 @@ own_dir(GmMem *mem, GmArray *array, uint32_t d)
 
 	if (c == NULL || d >= c->old_dirs || bit(c->dir_own, d))
 		return GM_OK;
-	TRY(own_top(mem, array));
+	GM_TRY(own_top(mem, array));
 	entries = dir_entries(root, dir_count(root->ar_pages));
-	TRY(gm_mem_alloc(mem, entries * sizeof(GmRef), &ref));
+	GM_TRY(gm_mem_alloc(mem, entries * sizeof(GmRef), &ref));
 	top = gm_mem_ptr(mem, root->ar_top);
 	copy(mem, c, ref, top[d], sizeof(GmRef), entries, c->old_pages - d * GM_ARRAY_DIR);
 	gm_mem_retire(mem, top[d], entries * sizeof(GmRef));
@@ -247,9 +240,9 @@ own_page(GmMem *mem, GmArray *array, uint32_t p)
 
 	if (c == NULL || p >= c->old_pages || bit(c->page_own, p))
 		return GM_OK;
-	TRY(own_dir(mem, array, d));
+	GM_TRY(own_dir(mem, array, d));
 	elements = page_elements(root, root->ar_pages, root->ar_room);
-	TRY(gm_mem_alloc(mem, elements * root->ar_element, &ref));
+	GM_TRY(gm_mem_alloc(mem, elements * root->ar_element, &ref));
 	entry = (GmRef *) array->top[d] + (p & (GM_ARRAY_DIR - 1));
 	copy(mem, c, ref, *entry, root->ar_element, elements,
 		 c->old_length > first ? c->old_length - first : 0);
@@ -266,7 +259,7 @@ gm_array_write(GmMem *mem, GmArray *array, uint64_t i, void *element)
 	void	   *at;
 
 	if (c != NULL && (c->fork || i < array->root->ar_high))
-		TRY(own_page(mem, array, (uint32_t) (i >> array->page)));
+		GM_TRY(own_page(mem, array, (uint32_t) (i >> array->page)));
 	at = gm_array_at(array, i);
 	memcpy(element, &at, sizeof(at));
 	return GM_OK;
@@ -306,8 +299,8 @@ grow_first_page(GmMem *mem, GmArray *array, uint64_t n)
 		elements *= 2;
 	if (elements > full)
 		elements = full;
-	TRY(own_dir(mem, array, 0));
-	TRY(new_page(mem, root, elements, &ref));
+	GM_TRY(own_dir(mem, array, 0));
+	GM_TRY(new_page(mem, root, elements, &ref));
 	entry = (GmRef *) array->top[0];
 	copy(mem, c, ref, *entry, root->ar_element, root->ar_room, c == NULL ? 0 : c->old_length);
 	give_back(mem, array, c != NULL && (c->old_pages == 0 || bit(c->page_own, 0)), *entry,
@@ -327,7 +320,7 @@ grow_top(GmMem *mem, GmArray *array, uint32_t dirs)
 	uint32_t	room = root->ar_top_room == 0 ? 1 : root->ar_top_room * 4;
 	GmRef		ref;
 
-	TRY(gm_mem_alloc(mem, room * sizeof(GmRef), &ref));
+	GM_TRY(gm_mem_alloc(mem, room * sizeof(GmRef), &ref));
 	if (dirs > 0)
 		copy(mem, c, ref, root->ar_top, sizeof(GmRef), dirs, c == NULL ? 0 : c->old_dirs);
 	if (root->ar_top_room > 0)
@@ -347,12 +340,12 @@ add_dir(GmMem *mem, GmArray *array, uint32_t dirs)
 	uint32_t	entries = dirs == 0 ? DIR_FIRST : GM_ARRAY_DIR;
 	GmRef		ref;
 
-	TRY(room_for_tops(array, dirs + 1));
+	GM_TRY(room_for_tops(array, dirs + 1));
 	if (dirs == root->ar_top_room)
-		TRY(grow_top(mem, array, dirs));
+		GM_TRY(grow_top(mem, array, dirs));
 	else if (array->changes != NULL && array->changes->fork)
-		TRY(own_top(mem, array));
-	TRY(gm_mem_alloc(mem, entries * sizeof(GmRef), &ref));
+		GM_TRY(own_top(mem, array));
+	GM_TRY(gm_mem_alloc(mem, entries * sizeof(GmRef), &ref));
 	((GmRef *) gm_mem_ptr(mem, root->ar_top))[dirs] = ref;
 	if (dirs == 0)
 		root->ar_dir_room = entries;
@@ -371,8 +364,8 @@ grow_first_dir(GmMem *mem, GmArray *array)
 	GmRef	   *top;
 	GmRef		ref;
 
-	TRY(own_top(mem, array));
-	TRY(gm_mem_alloc(mem, entries * sizeof(GmRef), &ref));
+	GM_TRY(own_top(mem, array));
+	GM_TRY(gm_mem_alloc(mem, entries * sizeof(GmRef), &ref));
 	top = gm_mem_ptr(mem, root->ar_top);
 	copy(mem, c, ref, top[0], sizeof(GmRef), root->ar_dir_room, c == NULL ? 0 : c->old_pages);
 	give_back(mem, array, c != NULL && (c->old_dirs == 0 || bit(c->dir_own, 0)), top[0],
@@ -405,12 +398,12 @@ add_page(GmMem *mem, GmArray *array, uint64_t n)
 			elements = full_page(root);
 	}
 	if (d == dirs)
-		TRY(add_dir(mem, array, dirs));
+		GM_TRY(add_dir(mem, array, dirs));
 	else if (dirs == 1 && p == root->ar_dir_room)
-		TRY(grow_first_dir(mem, array));
+		GM_TRY(grow_first_dir(mem, array));
 	else if (array->changes != NULL && array->changes->fork)
-		TRY(own_dir(mem, array, d));
-	TRY(new_page(mem, root, elements, &ref));
+		GM_TRY(own_dir(mem, array, d));
+	GM_TRY(new_page(mem, root, elements, &ref));
 	((GmRef *) array->top[d])[p & (GM_ARRAY_DIR - 1)] = ref;
 	root->ar_pages = p + 1;
 	root->ar_room += elements;
@@ -434,7 +427,7 @@ own_tail(GmMem *mem, GmArray *array, uint64_t n)
 		uint64_t	last = (end - 1) >> array->page;
 
 		for (uint64_t p = root->ar_length >> array->page; p <= last && p < c->old_pages; p++)
-			TRY(own_page(mem, array, (uint32_t) p));
+			GM_TRY(own_page(mem, array, (uint32_t) p));
 	}
 	for (; c->clean < n && c->clean >> array->page < c->old_pages; c->clean++)
 		memset(gm_array_at(array, c->clean), 0, root->ar_element);
@@ -451,9 +444,9 @@ gm_array_reserve(GmMem *mem, GmArray *array, uint64_t n)
 	while (root->ar_room < n)
 	{
 		if (root->ar_pages == 1 && root->ar_room < full_page(root))
-			TRY(grow_first_page(mem, array, n));
+			GM_TRY(grow_first_page(mem, array, n));
 		else
-			TRY(add_page(mem, array, n));
+			GM_TRY(add_page(mem, array, n));
 	}
 	return array->changes == NULL ? GM_OK : own_tail(mem, array, n);
 }

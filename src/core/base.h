@@ -43,6 +43,13 @@ typedef enum GmStatus
 	GM_BAD_DIM					/* vectors of different dimensions */
 } GmStatus;
 
+#define GM_TRY(call) \
+	do { \
+		GmStatus	try_status = (call); \
+		if (try_status != GM_OK) \
+			return try_status; \
+	} while (0)
+
 /*
  * Asked by every loop that can run for more than about a millisecond; true
  * means stop now and return GM_INTERRUPTED.  It must not longjmp: whoever

@@ -13,13 +13,6 @@
 #include "core/rank.h"
 #include "core/traverse.h"
 
-#define TRY(call) \
-	do { \
-		GmStatus	try_status = (call); \
-		if (try_status != GM_OK) \
-			return try_status; \
-	} while (0)
-
 #define HALF_LIFE			(30.0 * 24 * 60 * 60 * 1e6) /* microseconds */
 #define MIN_DECAY			1e-6	/* of paths, where damping is 0 */
 #define FREE_HOPS			2		/* up to here paths may cross any node */
@@ -122,7 +115,7 @@ grow(Fusion *f, void *data, uint32_t *room, uint32_t n, size_t element)
 		wanted = n;
 	if (wanted > UINT32_MAX)
 		return GM_TOO_MANY;
-	TRY(get_memory(f, wanted * element, &p));
+	GM_TRY(get_memory(f, wanted * element, &p));
 	if (old != NULL)
 		memcpy(p, old, *room * element);
 	*(void **) data = p;
@@ -139,7 +132,7 @@ map_create(Fusion *f, Map *map, uint64_t n)
 		size *= 2;
 	if (size > UINT32_MAX)
 		return GM_TOO_MANY;
-	TRY(get_memory(f, size * sizeof(MapEntry), &map->entries));
+	GM_TRY(get_memory(f, size * sizeof(MapEntry), &map->entries));
 	memset(map->entries, 0xff, size * sizeof(MapEntry));
 	map->mask = (uint32_t) (size - 1);
 	return GM_OK;
@@ -220,7 +213,7 @@ rows_of_nodes(Fusion *f, const uint64_t *nodes, uint64_t **rows)
 	*rows = NULL;
 	if (nodes == NULL)
 		return GM_OK;
-	TRY(get_memory(f, bytes, rows));
+	GM_TRY(get_memory(f, bytes, rows));
 	memset(*rows, 0, bytes);
 	for (uint32_t row = 0; row < n; row++)
 	{
@@ -249,9 +242,9 @@ search_space(Fusion *f, const uint64_t *nodes, uint32_t k, uint32_t as_seeds, do
 
 	if (k > space->root->sp_rows)
 		k = space->root->sp_rows;
-	TRY(rows_of_nodes(f, nodes, &allowed));
-	TRY(get_memory(f, k * sizeof(GmSpaceHit), &hits));
-	TRY(gm_space_search(space, f->opts->vector, k, allowed, f->intr, hits, &found));
+	GM_TRY(rows_of_nodes(f, nodes, &allowed));
+	GM_TRY(get_memory(f, k * sizeof(GmSpaceHit), &hits));
+	GM_TRY(gm_space_search(space, f->opts->vector, k, allowed, f->intr, hits, &found));
 	if (gm_interrupted(f->intr))
 		return GM_INTERRUPTED;
 	*bound = found == k && k > 0 ? similarity(f, hits[k - 1].distance) : 0;
@@ -292,7 +285,7 @@ collect_direct(Fusion *f)
 		n += o->lists[i].count;
 	if (n > UINT32_MAX / 8)
 		return GM_TOO_MANY;
-	TRY(get_memory(f, n * sizeof(Link), &f->links));
+	GM_TRY(get_memory(f, n * sizeof(Link), &f->links));
 	if (f->use_vector && o->space != NULL)
 	{
 		uint64_t	rows = o->space->root->sp_rows;
@@ -301,8 +294,8 @@ collect_direct(Fusion *f)
 		if (o->seeds != o->results)
 			n += seeds < rows ? seeds : rows;
 	}
-	TRY(get_memory(f, n * sizeof(Direct), &f->direct));
-	TRY(map_create(f, &f->map, n));
+	GM_TRY(get_memory(f, n * sizeof(Direct), &f->direct));
+	GM_TRY(map_create(f, &f->map, n));
 	for (uint32_t i = 0; i < o->list_count; i++)
 		if (o->lists[i].kind == GM_FUSION_SEED ||
 			(o->lists[i].kind == GM_FUSION_VECTOR ? f->use_vector : f->use_text))
@@ -311,7 +304,7 @@ collect_direct(Fusion *f)
 		return GM_OK;
 	if (o->seeds == o->results)
 		return search_space(f, o->seeds, wanted, seeds, &f->vector_bound);
-	TRY(search_space(f, o->seeds, seeds, seeds, &bound));
+	GM_TRY(search_space(f, o->seeds, seeds, seeds, &bound));
 	return search_space(f, o->results, wanted, 0, &f->vector_bound);
 }
 
@@ -325,7 +318,7 @@ make_seeds(Fusion *f)
 	double		ranked = 0;
 	double		parts;
 
-	TRY(get_memory(f, f->direct_count * sizeof(GmMass), &f->seeds));
+	GM_TRY(get_memory(f, f->direct_count * sizeof(GmMass), &f->seeds));
 	for (uint32_t i = 0; i < f->direct_count; i++)
 	{
 		named += f->direct[i].named;
@@ -355,10 +348,10 @@ walk(Fusion *f)
 
 	f->masses = (GmMasses) {f->seeds, f->seed_count, 0};
 	if (f->seed_count > 0 && o->damping > 0 && !o->by_hops)
-		TRY(gm_ppr(f->graph, f->view, f->scratch, f->seeds, f->seed_count, &ppr, f->intr,
+		GM_TRY(gm_ppr(f->graph, f->view, f->scratch, f->seeds, f->seed_count, &ppr, f->intr,
 				   &f->masses));
 	else if (f->seed_count > 0 && o->damping > 0)
-		TRY(gm_hops_decay(f->graph, f->view, f->scratch, f->seeds, f->seed_count, o->damping,
+		GM_TRY(gm_hops_decay(f->graph, f->view, f->scratch, f->seeds, f->seed_count, o->damping,
 						  o->max_hops, f->intr, &f->masses));
 	for (uint32_t i = 0; i < f->masses.count; i++)
 	{
@@ -462,7 +455,7 @@ remember_score(Fusion *f, double score)
 
 	if (f->best_count < f->opts->match_count)
 	{
-		TRY(grow(f, &f->best, &f->best_room, f->best_count + 1, sizeof(double)));
+		GM_TRY(grow(f, &f->best, &f->best_room, f->best_count + 1, sizeof(double)));
 		for (hole = f->best_count++; hole > 0 && f->best[(hole - 1) / 2] > score;
 			 hole = (hole - 1) / 2)
 			f->best[hole] = f->best[(hole - 1) / 2];
@@ -490,10 +483,10 @@ offer_row(Fusion *f, const GmFusionRow *row)
 
 	if (row->score < score_needed(f))
 		return GM_OK;
-	TRY(get_memory(f, bytes, &steps));
+	GM_TRY(get_memory(f, bytes, &steps));
 	memcpy(steps, row->steps, bytes);
-	TRY(remember_score(f, row->score));
-	TRY(grow(f, &f->rows, &f->row_room, f->row_count + 1, sizeof(GmFusionRow)));
+	GM_TRY(remember_score(f, row->score));
+	GM_TRY(grow(f, &f->rows, &f->row_room, f->row_count + 1, sizeof(GmFusionRow)));
 	f->rows[f->row_count] = *row;
 	f->rows[f->row_count++].steps = steps;
 	return GM_OK;
@@ -526,7 +519,7 @@ offer_direct(Fusion *f)
 		if (f->opts->recency_weight > 0)
 			recency = recency_leg(f, newest_around(f, d->node));
 		row.score = total(f, row.vector_score, row.text_score, row.graph_score, 1, recency);
-		TRY(offer_row(f, &row));
+		GM_TRY(offer_row(f, &row));
 	}
 	return GM_OK;
 }
@@ -553,10 +546,10 @@ offer_targets(Fusion *f, const GmMass *targets, uint32_t n, bool over_reached)
 		opts.allowed = f->masses.list;
 		opts.allowed_count = f->masses.count;
 	}
-	TRY(get_memory(f, n * sizeof(GmNode), &nodes));
+	GM_TRY(get_memory(f, n * sizeof(GmNode), &nodes));
 	for (uint32_t i = 0; i < n; i++)
 		nodes[i] = targets[i].node;
-	TRY(gm_best_paths(f->graph, f->view, f->scratch, f->seeds, f->seed_count, nodes, n, &opts,
+	GM_TRY(gm_best_paths(f->graph, f->view, f->scratch, f->seeds, f->seed_count, nodes, n, &opts,
 					  f->intr, &proofs));
 	for (uint32_t i = 0; i < n; i++)
 	{
@@ -575,7 +568,7 @@ offer_targets(Fusion *f, const GmMass *targets, uint32_t n, bool over_reached)
 			recency = recency_leg(f, newest_of_steps(f, row.steps, row.hops));
 		row.score = total(f, row.vector_score, row.text_score, row.graph_score,
 						  row.confidence, recency);
-		TRY(offer_row(f, &row));
+		GM_TRY(offer_row(f, &row));
 	}
 	return GM_OK;
 }
@@ -638,7 +631,7 @@ offer_reached(Fusion *f)
 	needed = mass_needed(f);
 	for (uint32_t i = 0; i < f->masses.count; i++)
 		count += f->masses.list[i].mass >= needed;
-	TRY(get_memory(f, count * sizeof(GmMass), &heap));
+	GM_TRY(get_memory(f, count * sizeof(GmMass), &heap));
 	count = 0;
 	for (uint32_t i = 0; i < f->masses.count; i++)
 	{
@@ -654,7 +647,7 @@ offer_reached(Fusion *f)
 		sink(f, heap, count, i);
 	if (f->opts->match_count > room)
 		room = f->opts->match_count < count ? f->opts->match_count : count + 1;
-	TRY(get_memory(f, room * sizeof(GmMass), &batch));
+	GM_TRY(get_memory(f, room * sizeof(GmMass), &batch));
 	while (count > 0 && can_be_row(f, heap[0].mass, f->vector_bound))
 	{
 		uint32_t	n = 0;
@@ -670,8 +663,8 @@ offer_reached(Fusion *f)
 			if (count > 0)
 				sink(f, heap, count, 0);
 		}
-		TRY(offer_targets(f, batch, n, true));
-		TRY(grow(f, &batch, &room, room + 1, sizeof(GmMass)));
+		GM_TRY(offer_targets(f, batch, n, true));
+		GM_TRY(grow(f, &batch, &room, room + 1, sizeof(GmMass)));
 	}
 	return GM_OK;
 }
@@ -693,15 +686,15 @@ offer_nearby(Fusion *f)
 	Map			map;
 	uint32_t	n = 0;
 
-	TRY(get_memory(f, f->seed_count * sizeof(GmNode), &seeds));
+	GM_TRY(get_memory(f, f->seed_count * sizeof(GmNode), &seeds));
 	for (uint32_t i = 0; i < f->seed_count; i++)
 		seeds[i] = f->seeds[i].node;
-	TRY(gm_traverse(f->graph, f->view, f->scratch, seeds, f->seed_count, &opts, f->intr,
+	GM_TRY(gm_traverse(f->graph, f->view, f->scratch, seeds, f->seed_count, &opts, f->intr,
 					&nearby));
-	TRY(map_create(f, &map, f->row_count + (uint64_t) nearby.order_count));
+	GM_TRY(map_create(f, &map, f->row_count + (uint64_t) nearby.order_count));
 	for (uint32_t i = 0; i < f->row_count; i++)
 		*map_find(&map, f->rows[i].node) = (MapEntry) {f->rows[i].node, GM_NONE};
-	TRY(get_memory(f, nearby.order_count * sizeof(GmMass), &targets));
+	GM_TRY(get_memory(f, nearby.order_count * sizeof(GmMass), &targets));
 	for (uint32_t i = 0; i < nearby.order_count; i++)
 	{
 		GmNode		node = nearby.rows[nearby.order[i]].node;
@@ -761,7 +754,7 @@ compare_sources(const void *a, const void *b)
 static GmStatus
 note_source(Fusion *f, SourceOrder **list, uint32_t *room, uint32_t *n, uint32_t source)
 {
-	TRY(grow(f, list, room, *n + 1, sizeof(SourceOrder)));
+	GM_TRY(grow(f, list, room, *n + 1, sizeof(SourceOrder)));
 	(*list)[(*n)++] = (SourceOrder) {gm_graph_source(f->graph, source)->source_id, source};
 	return GM_OK;
 }
@@ -783,7 +776,7 @@ find_sources(Fusion *f, GmFusionRow *row)
 		gm_assertions_begin(&iter, g, GM_ARRAY_I64(&g->fact_id, row->steps[i].slot));
 		while ((a = gm_assertions_next(&iter)) != NULL)
 			if (a->asserted_at <= f->view->known_at)
-				TRY(note_source(f, &list, &room, &n, a->source));
+				GM_TRY(note_source(f, &list, &room, &n, a->source));
 	}
 	if (row->hops == 0)
 	{
@@ -792,12 +785,12 @@ find_sources(Fusion *f, GmFusionRow *row)
 		if (entry->node != GM_NONE)
 			for (uint32_t i = f->direct[entry->index].first_source; i != GM_NONE;
 				 i = f->links[i].next)
-				TRY(note_source(f, &list, &room, &n, f->links[i].source));
+				GM_TRY(note_source(f, &list, &room, &n, f->links[i].source));
 	}
 	if (n == 0)
 		return GM_OK;
 	qsort(list, n, sizeof(SourceOrder), compare_sources);
-	TRY(get_memory(f, n * sizeof(uint32_t), &sources));
+	GM_TRY(get_memory(f, n * sizeof(uint32_t), &sources));
 	for (uint32_t i = 0; i < n; i++)
 		if (i == 0 || list[i].source != list[i - 1].source)
 			sources[row->source_count++] = list[i].source;
@@ -812,8 +805,8 @@ write_rows(Fusion *f, const GmFusionRow **rows, uint32_t *count)
 	RowOrder   *order;
 	GmFusionRow *out;
 
-	TRY(get_memory(f, f->row_count * sizeof(RowOrder), &order));
-	TRY(get_memory(f, n * sizeof(GmFusionRow), &out));
+	GM_TRY(get_memory(f, f->row_count * sizeof(RowOrder), &order));
+	GM_TRY(get_memory(f, n * sizeof(GmFusionRow), &out));
 	for (uint32_t i = 0; i < f->row_count; i++)
 		order[i] = (RowOrder) {f->rows[i].score,
 			gm_graph_entity_id(f->graph, f->rows[i].node), i};
@@ -823,7 +816,7 @@ write_rows(Fusion *f, const GmFusionRow **rows, uint32_t *count)
 		if (i % SCORES_PER_LOOK == 0 && gm_interrupted(f->intr))
 			return GM_INTERRUPTED;
 		out[i] = f->rows[order[i].row];
-		TRY(find_sources(f, &out[i]));
+		GM_TRY(find_sources(f, &out[i]));
 	}
 	*rows = out;
 	*count = n;
@@ -869,16 +862,16 @@ gm_fusion(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 		return GM_BAD_VALUE;
 	if (opts->match_count == 0)
 		return GM_OK;
-	TRY(collect_direct(&f));
-	TRY(make_seeds(&f));
+	GM_TRY(collect_direct(&f));
+	GM_TRY(make_seeds(&f));
 	if (f.use_graph)
-		TRY(walk(&f));
+		GM_TRY(walk(&f));
 	if (gm_interrupted(intr))
 		return GM_INTERRUPTED;
-	TRY(offer_direct(&f));
+	GM_TRY(offer_direct(&f));
 	if (f.seed_count > 0)
-		TRY(offer_reached(&f));
+		GM_TRY(offer_reached(&f));
 	if (f.seed_count > 0 && f.row_count < opts->match_count)
-		TRY(offer_nearby(&f));
+		GM_TRY(offer_nearby(&f));
 	return write_rows(&f, rows, count);
 }

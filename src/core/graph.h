@@ -130,6 +130,20 @@ typedef struct GmGraphBase
 	uint64_t	xip[];
 } GmGraphBase;
 
+/* did that snapshot see the transaction */
+static inline bool
+gm_base_sees(const GmGraphBase *base, uint64_t xid)
+{
+	if (xid < base->xmin)
+		return true;
+	if (xid >= base->xmax)
+		return false;
+	for (uint32_t i = 0; i < base->n; i++)
+		if (base->xip[i] == xid)
+			return false;
+	return true;
+}
+
 /* everything of one triple version, gathered from the parallel arrays */
 typedef struct GmTriple
 {

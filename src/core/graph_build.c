@@ -557,17 +557,6 @@ gm_graph_add_source(GmGraph *g, int64_t source_id, const char *name, uint32_t na
 	return GM_OK;
 }
 
-static uint32_t
-times_hash(const GmTimes *t)
-{
-	uint64_t	h = (uint64_t) t->valid_from;
-
-	h = (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9) + (uint64_t) t->valid_to;
-	h = (h ^ (h >> 32)) * UINT64_C(0x94d049bb133111eb) + (uint64_t) t->recorded_at;
-	h = (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9) + (uint64_t) t->expired_at;
-	return (uint32_t) ((h ^ (h >> 32)) * UINT64_C(0x94d049bb133111eb) >> 32);
-}
-
 static GmStatus
 grow_time_table(GmGraph *g)
 {
@@ -580,7 +569,7 @@ grow_time_table(GmGraph *g)
 		return GM_NO_MEMORY;
 	for (uint32_t i = 1; i < n; i++)
 	{
-		uint32_t	at = times_hash(gm_array_at(&g->times, i)) & mask;
+		uint32_t	at = gm_times_hash(gm_array_at(&g->times, i)) & mask;
 
 		while (table[at] != 0)
 			at = (at + 1) & mask;
@@ -607,7 +596,7 @@ intern_times(GmGraph *g, const GmTimes *times, uint32_t *number)
 	}
 	if (b->time_table == NULL || n >= b->time_mask / 2)
 		GM_TRY(grow_time_table(g));
-	for (at = times_hash(times) & b->time_mask; b->time_table[at] != 0;
+	for (at = gm_times_hash(times) & b->time_mask; b->time_table[at] != 0;
 		 at = (at + 1) & b->time_mask)
 		if (memcmp(gm_array_at(&g->times, b->time_table[at] - 1), times, sizeof(*times)) == 0)
 			break;

@@ -15,19 +15,23 @@
 #define GM_GRAPH_MAGIC		UINT32_C(0x676d6731)	/* "gmg1" */
 #define GM_GRAPH_LAYOUT		2
 
-#define GM_TRY(call) \
-	do { \
-		GmStatus	try_status = (call); \
-		if (try_status != GM_OK) \
-			return try_status; \
-	} while (0)
-
 /* in loops over everything: i counts the iterations, about 1 ms apart */
 #define GM_PAUSE(intr, i) \
 	do { \
 		if (((i) & (GM_INTERRUPT_EVERY * 16 - 1)) == 0 && gm_interrupted(intr)) \
 			return GM_INTERRUPTED; \
 	} while (0)
+
+static inline uint32_t
+gm_times_hash(const GmTimes *t)
+{
+	uint64_t	h = (uint64_t) t->valid_from;
+
+	h = (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9) + (uint64_t) t->valid_to;
+	h = (h ^ (h >> 32)) * UINT64_C(0x94d049bb133111eb) + (uint64_t) t->recorded_at;
+	h = (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9) + (uint64_t) t->expired_at;
+	return (uint32_t) ((h ^ (h >> 32)) * UINT64_C(0x94d049bb133111eb) >> 32);
+}
 
 /*
  * Every array and index of a graph.  What is changed at random has small

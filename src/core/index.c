@@ -7,13 +7,6 @@
  */
 #include "core/index.h"
 
-#define TRY(call) \
-	do { \
-		GmStatus	try_status = (call); \
-		if (try_status != GM_OK) \
-			return try_status; \
-	} while (0)
-
 void
 gm_index_init(GmIndexRoot *root, uint32_t base)
 {
@@ -29,7 +22,7 @@ GmStatus
 gm_index_attach(const GmMem *mem, GmIndexRoot *root, GmIndex *index)
 {
 	index->root = root;
-	TRY(gm_array_attach(mem, &root->ix_head, &index->head));
+	GM_TRY(gm_array_attach(mem, &root->ix_head, &index->head));
 	return gm_array_attach(mem, &root->ix_next, &index->next);
 }
 
@@ -54,8 +47,8 @@ gm_index_build(GmMem *mem, GmIndex *index, uint32_t n, GmIndexHash hash, const v
 {
 	GmIndexRoot *root = index->root;
 
-	TRY(gm_array_reserve(mem, &index->head, n));
-	TRY(gm_array_reserve(mem, &index->next, n));
+	GM_TRY(gm_array_reserve(mem, &index->head, n));
+	GM_TRY(gm_array_reserve(mem, &index->next, n));
 	root->ix_head.ar_length = root->ix_next.ar_length = n;
 	root->ix_count = n;
 	for (uint32_t i = 0; i < n; i++)
@@ -76,9 +69,9 @@ static GmStatus
 begin(GmMem *mem, GmIndex *index)
 {
 	if (index->head.changes == NULL)
-		TRY(gm_array_begin(mem, &index->head));
+		GM_TRY(gm_array_begin(mem, &index->head));
 	if (index->next.changes == NULL)
-		TRY(gm_array_begin(mem, &index->next));
+		GM_TRY(gm_array_begin(mem, &index->next));
 	return GM_OK;
 }
 
@@ -89,7 +82,7 @@ set(GmMem *mem, GmArray *array, uint32_t i, uint32_t value)
 
 	if (GM_ARRAY_U32(array, i) == value)
 		return GM_OK;
-	TRY(gm_array_write(mem, array, i, &at));
+	GM_TRY(gm_array_write(mem, array, i, &at));
 	*at = value;
 	return GM_OK;
 }
@@ -101,7 +94,7 @@ room_for_link(GmMem *mem, GmIndex *index, uint32_t number)
 
 	if (i < index->root->ix_next.ar_length)
 		return GM_OK;
-	TRY(gm_array_reserve(mem, &index->next, (uint64_t) i + 1));
+	GM_TRY(gm_array_reserve(mem, &index->next, (uint64_t) i + 1));
 	for (uint64_t k = index->root->ix_next.ar_length; k <= i; k++)
 		GM_ARRAY_U32(&index->next, k) = 0;
 	index->root->ix_next.ar_length = (uint64_t) i + 1;
@@ -118,7 +111,7 @@ split(GmMem *mem, GmIndex *index, GmIndexHash hash, const void *owner)
 	uint32_t	first[2] = {0, 0};
 	uint32_t	last[2] = {GM_NONE, GM_NONE};
 
-	TRY(gm_array_reserve(mem, &index->head, (uint64_t) fresh + 1));
+	GM_TRY(gm_array_reserve(mem, &index->head, (uint64_t) fresh + 1));
 	GM_ARRAY_U32(&index->head, fresh) = 0;
 	root->ix_head.ar_length = (uint64_t) fresh + 1;
 	if (fresh == 0)
@@ -132,13 +125,13 @@ split(GmMem *mem, GmIndex *index, GmIndexHash hash, const void *owner)
 		if (last[moved] == GM_NONE)
 			first[moved] = link;
 		else
-			TRY(set(mem, &index->next, last[moved] - root->ix_base, link));
+			GM_TRY(set(mem, &index->next, last[moved] - root->ix_base, link));
 		last[moved] = number;
 	}
 	for (int moved = 0; moved < 2; moved++)
 		if (last[moved] != GM_NONE)
-			TRY(set(mem, &index->next, last[moved] - root->ix_base, 0));
-	TRY(set(mem, &index->head, old, first[0]));
+			GM_TRY(set(mem, &index->next, last[moved] - root->ix_base, 0));
+	GM_TRY(set(mem, &index->head, old, first[0]));
 	return set(mem, &index->head, fresh, first[1]);
 }
 
@@ -151,15 +144,15 @@ gm_index_insert(GmMem *mem, GmIndex *index, uint32_t number, uint32_t after,
 	GmArray    *before = after == GM_NONE ? &index->head : &index->next;
 	uint32_t	at;
 
-	TRY(begin(mem, index));
-	TRY(room_for_link(mem, index, number));
+	GM_TRY(begin(mem, index));
+	GM_TRY(room_for_link(mem, index, number));
 	if (root->ix_head.ar_length == 0)
-		TRY(split(mem, index, hash, owner));
+		GM_TRY(split(mem, index, hash, owner));
 	at = after == GM_NONE ?
 		gm_index_bucket(hash(owner, number), (uint32_t) root->ix_head.ar_length) :
 		after - root->ix_base;
-	TRY(set(mem, &index->next, i, GM_ARRAY_U32(before, at)));
-	TRY(set(mem, before, at, number + 1));
+	GM_TRY(set(mem, &index->next, i, GM_ARRAY_U32(before, at)));
+	GM_TRY(set(mem, before, at, number + 1));
 	root->ix_count++;
 	if (root->ix_count > root->ix_head.ar_length)
 		return split(mem, index, hash, owner);
@@ -173,13 +166,13 @@ gm_index_remove(GmMem *mem, GmIndex *index, uint32_t number, uint32_t hash)
 	GmArray    *before = &index->head;
 	uint32_t	at = gm_index_bucket(hash, (uint32_t) root->ix_head.ar_length);
 
-	TRY(begin(mem, index));
+	GM_TRY(begin(mem, index));
 	while (GM_ARRAY_U32(before, at) != number + 1)
 	{
 		at = GM_ARRAY_U32(before, at) - 1 - root->ix_base;
 		before = &index->next;
 	}
-	TRY(set(mem, before, at, GM_ARRAY_U32(&index->next, number - root->ix_base)));
+	GM_TRY(set(mem, before, at, GM_ARRAY_U32(&index->next, number - root->ix_base)));
 	root->ix_count--;
 	return GM_OK;
 }
@@ -187,9 +180,9 @@ gm_index_remove(GmMem *mem, GmIndex *index, uint32_t number, uint32_t hash)
 GmStatus
 gm_index_give(GmMem *mem, GmIndex *index, uint32_t number)
 {
-	TRY(begin(mem, index));
-	TRY(room_for_link(mem, index, number));
-	TRY(set(mem, &index->next, number - index->root->ix_base, index->root->ix_free));
+	GM_TRY(begin(mem, index));
+	GM_TRY(room_for_link(mem, index, number));
+	GM_TRY(set(mem, &index->next, number - index->root->ix_base, index->root->ix_free));
 	index->root->ix_free = number + 1;
 	index->root->ix_frees++;
 	return GM_OK;
@@ -201,7 +194,7 @@ gm_index_take(GmMem *mem, GmIndex *index, uint32_t *number)
 	*number = index->root->ix_free - 1;
 	if (*number == GM_NONE)
 		return GM_OK;
-	TRY(begin(mem, index));
+	GM_TRY(begin(mem, index));
 	index->root->ix_free = GM_ARRAY_U32(&index->next, *number - index->root->ix_base);
 	index->root->ix_frees--;
 	return GM_OK;

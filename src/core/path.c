@@ -32,7 +32,7 @@ search(GmPathSearch *s, bool *found)
 {
 	if (s->a == s->b)
 	{
-		TRY(gm_path_steps_room(s, 0));
+		GM_TRY(gm_path_steps_room(s, 0));
 		s->steps[s->steps_used] = (GmPathStep) {s->a, GM_NONE, false};
 		s->hops = 0;
 		s->cost = 0;
@@ -46,7 +46,7 @@ search(GmPathSearch *s, bool *found)
 	}
 	if (!s->by_confidence)
 		return gm_path_by_hops(s, found);
-	TRY(gm_path_by_confidence(s, found));
+	GM_TRY(gm_path_by_confidence(s, found));
 	if (*found && s->max_hops > 0 && s->hops > (uint32_t) s->max_hops)
 		return gm_path_by_layers(s, found);
 	return GM_OK;
@@ -99,8 +99,8 @@ gm_shortest_path(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 {
 	GmPathSearch s;
 
-	TRY(search_begin(&s, graph, view, scratch, a, b, opts, intr));
-	TRY(search(&s, found));
+	GM_TRY(search_begin(&s, graph, view, scratch, a, b, opts, intr));
+	GM_TRY(search(&s, found));
 	gm_scratch_end(scratch);
 	if (*found)
 		describe(&s, s.steps, s.hops, path);
@@ -144,7 +144,7 @@ keep_candidate(Yen *y, uint32_t hops, uint32_t deviation)
 {
 	GmPathSearch *s = &y->search;
 
-	TRY(gm_scratch_get(s->scratch, GM_BUF_CANDIDATES,
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_CANDIDATES,
 					   ((size_t) y->count + 1) * sizeof(Candidate), &y->list));
 	y->list[y->count].first = s->steps_used;
 	y->list[y->count].hops = hops;
@@ -213,7 +213,7 @@ ban_root(Yen *y, const Candidate *p, uint32_t at)
 	GmPathSearch *s = &y->search;
 	uint32_t   *room;
 
-	TRY(gm_scratch_get(s->scratch, GM_BUF_BANNED,
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_BANNED,
 					   ((size_t) at + y->accepted) * sizeof(uint32_t), &room));
 	s->banned = room;
 	s->banned_slots = room + at;
@@ -237,13 +237,13 @@ deviate(Yen *y, Candidate p, uint32_t at)
 	size_t		start = s->steps_used;
 	bool		found;
 
-	TRY(ban_root(y, &p, at));
+	GM_TRY(ban_root(y, &p, at));
 	s->a = s->steps[p.first + at].node;
 	s->max_hops = y->max_hops < 0 ? -1 : y->max_hops - (int) at;
-	TRY(gm_path_steps_room(s, at));
+	GM_TRY(gm_path_steps_room(s, at));
 	memcpy(s->steps + start, s->steps + p.first, ((size_t) at + 1) * sizeof(GmPathStep));
 	s->steps_used = start + at;
-	TRY(search(s, &found));
+	GM_TRY(search(s, &found));
 	s->steps_used = start;
 
 	/* the search has written a step 0 over the root's last one */
@@ -258,10 +258,10 @@ run_yen(Yen *y, uint32_t k, uint64_t budget, bool *complete)
 	bool		found;
 
 	*complete = true;
-	TRY(search(s, &found));
+	GM_TRY(search(s, &found));
 	if (!found)
 		return GM_OK;
-	TRY(keep_candidate(y, s->hops, 0));
+	GM_TRY(keep_candidate(y, s->hops, 0));
 	accept_best(y);
 	while (y->accepted < k)
 	{
@@ -277,7 +277,7 @@ run_yen(Yen *y, uint32_t k, uint64_t budget, bool *complete)
 				*complete = false;
 				return GM_OK;
 			}
-			TRY(deviate(y, p, at));
+			GM_TRY(deviate(y, p, at));
 		}
 		if (y->accepted == y->count)
 			break;
@@ -294,12 +294,12 @@ gm_paths(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	GmPath	   *result;
 	Yen			y = {.accepted = 0};
 
-	TRY(search_begin(&y.search, graph, view, scratch, a, b, opts, intr));
+	GM_TRY(search_begin(&y.search, graph, view, scratch, a, b, opts, intr));
 	y.max_hops = opts->max_hops;
 	*complete = true;
 	if (k > 0)
-		TRY(run_yen(&y, k, opts->budget, complete));
-	TRY(gm_scratch_get(scratch, GM_BUF_PATH, (size_t) y.accepted * sizeof(GmPath), &result));
+		GM_TRY(run_yen(&y, k, opts->budget, complete));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_PATH, (size_t) y.accepted * sizeof(GmPath), &result));
 	for (uint32_t i = 0; i < y.accepted; i++)
 		describe(&y.search, y.search.steps + y.list[i].first, y.list[i].hops, &result[i]);
 	gm_scratch_end(scratch);

@@ -94,7 +94,7 @@ heap_push(GmPathSearch *s, Cone *c, uint64_t cost, GmNode node)
 {
 	uint32_t	at = c->heap_count++;
 
-	TRY(gm_scratch_get(s->scratch, c->heap_name,
+	GM_TRY(gm_scratch_get(s->scratch, c->heap_name,
 					   (size_t) c->heap_count * sizeof(HeapItem), &c->heap));
 	while (at > 0 && c->heap[(at - 1) / 4].cost > cost)
 	{
@@ -132,11 +132,11 @@ cone_begin(GmPathSearch *s, Cone *c, bool forward, GmNode root)
 	c->heap_name = forward ? GM_BUF_HEAP : GM_BUF_HEAP_B;
 	c->heap = NULL;
 	c->heap_count = 0;
-	TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_LABEL : GM_BUF_LABEL_B,
+	GM_TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_LABEL : GM_BUF_LABEL_B,
 					   (size_t) n * sizeof(uint64_t), &c->label));
-	TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_SETTLED : GM_BUF_SETTLED_B,
+	GM_TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_SETTLED : GM_BUF_SETTLED_B,
 					   gm_bit_words(n) * 8, &c->settled));
-	TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_QUEUE : GM_BUF_QUEUE_B,
+	GM_TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_QUEUE : GM_BUF_QUEUE_B,
 					   (size_t) n * sizeof(GmNode), &c->touched));
 	for (uint32_t i = 0; i < s->banned_count; i++)
 		gm_bit_set(c->settled, s->banned[i]);
@@ -178,7 +178,7 @@ add_bridge(GmPathSearch *s, Bridges *bridges, uint64_t cost, GmNode from, bool s
 	}
 	if (!settled)
 		return GM_OK;
-	TRY(gm_scratch_get(s->scratch, GM_BUF_ENTRY,
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_ENTRY,
 					   ((size_t) bridges->count + 1) * sizeof(GmNode), &bridges->from));
 	bridges->from[bridges->count++] = from;
 	return GM_OK;
@@ -201,7 +201,7 @@ relax(GmPathSearch *s, Cone *me, const Cone *other, GmNode u, uint64_t cost,
 	if (cost == GM_PATH_IMPASSABLE)
 		return GM_OK;
 	if (other->label[v] != 0)
-		TRY(add_bridge(s, bridges, gm_path_cost_sum(cost, other->label[v] - 1), me->forward ? u : v,
+		GM_TRY(add_bridge(s, bridges, gm_path_cost_sum(cost, other->label[v] - 1), me->forward ? u : v,
 					   gm_bit_test(other->settled, v)));
 	if (cost >= bridges->best || (label != 0 && label - 1 <= cost))
 		return GM_OK;
@@ -242,7 +242,7 @@ settle_nearest(GmPathSearch *s, Cone *me, const Cone *other, Bridges *bridges)
 	gm_bit_set(me->settled, u);
 	me->other_nearest = other->heap_count > 0 ? other->heap[0].cost : 0;
 	least = least_confidence(s, cost, me->other_nearest, bridges->best);
-	TRY(gm_walk_arcs(&me->walk, u, &arcs));
+	GM_TRY(gm_walk_arcs(&me->walk, u, &arcs));
 	for (int half = 0; half < 2; half++)
 	{
 		for (uint32_t i = 0; i < arcs.length[half]; i++)
@@ -251,7 +251,7 @@ settle_nearest(GmPathSearch *s, Cone *me, const Cone *other, Bridges *bridges)
 				gm_prefetch(gm_array_at(confidence, arcs.slot[half][i + AHEAD_SLOTS]));
 			if (GM_ARRAY_F32(confidence, arcs.slot[half][i]) >= least ||
 				gm_bit_test(other->settled, arcs.neighbor[half][i]))
-				TRY(relax(s, me, other, u, cost, arcs.neighbor[half][i], arcs.slot[half][i],
+				GM_TRY(relax(s, me, other, u, cost, arcs.neighbor[half][i], arcs.slot[half][i],
 						  bridges));
 		}
 	}
@@ -278,7 +278,7 @@ mark_tight(GmPathSearch *s, const Cone *a, const Bridges *bridges, uint64_t *tig
 		GmNode		y = marked[at];
 		GmArcs		arcs;
 
-		TRY(gm_walk_arcs(&s->backward, y, &arcs));
+		GM_TRY(gm_walk_arcs(&s->backward, y, &arcs));
 		for (int half = 0; half < 2; half++)
 		{
 			for (uint32_t i = 0; i < arcs.length[half]; i++)
@@ -319,7 +319,7 @@ tight_step(GmPathSearch *s, const Cone *a, const Cone *b, const uint64_t *tight,
 	uint64_t	best = 0;
 	GmArcs		arcs;
 
-	TRY(gm_walk_arcs(&s->forward, x, &arcs));
+	GM_TRY(gm_walk_arcs(&s->forward, x, &arcs));
 	step->slot = GM_NONE;
 	for (int half = 0; half < 2; half++)
 	{
@@ -356,13 +356,13 @@ walk_tight(GmPathSearch *s, const Cone *a, const Cone *b, const uint64_t *tight,
 	uint64_t	cost = 0;
 	uint32_t	hops = 0;
 
-	TRY(gm_path_steps_room(s, 0));
+	GM_TRY(gm_path_steps_room(s, 0));
 	s->steps[s->steps_used] = (GmPathStep) {s->a, GM_NONE, false};
 	while (at != s->b)
 	{
 		hops++;
-		TRY(gm_path_steps_room(s, hops));
-		TRY(tight_step(s, a, b, tight, bridges, at, &cost, &s->steps[s->steps_used + hops]));
+		GM_TRY(gm_path_steps_room(s, hops));
+		GM_TRY(tight_step(s, a, b, tight, bridges, at, &cost, &s->steps[s->steps_used + hops]));
 		at = s->steps[s->steps_used + hops].node;
 	}
 	s->hops = hops;
@@ -378,10 +378,10 @@ build_tight_path(GmPathSearch *s, const Cone *a, const Cone *b, const Bridges *b
 	uint64_t   *tight;
 	GmNode	   *marked;
 
-	TRY(gm_scratch_get(s->scratch, GM_BUF_SEEN, gm_bit_words(n) * 8, &tight));
-	TRY(gm_scratch_get(s->scratch, GM_BUF_SORT, (size_t) n * sizeof(GmNode), &marked));
-	TRY(mark_tight(s, a, bridges, tight, marked, &count));
-	TRY(walk_tight(s, a, b, tight, bridges));
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_SEEN, gm_bit_words(n) * 8, &tight));
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_SORT, (size_t) n * sizeof(GmNode), &marked));
+	GM_TRY(mark_tight(s, a, bridges, tight, marked, &count));
+	GM_TRY(walk_tight(s, a, b, tight, bridges));
 	for (uint32_t i = 0; i < count; i++)
 		tight[marked[i] >> 6] = 0;
 	return GM_OK;
@@ -398,9 +398,9 @@ gm_path_by_confidence(GmPathSearch *s, bool *found)
 	Cone		a;
 	Cone		b;
 
-	TRY(cone_begin(s, &a, true, s->a));
-	TRY(cone_begin(s, &b, false, s->b));
-	TRY(settle_nearest(s, &b, &a, &bridges));
+	GM_TRY(cone_begin(s, &a, true, s->a));
+	GM_TRY(cone_begin(s, &b, false, s->b));
+	GM_TRY(settle_nearest(s, &b, &a, &bridges));
 	for (;;)
 	{
 		uint64_t	near_a = nearest(&a);
@@ -412,13 +412,13 @@ gm_path_by_confidence(GmPathSearch *s, bool *found)
 		if (gm_path_cost_sum(near_a, near_b == GM_PATH_IMPASSABLE ? 0 : near_b) > bridges.best)
 			break;
 		if (near_b == GM_PATH_IMPASSABLE || a.heap_count <= b.heap_count)
-			TRY(settle_nearest(s, &a, &b, &bridges));
+			GM_TRY(settle_nearest(s, &a, &b, &bridges));
 		else
-			TRY(settle_nearest(s, &b, &a, &bridges));
+			GM_TRY(settle_nearest(s, &b, &a, &bridges));
 	}
 	*found = bridges.best != GM_PATH_IMPASSABLE;
 	if (*found)
-		TRY(build_tight_path(s, &a, &b, &bridges));
+		GM_TRY(build_tight_path(s, &a, &b, &bridges));
 	cone_end(s, &a);
 	cone_end(s, &b);
 	s->forward = a.walk;
@@ -449,8 +449,8 @@ measure_distances(GmPathSearch *s, Layers *l)
 {
 	uint32_t	n = s->graph->root->gr_nodes;
 
-	TRY(gm_scratch_get(s->scratch, GM_BUF_LABEL, (size_t) n * sizeof(uint64_t), &l->distance));
-	TRY(gm_scratch_get(s->scratch, GM_BUF_QUEUE, (size_t) n * sizeof(GmNode), &l->near));
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_LABEL, (size_t) n * sizeof(uint64_t), &l->distance));
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_QUEUE, (size_t) n * sizeof(GmNode), &l->near));
 	l->depth = (uint32_t) s->max_hops / 2;
 	l->near[0] = s->a;
 	l->near_count = 1;
@@ -462,7 +462,7 @@ measure_distances(GmPathSearch *s, Layers *l)
 
 		if (hops > l->depth)
 			break;
-		TRY(gm_walk_arcs(&s->forward, l->near[at], &arcs));
+		GM_TRY(gm_walk_arcs(&s->forward, l->near[at], &arcs));
 		for (int half = 0; half < 2; half++)
 		{
 			for (uint32_t i = 0; i < arcs.length[half]; i++)
@@ -503,7 +503,7 @@ improve(GmPathSearch *s, Layers *l, GmNode node, uint32_t hops, uint64_t cost)
 	}
 	if (l->count == UINT32_MAX - 1)
 		return GM_TOO_MANY;
-	TRY(gm_scratch_get(s->scratch, GM_BUF_ENTRY, ((size_t) l->count + 1) * sizeof(Layer),
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_ENTRY, ((size_t) l->count + 1) * sizeof(Layer),
 					   &l->labels));
 	l->labels[l->count] = (Layer) {cost, node, hops, latest == 0 ? GM_NONE : latest - 1};
 	l->index[node] = ++l->count;
@@ -523,7 +523,7 @@ expand_label(GmPathSearch *s, Layers *l, uint32_t at, const uint64_t *banned)
 
 	if (from.node == s->a || from.cost + 1 >= l->best)
 		return GM_OK;
-	TRY(gm_walk_arcs(&s->backward, from.node, &arcs));
+	GM_TRY(gm_walk_arcs(&s->backward, from.node, &arcs));
 	for (int half = 0; half < 2; half++)
 	{
 		for (uint32_t i = 0; i < arcs.length[half]; i++)
@@ -541,7 +541,7 @@ expand_label(GmPathSearch *s, Layers *l, uint32_t at, const uint64_t *banned)
 				continue;
 			cost = gm_path_cost_sum(from.cost, gm_path_slot_cost(s, arcs.slot[half][i]));
 			if (cost < l->best)
-				TRY(improve(s, l, v, from.hops + 1, cost));
+				GM_TRY(improve(s, l, v, from.hops + 1, cost));
 		}
 	}
 	return gm_walk_interrupted(&s->backward) ? GM_INTERRUPTED : GM_OK;
@@ -565,7 +565,7 @@ layer_step(GmPathSearch *s, const Layers *l, GmNode x, uint64_t rest, uint32_t h
 {
 	GmArcs		arcs;
 
-	TRY(gm_walk_arcs(&s->forward, x, &arcs));
+	GM_TRY(gm_walk_arcs(&s->forward, x, &arcs));
 	step->slot = GM_NONE;
 	for (int half = 0; half < 2; half++)
 	{
@@ -601,13 +601,13 @@ walk_layers(GmPathSearch *s, const Layers *l)
 	uint32_t	hops = 0;
 	GmNode		at = s->a;
 
-	TRY(gm_path_steps_room(s, left));
+	GM_TRY(gm_path_steps_room(s, left));
 	s->steps[s->steps_used] = (GmPathStep) {s->a, GM_NONE, false};
 	while (at != s->b)
 	{
 		GmPathStep *step = &s->steps[s->steps_used + ++hops];
 
-		TRY(layer_step(s, l, at, rest, left--, step, &rest));
+		GM_TRY(layer_step(s, l, at, rest, left--, step, &rest));
 		at = step->node;
 	}
 	s->hops = hops;
@@ -623,23 +623,23 @@ gm_path_by_layers(GmPathSearch *s, bool *found)
 	Layers		l = {.best = GM_PATH_IMPASSABLE};
 	uint64_t   *banned;
 
-	TRY(gm_scratch_get(s->scratch, GM_BUF_INDEX, (size_t) n * sizeof(uint32_t), &l.index));
-	TRY(gm_scratch_get(s->scratch, GM_BUF_SETTLED, gm_bit_words(n) * 8, &banned));
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_INDEX, (size_t) n * sizeof(uint32_t), &l.index));
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_SETTLED, gm_bit_words(n) * 8, &banned));
 	for (uint32_t i = 0; i < s->banned_count; i++)
 		gm_bit_set(banned, s->banned[i]);
-	TRY(measure_distances(s, &l));
-	TRY(improve(s, &l, s->b, 0, 0));
+	GM_TRY(measure_distances(s, &l));
+	GM_TRY(improve(s, &l, s->b, 0, 0));
 	for (int hops = 0; hops < s->max_hops && start < l.count; hops++)
 	{
 		uint32_t	end = l.count;
 
 		for (uint32_t i = start; i < end; i++)
-			TRY(expand_label(s, &l, i, banned));
+			GM_TRY(expand_label(s, &l, i, banned));
 		start = end;
 	}
 	*found = l.best != GM_PATH_IMPASSABLE;
 	if (*found)
-		TRY(walk_layers(s, &l));
+		GM_TRY(walk_layers(s, &l));
 	for (uint32_t i = 0; i < l.count; i++)
 		l.index[l.labels[i].node] = 0;
 	for (uint32_t i = 0; i < l.near_count; i++)

@@ -56,7 +56,7 @@ connect(GmPathSearch *s, GmNode x, GmNode y, GmSlot *slot, bool *out)
 	GmNode		other = from_x ? y : x;
 	GmArcs		arcs;
 
-	TRY(gm_walk_arcs(from_x ? &s->forward : &s->backward, from_x ? x : y, &arcs));
+	GM_TRY(gm_walk_arcs(from_x ? &s->forward : &s->backward, from_x ? x : y, &arcs));
 	*slot = GM_NONE;
 	for (int half = 0; half < 2; half++)
 	{
@@ -86,9 +86,9 @@ side_begin(GmPathSearch *s, Side *side, bool forward, GmNode root)
 
 	side->walk = forward ? s->forward : s->backward;
 	side->forward = forward;
-	TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_SEEN : GM_BUF_SEEN_B,
+	GM_TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_SEEN : GM_BUF_SEEN_B,
 					   gm_bit_words(n) * 8, &side->seen));
-	TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_QUEUE : GM_BUF_QUEUE_B,
+	GM_TRY(gm_scratch_get(s->scratch, forward ? GM_BUF_QUEUE : GM_BUF_QUEUE_B,
 					   ((size_t) n + 1) * sizeof(uint64_t), &side->queue));
 	side->queue[0] = (uint64_t) root << 32 | GM_NONE;
 	side->head = 0;
@@ -130,7 +130,7 @@ order_more(GmPathSearch *s, Side *side, uint32_t *sorted)
 
 	while (end < side->tail && (uint32_t) side->queue[end] == (uint32_t) side->queue[start])
 		end++;
-	TRY(gm_scratch_get(s->scratch, GM_BUF_SORT, (size_t) (end - start) * sizeof(uint64_t), &tmp));
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_SORT, (size_t) (end - start) * sizeof(uint64_t), &tmp));
 	gm_sort_by_id(&s->graph->entity_id, side->queue + start, end - start, tmp);
 	*sorted = end;
 	return GM_OK;
@@ -227,9 +227,9 @@ next_level(GmPathSearch *s, Side *side)
 		GmArcs		arcs;
 
 		if (i == sorted)
-			TRY(order_more(s, side, &sorted));
+			GM_TRY(order_more(s, side, &sorted));
 		prefetch_level(side, i);
-		TRY(gm_walk_arcs(&side->walk, node_of(side->queue[i]), &arcs));
+		GM_TRY(gm_walk_arcs(&side->walk, node_of(side->queue[i]), &arcs));
 		mark_found(side, arcs.neighbor[0], arcs.length[0], i);
 		mark_found(side, arcs.neighbor[1], arcs.length[1], i);
 		if (gm_walk_interrupted(&side->walk))
@@ -276,13 +276,13 @@ meet_from_a(GmPathSearch *s, Side *a, const Side *b, uint64_t max_work, Meeting 
 		GmArcs		arcs;
 
 		if (i == sorted)
-			TRY(order_more(s, a, &sorted));
+			GM_TRY(order_more(s, a, &sorted));
 		prefetch_level(a, i);
 		records = node_records(s, node_of(a->queue[i]));
 		if (records > max_work)
 			return GM_OK;
 		max_work -= records;
-		TRY(gm_walk_arcs(&a->walk, node_of(a->queue[i]), &arcs));
+		GM_TRY(gm_walk_arcs(&a->walk, node_of(a->queue[i]), &arcs));
 		find_meeting(s, a, b->seen, &arcs, false, met);
 		met->from = i;
 		if (met->slot != GM_NONE)
@@ -305,7 +305,7 @@ meets_from_b(GmPathSearch *s, const Side *a, Side *b, uint32_t *at, bool *meets)
 		GmArcs		arcs;
 
 		prefetch_level(b, i);
-		TRY(gm_walk_arcs(&b->walk, node_of(b->queue[i]), &arcs));
+		GM_TRY(gm_walk_arcs(&b->walk, node_of(b->queue[i]), &arcs));
 		find_meeting(s, b, a->seen, &arcs, true, &met);
 		*meets = met.slot != GM_NONE;
 		*at = i;
@@ -327,7 +327,7 @@ all_meetings(const Side *a, Side *b, uint32_t at, uint64_t *hit)
 		GmArcs		arcs;
 
 		prefetch_level(b, i);
-		TRY(gm_walk_arcs(&b->walk, node_of(b->queue[i]), &arcs));
+		GM_TRY(gm_walk_arcs(&b->walk, node_of(b->queue[i]), &arcs));
 		for (int half = 0; half < 2; half++)
 		{
 			for (uint32_t k = 0; k < arcs.length[half]; k++)
@@ -391,7 +391,7 @@ join_sides(GmPathSearch *s, const Side *a, uint32_t x, const Side *b, uint32_t y
 	hops = before + 1;
 	for (uint32_t i = y; (uint32_t) b->queue[i] != GM_NONE; i = (uint32_t) b->queue[i])
 		hops++;
-	TRY(gm_path_steps_room(s, hops));
+	GM_TRY(gm_path_steps_room(s, hops));
 	steps = s->steps + s->steps_used;
 	steps[0] = (GmPathStep) {s->a, GM_NONE, false};
 	for (uint32_t i = x, at = before; at > 0; at--, i = (uint32_t) a->queue[i])
@@ -401,7 +401,7 @@ join_sides(GmPathSearch *s, const Side *a, uint32_t x, const Side *b, uint32_t y
 	for (uint32_t i = 1; i <= hops; i++)
 	{
 		if (edge == NULL || i != before + 1)
-			TRY(connect(s, steps[i - 1].node, steps[i].node, &steps[i].slot, &steps[i].out));
+			GM_TRY(connect(s, steps[i - 1].node, steps[i].node, &steps[i].slot, &steps[i].out));
 		else
 		{
 			steps[i].slot = edge->slot;
@@ -422,7 +422,7 @@ edge_from_b(const GmPathSearch *s, Side *b, uint32_t at, GmNode u, Meeting *met)
 		GmNode		w = node_of(b->queue[i]);
 		GmArcs		arcs;
 
-		TRY(gm_walk_arcs(&b->walk, w, &arcs));
+		GM_TRY(gm_walk_arcs(&b->walk, w, &arcs));
 		for (int half = 0; half < 2; half++)
 		{
 			for (uint32_t k = 0; k < arcs.length[half]; k++)
@@ -454,7 +454,7 @@ advance_a(GmPathSearch *s, Side *a, Side *b, bool *found)
 {
 	Meeting		met;
 
-	TRY(meet_from_a(s, a, b, UINT64_MAX, &met));
+	GM_TRY(meet_from_a(s, a, b, UINT64_MAX, &met));
 	*found = met.slot != GM_NONE;
 	return *found ? join_at(s, a, b, &met) : next_level(s, a);
 }
@@ -475,12 +475,12 @@ smallest_meeting(GmPathSearch *s, Side *a, Side *b, uint32_t at, Meeting *met)
 	met->slot = GM_NONE;
 	if (left > a->tail - a->head)
 	{
-		TRY(meet_from_a(s, a, b, left, met));
+		GM_TRY(meet_from_a(s, a, b, left, met));
 		if (met->slot != GM_NONE)
 			return GM_OK;
 	}
-	TRY(gm_scratch_get(s->scratch, GM_BUF_SETTLED, words * 8, &hit));
-	TRY(all_meetings(a, b, at, hit));
+	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_SETTLED, words * 8, &hit));
+	GM_TRY(all_meetings(a, b, at, hit));
 	met->from = first_hit(s, a, hit);
 	memset(hit, 0, words * 8);
 	return edge_from_b(s, b, at, node_of(a->queue[met->from]), met);
@@ -492,10 +492,10 @@ advance_b(GmPathSearch *s, Side *a, Side *b, bool *found)
 	Meeting		met;
 	uint32_t	at;
 
-	TRY(meets_from_b(s, a, b, &at, found));
+	GM_TRY(meets_from_b(s, a, b, &at, found));
 	if (!*found)
 		return next_level(s, b);
-	TRY(smallest_meeting(s, a, b, at, &met));
+	GM_TRY(smallest_meeting(s, a, b, at, &met));
 	return join_at(s, a, b, &met);
 }
 
@@ -527,7 +527,7 @@ first_level(GmPathSearch *s, Side *a, Side *b)
 	GmArcs		arcs;
 
 	gm_bit_set(b->seen, s->a);
-	TRY(gm_walk_arcs(&a->walk, s->a, &arcs));
+	GM_TRY(gm_walk_arcs(&a->walk, s->a, &arcs));
 	for (int half = 0; half < 2; half++)
 	{
 		for (uint32_t i = 0; i < arcs.length[half]; i++)
@@ -552,21 +552,21 @@ gm_path_by_hops(GmPathSearch *s, bool *found)
 	Side		b;
 
 	*found = false;
-	TRY(side_begin(s, &a, true, s->a));
-	TRY(side_begin(s, &b, false, s->b));
+	GM_TRY(side_begin(s, &a, true, s->a));
+	GM_TRY(side_begin(s, &b, false, s->b));
 	if (s->banned_slot_count > 0 && max_hops > 0)
 	{
-		TRY(first_level(s, &a, &b));
+		GM_TRY(first_level(s, &a, &b));
 		*found = gm_bit_test(a.seen, s->b);
 		if (*found)
-			TRY(join_sides(s, &a, 0, &b, 0, NULL));
+			GM_TRY(join_sides(s, &a, 0, &b, 0, NULL));
 	}
 	while (!*found && a.hops + b.hops < max_hops && a.head < a.tail && b.head < b.tail)
 	{
 		if (a_is_cheaper(s, &a, &b))
-			TRY(advance_a(s, &a, &b, found));
+			GM_TRY(advance_a(s, &a, &b, found));
 		else
-			TRY(advance_b(s, &a, &b, found));
+			GM_TRY(advance_b(s, &a, &b, found));
 	}
 	side_end(s, &a);
 	side_end(s, &b);

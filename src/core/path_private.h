@@ -15,13 +15,6 @@
 #include "core/path.h"
 #include "core/traverse.h"
 
-#define TRY(call) \
-	do { \
-		GmStatus	try_status = (call); \
-		if (try_status != GM_OK) \
-			return try_status; \
-	} while (0)
-
 #define GM_PATH_COST_SCALE	0x1p28	/* units of a nat */
 #define GM_PATH_HOP_BITS	14
 #define GM_PATH_IMPASSABLE	UINT64_MAX

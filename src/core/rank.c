@@ -15,13 +15,6 @@
 #include "core/rank.h"
 #include "core/traverse.h"
 
-#define TRY(call) \
-	do { \
-		GmStatus	try_status = (call); \
-		if (try_status != GM_OK) \
-			return try_status; \
-	} while (0)
-
 #define AHEAD_RUNS			12
 #define AHEAD_ARCS			5
 #define AHEAD_NODES			40		/* where little is done for each */
@@ -42,7 +35,7 @@ load_weights(const GmGraph *g, GmScratch *scratch, const float **weights)
 	*weights = NULL;
 	if (!g->root->gr_weighted)
 		return GM_OK;
-	TRY(gm_scratch_get(scratch, GM_BUF_WEIGHTS, (size_t) n * sizeof(float), &w));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_WEIGHTS, (size_t) n * sizeof(float), &w));
 	for (uint32_t i = 0; i < n; i++)
 	{
 		float		weight = gm_graph_predicate(g, i)->weight;
@@ -86,8 +79,8 @@ take_seeds(const GmGraph *g, GmScratch *scratch, const GmMass *seeds, uint32_t c
 	uint64_t   *keys;
 	uint32_t	n = 0;
 
-	TRY(gm_scratch_get(scratch, GM_BUF_SORT, (size_t) count * 2 * sizeof(uint64_t), &keys));
-	TRY(gm_scratch_get(scratch, GM_BUF_SEEDS, (size_t) count * sizeof(GmMass), taken));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SORT, (size_t) count * 2 * sizeof(uint64_t), &keys));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SEEDS, (size_t) count * sizeof(GmMass), taken));
 	for (uint32_t i = 0; i < count; i++)
 	{
 		if (!gm_walk_has(g, seeds[i].node) || !(seeds[i].mass > 0) || isinf(seeds[i].mass))
@@ -133,9 +126,9 @@ order_nodes(const GmGraph *g, GmScratch *scratch, Order *order)
 	*order = (Order) {n, NULL, NULL};
 	if (g->root->gr_nodes_ascend)
 		return GM_OK;
-	TRY(gm_scratch_get(scratch, GM_BUF_SORT, (size_t) n * 2 * sizeof(uint64_t), &keys));
-	TRY(gm_scratch_get(scratch, GM_BUF_BY_ID, (size_t) n * sizeof(GmNode), &node));
-	TRY(gm_scratch_get(scratch, GM_BUF_POSITION, (size_t) g->root->gr_nodes * sizeof(uint32_t),
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SORT, (size_t) n * 2 * sizeof(uint64_t), &keys));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_BY_ID, (size_t) n * sizeof(GmNode), &node));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_POSITION, (size_t) g->root->gr_nodes * sizeof(uint32_t),
 					   &position));
 	for (GmNode v = 0; v < g->root->gr_nodes; v++)
 		if (gm_graph_node_live(g, v))
@@ -170,9 +163,9 @@ append_arcs(Csr *csr, const GmWalk *walk, const float *weights, GmNode node, con
 	bool		twice = has_loops_twice(walk);
 	uint64_t	room = csr->arcs + arcs->length[0] + arcs->length[1];
 
-	TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR, (size_t) room * sizeof(uint32_t), &csr->from));
+	GM_TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR, (size_t) room * sizeof(uint32_t), &csr->from));
 	if (weights != NULL)
-		TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR_WEIGHT, (size_t) room * sizeof(float),
+		GM_TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR_WEIGHT, (size_t) room * sizeof(float),
 						   &csr->weight));
 	for (int half = 0; half < 2; half++)
 	{
@@ -202,15 +195,15 @@ build_csr(GmWalk *walk, Csr *csr)
 	uint32_t	n;
 
 	memset(csr, 0, sizeof(*csr));
-	TRY(order_nodes(g, walk->scratch, &csr->order));
+	GM_TRY(order_nodes(g, walk->scratch, &csr->order));
 	n = csr->order.n;
-	TRY(load_weights(g, walk->scratch, &weights));
-	TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR_START, ((size_t) n + 1) * sizeof(uint64_t),
+	GM_TRY(load_weights(g, walk->scratch, &weights));
+	GM_TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR_START, ((size_t) n + 1) * sizeof(uint64_t),
 					   &csr->start));
-	TRY(gm_scratch_get(walk->scratch, GM_BUF_DEGREE, (size_t) n * sizeof(double), &csr->degree));
+	GM_TRY(gm_scratch_get(walk->scratch, GM_BUF_DEGREE, (size_t) n * sizeof(double), &csr->degree));
 	memset(csr->degree, 0, (size_t) n * sizeof(double));
 	if (walk->direct)
-		TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR, (size_t) g->root->gr_current *
+		GM_TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR, (size_t) g->root->gr_current *
 						   (walk->view.direction == GM_BOTH ? 2 : 1) * sizeof(GmNode),
 						   &csr->from));
 	for (uint32_t i = 0; i < n; i++)
@@ -219,8 +212,8 @@ build_csr(GmWalk *walk, Csr *csr)
 		GmArcs		arcs;
 
 		csr->start[i] = csr->arcs;
-		TRY(gm_walk_arcs(walk, node, &arcs));
-		TRY(append_arcs(csr, walk, weights, node, &arcs));
+		GM_TRY(gm_walk_arcs(walk, node, &arcs));
+		GM_TRY(append_arcs(csr, walk, weights, node, &arcs));
 		if (gm_walk_interrupted(walk))
 			return GM_INTERRUPTED;
 	}
@@ -305,16 +298,16 @@ gm_pagerank(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	gm_scratch_begin(scratch);
 	reversed.direction = gm_direction_reversed(view->direction);
 	gm_walk_begin(&walk, graph, &reversed, scratch, intr);
-	TRY(gm_scratch_get(scratch, GM_BUF_RANK, (size_t) nodes * sizeof(double), &rank));
-	TRY(gm_scratch_get(scratch, GM_BUF_SHARE, (size_t) n * sizeof(double), &share));
-	TRY(build_csr(&walk, &csr));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_RANK, (size_t) nodes * sizeof(double), &rank));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SHARE, (size_t) n * sizeof(double), &share));
+	GM_TRY(build_csr(&walk, &csr));
 	for (uint32_t i = 0; i < n; i++)
 		rank[i] = 1.0 / n;
 	result->iterations = 0;
 	result->change = n > 0 ? INFINITY : 0;
 	while (result->change >= opts->tolerance && result->iterations < opts->max_iterations)
 	{
-		TRY(iterate(&walk, &csr, opts->damping, rank, share, &result->change));
+		GM_TRY(iterate(&walk, &csr, opts->damping, rank, share, &result->change));
 		result->iterations++;
 	}
 	rank_by_node(&csr.order, nodes, rank, share);
@@ -467,7 +460,7 @@ push(Push *p, GmNode u)
 
 	p->mass[u] += p->residue[u] - going;
 	p->residue[u] = -0.0;
-	TRY(gm_walk_arcs(&p->walk, u, &arcs));
+	GM_TRY(gm_walk_arcs(&p->walk, u, &arcs));
 	degree = known_degree(p, &arcs, u);
 	p->pushed += 1 + (p->weights == NULL ? (uint64_t) degree : visible_arcs(p, &arcs, u));
 	if (!(degree > 0))
@@ -522,7 +515,7 @@ find_degree(Push *p, GmNode v)
 
 	if (p->by_records)
 	{
-		TRY(gm_walk_arcs(&p->walk, v, &arcs));
+		GM_TRY(gm_walk_arcs(&p->walk, v, &arcs));
 		degree = arcs_weight(p, &arcs, v);
 	}
 	else
@@ -579,7 +572,7 @@ is_pushable(Push *p, GmNode v, bool *pushable)
 		return GM_OK;
 	}
 	if (p->degree[v] <= 0)
-		TRY(find_degree(p, v));
+		GM_TRY(find_degree(p, v));
 	*pushable = p->degree[v] > 0 && p->residue[v] >= p->push_from * p->degree[v];
 	return GM_OK;
 }
@@ -628,7 +621,7 @@ push_round(Push *p, uint64_t *round)
 
 		if (i + AHEAD_NODES < candidates)
 			gm_prefetch(&p->residue[round[i + AHEAD_NODES] >> 32]);
-		TRY(is_pushable(p, (GmNode) (round[i] >> 32), &pushable));
+		GM_TRY(is_pushable(p, (GmNode) (round[i] >> 32), &pushable));
 		if (pushable)
 			round[n++] = round[i];
 	}
@@ -637,7 +630,7 @@ push_round(Push *p, uint64_t *round)
 	{
 		if (p->walk.direct && i + AHEAD_ARCS < n)
 			gm_walk_prefetch_arcs(&p->walk, (GmNode) (round[i + AHEAD_ARCS] >> 32));
-		TRY(push(p, (GmNode) (round[i] >> 32)));
+		GM_TRY(push(p, (GmNode) (round[i] >> 32)));
 	}
 	return GM_OK;
 }
@@ -653,7 +646,7 @@ sweep(Push *p)
 	bool		again = true;
 	Order		order;
 
-	TRY(order_nodes(p->walk.graph, p->walk.scratch, &order));
+	GM_TRY(order_nodes(p->walk.graph, p->walk.scratch, &order));
 	while (again)
 	{
 		for (uint32_t i = 0; i < order.n; i++)
@@ -661,7 +654,7 @@ sweep(Push *p)
 			GmNode		v = order.node == NULL ? i : order.node[i];
 
 			if (p->residue[v] > 0)
-				TRY(push(p, v));
+				GM_TRY(push(p, v));
 			p->queue_count = 0;
 		}
 		memset(p->queued, 0, gm_bit_words(n) * 8);
@@ -669,7 +662,7 @@ sweep(Push *p)
 		for (GmNode v = 0; v < n && !again; v++)
 		{
 			if (p->residue[v] >= p->least)
-				TRY(is_pushable(p, v, &again));
+				GM_TRY(is_pushable(p, v, &again));
 		}
 	}
 	return GM_OK;
@@ -687,15 +680,15 @@ ppr_begin(Push *p, const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	p->damping = opts->damping;
 	p->epsilon = opts->epsilon;
 	gm_walk_begin(&p->walk, graph, view, scratch, intr);
-	TRY(load_weights(graph, scratch, &p->weights));
+	GM_TRY(load_weights(graph, scratch, &p->weights));
 	p->by_records = p->walk.direct && p->weights == NULL;
-	TRY(take_seeds(graph, scratch, seeds, seed_count, true, &p->seeds, &p->seed_count));
-	TRY(gm_scratch_get(scratch, GM_BUF_RESIDUE, n * sizeof(double), &p->residue));
-	TRY(gm_scratch_get(scratch, GM_BUF_SCORE, n * sizeof(double), &p->mass));
-	TRY(gm_scratch_get(scratch, GM_BUF_DEGREE_AT, n * sizeof(float), &p->degree));
-	TRY(gm_scratch_get(scratch, GM_BUF_SETTLED, gm_bit_words((uint32_t) n) * 8, &p->queued));
-	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, (n + 1) * sizeof(GmNode), &p->touched));
-	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE_B, (n + 1) * sizeof(uint64_t), &p->queue));
+	GM_TRY(take_seeds(graph, scratch, seeds, seed_count, true, &p->seeds, &p->seed_count));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_RESIDUE, n * sizeof(double), &p->residue));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SCORE, n * sizeof(double), &p->mass));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_DEGREE_AT, n * sizeof(float), &p->degree));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SETTLED, gm_bit_words((uint32_t) n) * 8, &p->queued));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, (n + 1) * sizeof(GmNode), &p->touched));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_QUEUE_B, (n + 1) * sizeof(uint64_t), &p->queue));
 	p->touched_count = p->queue_count = 0;
 	p->pushed = 0;
 	for (uint32_t i = 0; p->weights != NULL && i < graph->root->gr_predicates; i++)
@@ -741,7 +734,7 @@ ppr_end(Push *p, GmMasses *result)
 	uint32_t	n = 0;
 	GmMass	   *list;
 
-	TRY(gm_scratch_get(p->walk.scratch, GM_BUF_MASS, (size_t) p->touched_count * sizeof(GmMass),
+	GM_TRY(gm_scratch_get(p->walk.scratch, GM_BUF_MASS, (size_t) p->touched_count * sizeof(GmMass),
 					   &list));
 	for (GmNode v = 0; v < nodes && p->touched_count > nodes / 16; v++)
 	{
@@ -771,19 +764,19 @@ gm_ppr(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	if (!(opts->damping >= 0 && opts->damping < 1) || !(opts->epsilon > 0))
 		return GM_BAD_VALUE;
 	gm_scratch_begin(scratch);
-	TRY(ppr_begin(&p, graph, view, scratch, seeds, seed_count, opts, intr));
+	GM_TRY(ppr_begin(&p, graph, view, scratch, seeds, seed_count, opts, intr));
 	most = (uint64_t) graph->root->gr_live_slots * 2 * SWEEP_AFTER + GM_INTERRUPT_EVERY;
 	while (p.queue_count > 0 && p.pushed < most)
 	{
 		uint64_t   *round;
 
 		/* twice: the sort's room too */
-		TRY(gm_scratch_get(scratch, GM_BUF_SORT,
+		GM_TRY(gm_scratch_get(scratch, GM_BUF_SORT,
 						   (size_t) p.queue_count * 2 * sizeof(uint64_t), &round));
-		TRY(push_round(&p, round));
+		GM_TRY(push_round(&p, round));
 	}
 	if (p.queue_count > 0)
-		TRY(sweep(&p));
+		GM_TRY(sweep(&p));
 	return ppr_end(&p, result);
 }
 
@@ -839,7 +832,7 @@ decay_level(Decay *d, double decay, GmMass *level)
 			gm_walk_prefetch_runs(&d->walk, level[i + AHEAD_RUNS].node);
 		if (d->walk.direct && i + AHEAD_ARCS < n)
 			gm_walk_prefetch_arcs(&d->walk, level[i + AHEAD_ARCS].node);
-		TRY(gm_walk_arcs(&d->walk, level[i].node, &arcs));
+		GM_TRY(gm_walk_arcs(&d->walk, level[i].node, &arcs));
 		for (int half = 0; half < 2; half++)
 		{
 			for (uint32_t k = 0; k < arcs.length[half]; k++)
@@ -859,10 +852,10 @@ decay_begin(Decay *d, const GmGraph *graph, const GmView *view, GmScratch *scrat
 
 	gm_walk_begin(&d->walk, graph, view, scratch, intr);
 	d->touched_count = d->queue_count = 0;
-	TRY(gm_scratch_get(scratch, GM_BUF_SCORE, n * sizeof(double), &d->score));
-	TRY(gm_scratch_get(scratch, GM_BUF_SETTLED, gm_bit_words((uint32_t) n) * 8, &d->queued));
-	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, n * sizeof(GmNode), &d->touched));
-	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE_B, n * sizeof(GmNode), &d->queue));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SCORE, n * sizeof(double), &d->score));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SETTLED, gm_bit_words((uint32_t) n) * 8, &d->queued));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, n * sizeof(GmNode), &d->touched));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_QUEUE_B, n * sizeof(GmNode), &d->queue));
 	for (uint32_t i = 0; i < seed_count; i++)
 	{
 		if (!gm_walk_has(graph, seeds[i].node) || !(seeds[i].mass > 0) || isinf(seeds[i].mass))
@@ -883,13 +876,13 @@ gm_hops_decay(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	if (max_hops < 0 || !(decay > 0 && decay <= 1))
 		return GM_BAD_VALUE;
 	gm_scratch_begin(scratch);
-	TRY(decay_begin(&d, graph, view, scratch, seeds, seed_count, intr));
+	GM_TRY(decay_begin(&d, graph, view, scratch, seeds, seed_count, intr));
 	for (int hops = 0; hops < max_hops && d.queue_count > 0; hops++)
 	{
-		TRY(gm_scratch_get(scratch, GM_BUF_ENTRY, (size_t) d.queue_count * sizeof(GmMass), &list));
-		TRY(decay_level(&d, decay, list));
+		GM_TRY(gm_scratch_get(scratch, GM_BUF_ENTRY, (size_t) d.queue_count * sizeof(GmMass), &list));
+		GM_TRY(decay_level(&d, decay, list));
 	}
-	TRY(gm_scratch_get(scratch, GM_BUF_MASS, (size_t) d.touched_count * sizeof(GmMass), &list));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_MASS, (size_t) d.touched_count * sizeof(GmMass), &list));
 	for (uint32_t i = 0; i < d.touched_count; i++)
 	{
 		GmNode		v = d.touched[i];
@@ -949,7 +942,7 @@ join_some(GmWalk *walk, GmNode *parent)
 	{
 		GmArcs		arcs;
 
-		TRY(gm_walk_arcs(walk, v, &arcs));
+		GM_TRY(gm_walk_arcs(walk, v, &arcs));
 		for (int half = 0; half < 2; half++)
 		{
 			if (arcs.length[half] > 0)
@@ -994,7 +987,7 @@ join_rest(GmWalk *walk, GmNode *parent, GmNode skip)
 
 		if (parent[v] == skip)
 			continue;
-		TRY(gm_walk_arcs(walk, v, &arcs));
+		GM_TRY(gm_walk_arcs(walk, v, &arcs));
 		for (int half = 0; half < 2; half++)
 		{
 			for (uint32_t i = 0; i < arcs.length[half]; i++)
@@ -1015,7 +1008,7 @@ name_components(const GmGraph *g, GmScratch *scratch, GmNode *parent, uint32_t *
 	GmNode	   *first;
 
 	*count = 0;
-	TRY(gm_scratch_get(scratch, GM_BUF_SORT, (size_t) n * sizeof(GmNode), &first));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SORT, (size_t) n * sizeof(GmNode), &first));
 	for (GmNode v = 0; v < n; v++)
 	{
 		first[v] = v;
@@ -1051,19 +1044,19 @@ gm_components(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	gm_scratch_begin(scratch);
 	undirected.direction = GM_BOTH;
 	gm_walk_begin(&walk, graph, &undirected, scratch, intr);
-	TRY(gm_scratch_get(scratch, GM_BUF_COMPONENT, (size_t) n * sizeof(GmNode), &parent));
-	TRY(gm_scratch_get(scratch, GM_BUF_COMPONENT_SIZE, (size_t) n * sizeof(uint32_t), &size));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_COMPONENT, (size_t) n * sizeof(GmNode), &parent));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_COMPONENT_SIZE, (size_t) n * sizeof(uint32_t), &size));
 	for (GmNode v = 0; v < n; v++)
 		parent[v] = v;
 	if (walk.direct && n > 0)
 	{
-		TRY(join_some(&walk, parent));
+		GM_TRY(join_some(&walk, parent));
 		flatten(parent, n);
 		largest = likely_largest(parent, n);
 	}
-	TRY(join_rest(&walk, parent, largest));
+	GM_TRY(join_rest(&walk, parent, largest));
 	flatten(parent, n);
-	TRY(name_components(graph, scratch, parent, size, &result->count));
+	GM_TRY(name_components(graph, scratch, parent, size, &result->count));
 	gm_scratch_end(scratch);
 	result->label = parent;
 	result->size = size;
@@ -1128,7 +1121,7 @@ put_label(Proofs *p, Label label)
 		p->labels[latest - 1] = label;
 		return GM_OK;
 	}
-	TRY(gm_scratch_get(p->walk.scratch, GM_BUF_ENTRY, ((size_t) p->count + 1) * sizeof(Label),
+	GM_TRY(gm_scratch_get(p->walk.scratch, GM_BUF_ENTRY, ((size_t) p->count + 1) * sizeof(Label),
 					   &p->labels));
 	p->labels[p->count] = label;
 	p->index[label.node] = ++p->count;
@@ -1162,7 +1155,7 @@ step_forward(Proofs *p, uint32_t before, const uint64_t *bitmap)
 {
 	GmArcs		arcs;
 
-	TRY(gm_walk_arcs(&p->walk, p->labels[before].node, &arcs));
+	GM_TRY(gm_walk_arcs(&p->walk, p->labels[before].node, &arcs));
 	for (int half = 0; half < 2; half++)
 	{
 		for (uint32_t i = 0; i < arcs.length[half]; i++)
@@ -1170,7 +1163,7 @@ step_forward(Proofs *p, uint32_t before, const uint64_t *bitmap)
 			GmNode		v = arcs.neighbor[half][i];
 
 			if (bitmap == NULL || gm_bit_test(bitmap, v))
-				TRY(try_step(p, before, v, arcs.slot[half][i], half == 0));
+				GM_TRY(try_step(p, before, v, arcs.slot[half][i], half == 0));
 		}
 	}
 	return gm_walk_interrupted(&p->walk) ? GM_INTERRUPTED : GM_OK;
@@ -1182,7 +1175,7 @@ step_backward(Proofs *p, GmNode target, uint32_t hops)
 {
 	GmArcs		arcs;
 
-	TRY(gm_walk_arcs(&p->back, target, &arcs));
+	GM_TRY(gm_walk_arcs(&p->back, target, &arcs));
 	for (int half = 0; half < 2; half++)
 	{
 		for (uint32_t i = 0; i < arcs.length[half]; i++)
@@ -1194,7 +1187,7 @@ step_backward(Proofs *p, GmNode target, uint32_t hops)
 			if (p->labels[at].hops == hops)
 				at = p->labels[at].older;
 			if (at != GM_NONE && p->labels[at].hops == hops - 1)
-				TRY(try_step(p, at, target, arcs.slot[half][i], half == 1));
+				GM_TRY(try_step(p, at, target, arcs.slot[half][i], half == 1));
 		}
 	}
 	return gm_walk_interrupted(&p->back) ? GM_INTERRUPTED : GM_OK;
@@ -1224,11 +1217,11 @@ last_hop(Proofs *p, uint32_t start, const GmNode *targets, uint32_t target_count
 	if (backward < forward)
 	{
 		for (uint32_t i = 0; i < target_count; i++)
-			TRY(step_backward(p, targets[i], hops));
+			GM_TRY(step_backward(p, targets[i], hops));
 		return GM_OK;
 	}
 	for (uint32_t i = start; i < end; i++)
-		TRY(step_forward(p, i, p->targets));
+		GM_TRY(step_forward(p, i, p->targets));
 	return GM_OK;
 }
 
@@ -1245,10 +1238,10 @@ proofs_begin(Proofs *p, const GmGraph *graph, const GmView *view, GmScratch *scr
 	reversed.direction = gm_direction_reversed(view->direction);
 	gm_walk_begin(&p->walk, graph, view, scratch, intr);
 	gm_walk_begin(&p->back, graph, &reversed, scratch, intr);
-	TRY(gm_scratch_get(scratch, GM_BUF_INDEX, (size_t) n * sizeof(uint32_t), &p->index));
-	TRY(gm_scratch_get(scratch, GM_BUF_SETTLED, gm_bit_words(n) * 8, &p->targets));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_INDEX, (size_t) n * sizeof(uint32_t), &p->index));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SETTLED, gm_bit_words(n) * 8, &p->targets));
 	if (opts->allowed != NULL)
-		TRY(gm_scratch_get(scratch, GM_BUF_SEEN, gm_bit_words(n) * 8, &p->allowed));
+		GM_TRY(gm_scratch_get(scratch, GM_BUF_SEEN, gm_bit_words(n) * 8, &p->allowed));
 	for (uint32_t i = 0; i < target_count; i++)
 	{
 		if (!gm_walk_has(graph, targets[i]))
@@ -1263,7 +1256,7 @@ proofs_begin(Proofs *p, const GmGraph *graph, const GmView *view, GmScratch *scr
 	{
 		if (p->allowed != NULL)
 			gm_bit_set(p->allowed, seeds[i].node);
-		TRY(put_label(p, (Label) {seeds[i].mass, 1, seeds[i].node, GM_NONE, GM_NONE, GM_NONE,
+		GM_TRY(put_label(p, (Label) {seeds[i].mass, 1, seeds[i].node, GM_NONE, GM_NONE, GM_NONE,
 					  0, false}));
 	}
 	return GM_OK;
@@ -1310,9 +1303,9 @@ write_proofs(Proofs *p, const GmNode *targets, uint32_t target_count, const GmPr
 
 		total += label == 0 ? 0 : (size_t) p->labels[label - 1].hops + 1;
 	}
-	TRY(gm_scratch_get(p->walk.scratch, GM_BUF_PROOF, (size_t) target_count * sizeof(GmProof),
+	GM_TRY(gm_scratch_get(p->walk.scratch, GM_BUF_PROOF, (size_t) target_count * sizeof(GmProof),
 					   &result));
-	TRY(gm_scratch_get(p->walk.scratch, GM_BUF_PROOF_STEPS, total * sizeof(GmPathStep), &steps));
+	GM_TRY(gm_scratch_get(p->walk.scratch, GM_BUF_PROOF_STEPS, total * sizeof(GmPathStep), &steps));
 	for (uint32_t i = 0; i < target_count; i++)
 	{
 		uint32_t	label = p->index[targets[i]];
@@ -1343,20 +1336,20 @@ gm_best_paths(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	if (opts->max_hops < 0 || !(opts->decay > 0 && opts->decay <= 1))
 		return GM_BAD_VALUE;
 	gm_scratch_begin(scratch);
-	TRY(take_seeds(graph, scratch, seeds, seed_count, false, &taken, &taken_count));
-	TRY(proofs_begin(&p, graph, view, scratch, taken, taken_count, targets, target_count, opts,
+	GM_TRY(take_seeds(graph, scratch, seeds, seed_count, false, &taken, &taken_count));
+	GM_TRY(proofs_begin(&p, graph, view, scratch, taken, taken_count, targets, target_count, opts,
 					 intr));
 	for (int hops = 1; hops <= opts->max_hops && start < p.count; hops++)
 	{
 		uint32_t	end = p.count;
 
 		if (hops == opts->max_hops)
-			TRY(last_hop(&p, start, targets, target_count, (uint32_t) hops));
+			GM_TRY(last_hop(&p, start, targets, target_count, (uint32_t) hops));
 		for (uint32_t i = start; i < end && hops < opts->max_hops; i++)
-			TRY(step_forward(&p, i, p.allowed));
+			GM_TRY(step_forward(&p, i, p.allowed));
 		start = end;
 	}
-	TRY(write_proofs(&p, targets, target_count, proofs));
+	GM_TRY(write_proofs(&p, targets, target_count, proofs));
 	proofs_end(&p, targets, target_count, opts);
 	return GM_OK;
 }

@@ -32,13 +32,6 @@
 #define WORDS_PER_LOOK		((uint32_t) 1 << 16)	/* of a bitmap */
 #define GATHERED			256		/* allowed rows gathered at a time */
 
-#define TRY(call) \
-	do { \
-		GmStatus	try_status = (call); \
-		if (try_status != GM_OK) \
-			return try_status; \
-	} while (0)
-
 static GmStatus
 attach(GmSpace *space, GmRef ref)
 {
@@ -46,11 +39,11 @@ attach(GmSpace *space, GmRef ref)
 
 	space->root = root;
 	space->ref = ref;
-	TRY(gm_array_attach(space->mem, &root->sp_item_id, &space->item_id));
-	TRY(gm_array_attach(space->mem, &root->sp_number, &space->number));
-	TRY(gm_array_attach(space->mem, &root->sp_scale, &space->scale));
-	TRY(gm_array_attach(space->mem, &root->sp_vector, &space->vector));
-	TRY(gm_array_attach(space->mem, &root->sp_row_of, &space->row_of));
+	GM_TRY(gm_array_attach(space->mem, &root->sp_item_id, &space->item_id));
+	GM_TRY(gm_array_attach(space->mem, &root->sp_number, &space->number));
+	GM_TRY(gm_array_attach(space->mem, &root->sp_scale, &space->scale));
+	GM_TRY(gm_array_attach(space->mem, &root->sp_vector, &space->vector));
+	GM_TRY(gm_array_attach(space->mem, &root->sp_row_of, &space->row_of));
 	return gm_index_attach(space->mem, &root->sp_by_item, &space->by_item);
 }
 
@@ -330,7 +323,7 @@ gm_space_begin(GmSpace *space)
 {
 	GmRef		ref;
 
-	TRY(gm_mem_alloc(space->mem, sizeof(GmSpaceRoot), &ref));
+	GM_TRY(gm_mem_alloc(space->mem, sizeof(GmSpaceRoot), &ref));
 	memcpy(gm_mem_ptr(space->mem, ref), space->root, sizeof(GmSpaceRoot));
 	gm_mem_retire(space->mem, space->ref, sizeof(GmSpaceRoot));
 	return attach(space, ref);
@@ -363,7 +356,7 @@ static GmStatus
 writable(GmSpace *space, GmArray *array, uint64_t i, void *element)
 {
 	if (array->changes == NULL)
-		TRY(gm_array_begin(space->mem, array));
+		GM_TRY(gm_array_begin(space->mem, array));
 	return gm_array_write(space->mem, array, i, element);
 }
 
@@ -376,13 +369,13 @@ extend(GmSpace *space, GmArray *array, uint64_t n)
 	if (n <= length)
 		return GM_OK;
 	if (array->changes == NULL)
-		TRY(gm_array_begin(space->mem, array));
-	TRY(gm_array_reserve(space->mem, array, n));
+		GM_TRY(gm_array_begin(space->mem, array));
+	GM_TRY(gm_array_reserve(space->mem, array, n));
 	for (uint64_t i = length; i < n; i++)
 	{
 		void	   *p;
 
-		TRY(gm_array_write(space->mem, array, i, &p));
+		GM_TRY(gm_array_write(space->mem, array, i, &p));
 		memset(p, 0, array->element);
 	}
 	array->root->ar_length = n;
@@ -396,8 +389,8 @@ set_row_of(GmSpace *space, uint32_t number, uint32_t link)
 
 	if (number == GM_NONE)
 		return GM_OK;
-	TRY(extend(space, &space->row_of, (uint64_t) number + 1));
-	TRY(writable(space, &space->row_of, number, &p));
+	GM_TRY(extend(space, &space->row_of, (uint64_t) number + 1));
+	GM_TRY(writable(space, &space->row_of, number, &p));
 	*p = link;
 	return GM_OK;
 }
@@ -411,10 +404,10 @@ write_row(GmSpace *space, uint32_t row, int64_t item_id, uint32_t number, float 
 	float	   *f;
 	float	   *v;
 
-	TRY(writable(space, &space->item_id, row, &id));
-	TRY(writable(space, &space->number, row, &n));
-	TRY(writable(space, &space->scale, row, &f));
-	TRY(writable(space, &space->vector, row, &v));
+	GM_TRY(writable(space, &space->item_id, row, &id));
+	GM_TRY(writable(space, &space->number, row, &n));
+	GM_TRY(writable(space, &space->scale, row, &f));
+	GM_TRY(writable(space, &space->vector, row, &v));
 	*id = item_id;
 	*n = number;
 	*f = scale;
@@ -430,8 +423,8 @@ set_rows(GmSpace *space, uint32_t rows)
 	for (int i = 0; i < 4; i++)
 	{
 		if (arrays[i]->changes == NULL)
-			TRY(gm_array_begin(space->mem, arrays[i]));
-		TRY(extend(space, arrays[i], rows));
+			GM_TRY(gm_array_begin(space->mem, arrays[i]));
+		GM_TRY(extend(space, arrays[i], rows));
 		arrays[i]->root->ar_length = rows;
 	}
 	space->root->sp_rows = rows;
@@ -445,21 +438,21 @@ gm_space_put(GmSpace *space, int64_t item_id, uint32_t number, const float *vect
 	uint32_t	row = gm_space_find(space, item_id);
 	double		scale;
 
-	TRY(vector_scale(space->root, vector, &scale));
+	GM_TRY(vector_scale(space->root, vector, &scale));
 	if (row != GM_NONE)
 	{
 		uint32_t	before = GM_ARRAY_U32(&space->number, row);
 
 		if (before != number)
-			TRY(set_row_of(space, before, 0));
+			GM_TRY(set_row_of(space, before, 0));
 		return write_row(space, row, item_id, number, (float) scale, vector);
 	}
 	if (rows >= UINT32_MAX - 1)
 		return GM_TOO_MANY;
 	if (rows > 0 && GM_ARRAY_I64(&space->item_id, rows - 1) > item_id)
 		space->root->sp_ordered = false;
-	TRY(set_rows(space, rows + 1));
-	TRY(write_row(space, rows, item_id, number, (float) scale, vector));
+	GM_TRY(set_rows(space, rows + 1));
+	GM_TRY(write_row(space, rows, item_id, number, (float) scale, vector));
 	return gm_index_insert(space->mem, &space->by_item, rows, GM_NONE, item_hash, space);
 }
 
@@ -471,15 +464,15 @@ gm_space_remove(GmSpace *space, int64_t item_id)
 
 	if (row == GM_NONE)
 		return GM_OK;
-	TRY(set_row_of(space, GM_ARRAY_U32(&space->number, row), 0));
-	TRY(gm_index_remove(space->mem, &space->by_item, row, item_hash(space, row)));
+	GM_TRY(set_row_of(space, GM_ARRAY_U32(&space->number, row), 0));
+	GM_TRY(gm_index_remove(space->mem, &space->by_item, row, item_hash(space, row)));
 	if (row != last)
 	{
-		TRY(gm_index_remove(space->mem, &space->by_item, last, item_hash(space, last)));
-		TRY(write_row(space, row, GM_ARRAY_I64(&space->item_id, last),
+		GM_TRY(gm_index_remove(space->mem, &space->by_item, last, item_hash(space, last)));
+		GM_TRY(write_row(space, row, GM_ARRAY_I64(&space->item_id, last),
 					  GM_ARRAY_U32(&space->number, last), GM_ARRAY_F32(&space->scale, last),
 					  gm_space_vector(space, last)));
-		TRY(gm_index_insert(space->mem, &space->by_item, row, GM_NONE, item_hash, space));
+		GM_TRY(gm_index_insert(space->mem, &space->by_item, row, GM_NONE, item_hash, space));
 		space->root->sp_ordered = false;
 	}
 	return set_rows(space, last);

@@ -17,13 +17,6 @@
 
 #include "core/traverse.h"
 
-#define TRY(call) \
-	do { \
-		GmStatus	try_status = (call); \
-		if (try_status != GM_OK) \
-			return try_status; \
-	} while (0)
-
 /* nodes ahead whose runs, and whose records, are fetched */
 #define AHEAD_RUNS		12
 #define AHEAD_ARCS		5
@@ -179,7 +172,7 @@ gm_walk_collect(GmWalk *walk, GmNode node, GmArcs *arcs)
 	size_t		spare = n > 0 && runs[n - 1].past ? room : 0;
 	uint32_t   *base;
 
-	TRY(gm_scratch_get(walk->scratch, GM_BUF_ARCS, (room * 6 + spare * 3 + 1) * sizeof(uint32_t),
+	GM_TRY(gm_scratch_get(walk->scratch, GM_BUF_ARCS, (room * 6 + spare * 3 + 1) * sizeof(uint32_t),
 					   &base));
 	for (int half = 0; half < 2; half++)
 	{
@@ -487,7 +480,7 @@ expand_frontier(GmWalk *walk, uint64_t *seen, GmNode *queue, uint32_t head, uint
 			gm_walk_prefetch_arcs(walk, queue[i + AHEAD_ARCS]);
 		if (walk->direct)
 		{
-			TRY(gm_walk_arcs(walk, queue[i], &arcs));
+			GM_TRY(gm_walk_arcs(walk, queue[i], &arcs));
 			at = mark_new(arcs.neighbor[0], arcs.length[0], seen, queue, at);
 			at = mark_new(arcs.neighbor[1], arcs.length[1], seen, queue, at);
 		}
@@ -524,7 +517,7 @@ expand_unseen(GmWalk *walk, uint64_t *seen, GmNode *queue, uint32_t head, uint32
 	uint64_t   *frontier;
 
 	back.view.direction = gm_direction_reversed(walk->view.direction);
-	TRY(gm_scratch_get(walk->scratch, GM_BUF_SEEN_B, gm_bit_words(n) * 8, &frontier));
+	GM_TRY(gm_scratch_get(walk->scratch, GM_BUF_SEEN_B, gm_bit_words(n) * 8, &frontier));
 	for (uint32_t i = head; i < *tail; i++)
 		gm_bit_set(frontier, queue[i]);
 	for (uint32_t word = 0; word < gm_bit_words(n); word++)
@@ -538,7 +531,7 @@ expand_unseen(GmWalk *walk, uint64_t *seen, GmNode *queue, uint32_t head, uint32
 
 			if (v >= n)
 				break;
-			TRY(gm_walk_arcs(&back, v, &arcs));
+			GM_TRY(gm_walk_arcs(&back, v, &arcs));
 			if (any_marked(arcs.neighbor[0], arcs.length[0], frontier) ||
 				any_marked(arcs.neighbor[1], arcs.length[1], frontier))
 				queue[at++] = v;
@@ -592,9 +585,9 @@ flood(GmWalk *walk, uint64_t *seen, GmNode *queue, uint32_t *tail, int max_hops)
 		uint32_t	end = *tail;
 
 		if (frontier_is_dear(walk, queue, head, end))
-			TRY(expand_unseen(walk, seen, queue, head, tail));
+			GM_TRY(expand_unseen(walk, seen, queue, head, tail));
 		else
-			TRY(expand_frontier(walk, seen, queue, head, tail));
+			GM_TRY(expand_frontier(walk, seen, queue, head, tail));
 		head = end;
 	}
 	return GM_OK;
@@ -662,12 +655,12 @@ gm_reach(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	if (max_hops < 0 || !gm_walk_has(graph, seed))
 		return GM_BAD_VALUE;
 	gm_scratch_begin(scratch);
-	TRY(gm_scratch_get(scratch, GM_BUF_SEEN, gm_bit_words(n) * 8, &seen));
-	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, ((size_t) n + 1) * sizeof(GmNode), &queue));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SEEN, gm_bit_words(n) * 8, &seen));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, ((size_t) n + 1) * sizeof(GmNode), &queue));
 	gm_walk_begin(&walk, graph, view, scratch, intr);
 	queue[0] = seed;
 	gm_bit_set(seen, seed);
-	TRY(flood(&walk, seen, queue, &tail, max_hops));
+	GM_TRY(flood(&walk, seen, queue, &tail, max_hops));
 	*count = tail - 1;
 	*checksum = sum_of_ids(graph, seen, queue, tail) -
 		(uint64_t) gm_graph_entity_id(graph, seed);
@@ -689,7 +682,7 @@ gm_near(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	if (max_hops < 0)
 		return GM_BAD_VALUE;
 	gm_scratch_begin(scratch);
-	TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, ((size_t) n + 1) * sizeof(GmNode), &queue));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, ((size_t) n + 1) * sizeof(GmNode), &queue));
 	gm_walk_begin(&walk, graph, view, scratch, intr);
 	for (uint32_t i = 0; i < seed_count; i++)
 	{
@@ -697,7 +690,7 @@ gm_near(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 			return GM_BAD_VALUE;
 		tail = mark_new(&seeds[i], 1, bitmap, queue, tail);
 	}
-	TRY(flood(&walk, bitmap, queue, &tail, max_hops));
+	GM_TRY(flood(&walk, bitmap, queue, &tail, max_hops));
 	gm_scratch_end(scratch);
 	return GM_OK;
 }
@@ -734,8 +727,8 @@ sort_level(Rows *r, uint32_t start)
 	uint64_t   *keys;
 	GmTraverseRow *copy;
 
-	TRY(gm_scratch_get(r->walk.scratch, GM_BUF_SORT, (size_t) n * 2 * sizeof(uint64_t), &keys));
-	TRY(gm_scratch_get(r->walk.scratch, GM_BUF_ENTRY, (size_t) n * sizeof(GmTraverseRow), &copy));
+	GM_TRY(gm_scratch_get(r->walk.scratch, GM_BUF_SORT, (size_t) n * 2 * sizeof(uint64_t), &keys));
+	GM_TRY(gm_scratch_get(r->walk.scratch, GM_BUF_ENTRY, (size_t) n * sizeof(GmTraverseRow), &copy));
 	for (uint32_t i = 0; i < n; i++)
 		keys[i] = (uint64_t) r->rows[start + i].node << 32 | i;
 	gm_sort_by_id(&g->entity_id, keys, n, keys + n);
@@ -760,7 +753,7 @@ start_rows(Rows *r, const GmNode *seeds, uint32_t seed_count)
 			return GM_BAD_VALUE;
 		if (r->index[seed] != 0)
 			continue;
-		TRY(rows_room(r, 1));
+		GM_TRY(rows_room(r, 1));
 		r->rows[r->count] = (GmTraverseRow) {seed, 0, GM_NONE, GM_NONE, false};
 		r->index[seed] = ++r->count;
 	}
@@ -815,8 +808,8 @@ add_level(Rows *r, uint32_t head)
 			gm_walk_prefetch_runs(&r->walk, r->rows[i + AHEAD_RUNS].node);
 		if (r->walk.direct && i + AHEAD_ARCS < end)
 			gm_walk_prefetch_arcs(&r->walk, r->rows[i + AHEAD_ARCS].node);
-		TRY(gm_walk_arcs(&r->walk, r->rows[i].node, &arcs));
-		TRY(rows_room(r, (size_t) arcs.length[0] + arcs.length[1]));
+		GM_TRY(gm_walk_arcs(&r->walk, r->rows[i].node, &arcs));
+		GM_TRY(rows_room(r, (size_t) arcs.length[0] + arcs.length[1]));
 		add_neighbors(r, i, arcs.neighbor[0], arcs.slot[0], arcs.length[0], true);
 		add_neighbors(r, i, arcs.neighbor[1], arcs.slot[1], arcs.length[1], false);
 		if (gm_walk_interrupted(&r->walk))
@@ -886,7 +879,7 @@ order_by_depth(const Rows *r, const GmTraverseOpts *opts, uint32_t *order, uint3
 	uint32_t   *child;
 	uint32_t   *sibling;
 
-	TRY(gm_scratch_get(r->walk.scratch, GM_BUF_ENTRY,
+	GM_TRY(gm_scratch_get(r->walk.scratch, GM_BUF_ENTRY,
 					   (size_t) r->count * 2 * sizeof(uint32_t), &child));
 	sibling = child + r->count;
 	memset(child, 0xff, (size_t) r->count * sizeof(uint32_t));
@@ -927,9 +920,9 @@ gm_traverse(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 
 	if (opts->max_hops < 0)
 		return GM_BAD_VALUE;
-	TRY(begin_rows(&r, graph, view, scratch, intr));
-	TRY(rows_room(&r, 0));
-	TRY(start_rows(&r, seeds, seed_count));
+	GM_TRY(begin_rows(&r, graph, view, scratch, intr));
+	GM_TRY(rows_room(&r, 0));
+	GM_TRY(start_rows(&r, seeds, seed_count));
 	found = count_returned(&r, 0, opts);
 	for (int hops = 0; hops < opts->max_hops && head < r.count; hops++)
 	{
@@ -937,13 +930,13 @@ gm_traverse(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 
 		if (!opts->depth_first && found >= opts->match_count)
 			break;
-		TRY(add_level(&r, head));
+		GM_TRY(add_level(&r, head));
 		found += count_returned(&r, end, opts);
 		head = end;
 	}
-	TRY(gm_scratch_get(scratch, GM_BUF_ORDER, (size_t) r.count * sizeof(uint32_t), &order));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_ORDER, (size_t) r.count * sizeof(uint32_t), &order));
 	if (opts->depth_first)
-		TRY(order_by_depth(&r, opts, order, &result->order_count));
+		GM_TRY(order_by_depth(&r, opts, order, &result->order_count));
 	else
 		order_by_level(&r, opts, order, &result->order_count);
 	end_rows(&r);
@@ -980,8 +973,8 @@ collect_triples(Rows *r, GmWalk *both, uint32_t row, uint64_t *n, uint64_t **key
 	GmNode		node = r->rows[row].node;
 	GmArcs		arcs;
 
-	TRY(gm_walk_arcs(both, node, &arcs));
-	TRY(gm_scratch_get(both->scratch, GM_BUF_QUEUE,
+	GM_TRY(gm_walk_arcs(both, node, &arcs));
+	GM_TRY(gm_scratch_get(both->scratch, GM_BUF_QUEUE,
 					   (size_t) (*n + arcs.length[0] + arcs.length[1]) * sizeof(uint64_t), keys));
 	for (int half = 0; half < 2; half++)
 	{
@@ -1008,12 +1001,12 @@ append_triples(Rows *r, GmWalk *both, uint32_t head, uint32_t end, uint64_t matc
 	uint64_t   *tmp;
 
 	for (uint32_t i = head; i < end; i++)
-		TRY(collect_triples(r, both, i, &n, &keys));
-	TRY(gm_scratch_get(both->scratch, GM_BUF_SORT, (size_t) n * sizeof(uint64_t), &tmp));
+		GM_TRY(collect_triples(r, both, i, &n, &keys));
+	GM_TRY(gm_scratch_get(both->scratch, GM_BUF_SORT, (size_t) n * sizeof(uint64_t), &tmp));
 	gm_sort_by_id(&both->graph->triple_id, keys, n, tmp);
 	if (n > match_count - *count)
 		n = match_count - *count;
-	TRY(gm_scratch_get(both->scratch, GM_BUF_SUBGRAPH,
+	GM_TRY(gm_scratch_get(both->scratch, GM_BUF_SUBGRAPH,
 					   (size_t) (*count + n) * sizeof(GmSubgraphRow), rows));
 	for (uint64_t i = 0; i < n; i++)
 		(*rows)[(*count)++] = (GmSubgraphRow) {(GmSlot) (keys[i] >> 32), r->rows[head].hops};
@@ -1036,18 +1029,18 @@ gm_subgraph(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 		return GM_BAD_VALUE;
 	*row_count = 0;
 	undirected.direction = GM_BOTH;
-	TRY(begin_rows(&r, graph, view, scratch, intr));
+	GM_TRY(begin_rows(&r, graph, view, scratch, intr));
 	gm_walk_begin(&both, graph, &undirected, scratch, intr);
-	TRY(rows_room(&r, 0));
-	TRY(start_rows(&r, seeds, seed_count));
+	GM_TRY(rows_room(&r, 0));
+	GM_TRY(start_rows(&r, seeds, seed_count));
 	for (int hops = 0; head < r.count; hops++)
 	{
 		uint32_t	end = r.count;
 
-		TRY(append_triples(&r, &both, head, end, match_count, &found, row_count));
+		GM_TRY(append_triples(&r, &both, head, end, match_count, &found, row_count));
 		if (hops == max_hops || *row_count == match_count)
 			break;
-		TRY(add_level(&r, head));
+		GM_TRY(add_level(&r, head));
 		head = end;
 	}
 	end_rows(&r);

@@ -3,8 +3,8 @@
  * fetch.c
  *	  Table rows as GmRow: see fetch.h.
  *
- * The trigger that calls this for every row written has 0.5 us for it: no
- * look at a catalog cache, no memory, one pass over the tuple.
+ * A trigger calls this for every row written: no look at a catalog cache, no
+ * memory, one pass over the tuple.
  *
  *-------------------------------------------------------------------------
  */
@@ -365,8 +365,8 @@ gm_row_from_view(GmTable table, const GmRowView *view, size_t limit, GmRow *row)
 	return true;
 }
 
-void
-gm_row_from_tuple(Relation rel, GmTable table, HeapTuple tuple, GmRow *row)
+static void
+row_from_tuple(Relation rel, GmTable table, HeapTuple tuple, GmRow *row)
 {
 	GmRowView	view;
 
@@ -461,7 +461,7 @@ read_tuple(Relation rel, GmTable table, const GmPlace *place, GmRow *row)
 	}
 	ReleaseBuffer(buffer);
 	if (copy != NULL)
-		gm_row_from_tuple(rel, table, copy, row);
+		row_from_tuple(rel, table, copy, row);
 	return usable;
 }
 

@@ -10,7 +10,7 @@
  *	 gm_row_table		which of the image's tables a relation is
  *	 gm_row_relid		the other way round
  *	 gm_row_view		the columns that the image keeps, as they are stored
- *	 gm_row_from_view, gm_row_from_tuple	what the image keeps of a tuple
+ *	 gm_row_from_view	what the image keeps of a tuple
  *	 gm_row_fetch		the same of the tuple at a place, if it is still there
  *
  *-------------------------------------------------------------------------
@@ -50,7 +50,6 @@ extern bool gm_row_view_same(GmTable table, const GmRowView *a, const GmRowView 
  * graph and key only.
  */
 extern bool gm_row_from_view(GmTable table, const GmRowView *view, size_t limit, GmRow *row);
-extern void gm_row_from_tuple(Relation rel, GmTable table, HeapTuple tuple, GmRow *row);
 
 /* graph and key only: quick */
 extern void gm_row_key_from_tuple(Relation rel, GmTable table, HeapTuple tuple, GmRow *row);

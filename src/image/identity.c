@@ -5,7 +5,7 @@
  *
  * Every change of a trigger, and every rewrite of a table, invalidates the
  * table's relcache entry; so do harmless things (ANALYZE, a new index), after
- * which the same number is computed again in about 100 us.
+ * which the same number is computed again.
  *
  *-------------------------------------------------------------------------
  */

@@ -11,7 +11,7 @@
  * Privileges are the caller's: without SELECT on every table, or where row
  * security hides rows, a private image is loaded by ordinary statements,
  * which raise whatever error is due.  What was found out is kept until the
- * catalogs change, since asking nine times costs 3 us.
+ * catalogs change: nine questions a call would be much of a small call.
  *
  * Open images form a stack.  A call closes what it opened when it returns;
  * after an error the end of the (sub)transaction does.

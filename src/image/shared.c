@@ -5,7 +5,7 @@
  *
  * A session keeps a handle for every graph that it read: the addresses of one
  * version's arrays.  While nobody changes the graph, a call costs the checks
- * below and no more; another version is attached in about a microsecond.
+ * below and no more; another version has its addresses looked up again.
  *
  * A version that holds more than the snapshot sees, or less because of the
  * transaction's own changes, is forked into private memory and changed there
@@ -50,7 +50,7 @@ typedef struct ForkKey
 	uint64		own_stamp;
 	uint64		own_count;
 	uint32		before_cid;
-	uint32		excluded_hash;	/* 0: none */
+	uint32		excluded;		/* how many; which: Handle.fork_excluded */
 } ForkKey;
 
 typedef struct Handle
@@ -67,6 +67,7 @@ typedef struct Handle
 	GmMem	   *fork_mem;
 	GmGraph    *fork;
 	ForkKey		fork_key;
+	GmExcluded *fork_excluded;
 	GmGraph    *described;		/* what image.spaces describes */
 	int			spaces_room;
 	int			users;			/* 0 or 1 */
@@ -82,8 +83,19 @@ drop_fork(Handle *h)
 		h->described = NULL;
 	gm_graph_destroy(h->fork);
 	gm_mem_destroy(h->fork_mem);
+	if (h->fork_excluded != NULL)
+		pfree(h->fork_excluded);
 	h->fork = NULL;
 	h->fork_mem = NULL;
+	h->fork_excluded = NULL;
+}
+
+static bool
+fork_fits(const Handle *h, const ForkKey *key, const GmSight *sight)
+{
+	return h->fork != NULL && memcmp(key, &h->fork_key, sizeof(*key)) == 0 &&
+		(key->excluded == 0 || memcmp(sight->excluded, h->fork_excluded,
+									  key->excluded * sizeof(GmExcluded)) == 0);
 }
 
 static void
@@ -326,10 +338,19 @@ make_fork(Handle *h, const ForkKey *key, const GmSight *sight)
 	memset(&h->fork_key, 0, sizeof(h->fork_key));
 	why = gm_lay_over(h->area, h->fork, h->image.graph_id, sight, key->before_cid);
 	if (why != NULL)
+	{
 		drop_fork(h);
-	else
-		h->fork_key = *key;
-	return why;
+		return why;
+	}
+	if (sight->count > 0)
+	{
+		size_t		bytes = sight->count * sizeof(GmExcluded);
+
+		h->fork_excluded = MemoryContextAlloc(h->context, bytes);
+		memcpy(h->fork_excluded, sight->excluded, bytes);
+	}
+	h->fork_key = *key;
+	return NULL;
 }
 
 /*
@@ -372,10 +393,8 @@ choose_graph(Handle *h, GmGraphEntry *entry, Snapshot snapshot, const GmOwnChang
 		key.own_count = own->count;
 		key.before_cid = snapshot->curcid;
 	}
-	if (sight.count > 0)
-		key.excluded_hash = hash_bytes((const unsigned char *) sight.excluded,
-									   sight.count * sizeof(GmExcluded)) | 1;
-	if (h->fork == NULL || memcmp(&key, &h->fork_key, sizeof(key)) != 0)
+	key.excluded = (uint32) sight.count;
+	if (!fork_fits(h, &key, &sight))
 	{
 		why = make_fork(h, &key, &sight);
 		if (why != NULL)

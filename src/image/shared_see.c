@@ -39,15 +39,6 @@
 /* transactions between a snapshot and the image that are looked at one by one */
 #define MOST_YOUNGER	4096
 
-static bool
-base_lists(const GmGraphBase *base, uint64 xid)
-{
-	for (uint32 i = 0; i < base->n; i++)
-		if (base->xip[i] == xid)
-			return true;
-	return false;
-}
-
 /* does the snapshot see everything that the load snapshot saw */
 static bool
 sees_base(const GmGraphBase *base, Snapshot snapshot, uint64 xmin, uint64 xmax, uint64 next)
@@ -57,12 +48,8 @@ sees_base(const GmGraphBase *base, Snapshot snapshot, uint64 xmin, uint64 xmax, 
 	if (xmax < base->xmax)
 		return false;
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
-	{
-		uint64		xid = gm_full_xid(snapshot->xip[i], next);
-
-		if (xid < base->xmax && !base_lists(base, xid))
+		if (gm_base_sees(base, gm_full_xid(snapshot->xip[i], next)))
 			return false;
-	}
 	return true;
 }
 

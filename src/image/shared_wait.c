@@ -4,9 +4,7 @@
  *	  Waiting until the worker has done what a query needs.
  *
  * All waits of one call share one deadline.  Sleeping is on the database's
- * condition variable, which the worker broadcasts whenever something changed;
- * a sleeper sends its wake-up again every SLICE_MS, so that a lost one costs
- * no more than that.
+ * condition variable, which the worker broadcasts whenever something changed.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +12,6 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/snapmgr.h"
@@ -26,44 +23,22 @@
 #include "image/shared.h"
 #include "image/stats.h"
 #include "shm/attach.h"
+#include "shm/queue.h"
 #include "shm/stop.h"
-
-#define SLICE_MS	50
 
 /* false: the deadline has passed */
 static bool
 sleep_a_little(GmWait *wait)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	GmArea	   *area = wait->area;
-	long		left;
-
 	if (!wait->begun)
 	{
 		wait->begun = true;
 		INSTR_TIME_SET_CURRENT(wait->start);
-		wait->deadline = TimestampTzPlusMilliseconds(now, gm_guc_sync_timeout);
+		wait->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), gm_guc_sync_timeout);
 		gm_backend_stats.waits++;
 	}
-	left = TimestampDifferenceMilliseconds(now, wait->deadline);
-	if (left <= 0)
-		return false;
 	GM_STOP(reader_waiting);
-	if (area != NULL)
-		atomic_fetch_add(&area->ar_waiters, 1);
-	PG_TRY();
-	{
-		gm_control_wake(wait->db);
-		(void) ConditionVariableTimedSleep(&wait->db->changed, Min(left, SLICE_MS),
-										   PG_WAIT_EXTENSION);
-	}
-	PG_FINALLY();
-	{
-		if (area != NULL)
-			atomic_fetch_sub(&area->ar_waiters, 1);
-	}
-	PG_END_TRY();
-	return true;
+	return gm_control_sleep(wait->db, wait->deadline);
 }
 
 void
@@ -152,23 +127,6 @@ gm_wait_identity(GmWait *wait)
 	}
 }
 
-static const char *
-refusal(const GmGraphEntry *entry)
-{
-	switch ((GmRefusal) atomic_load(&unconstify(GmGraphEntry *, entry)->gr_reason))
-	{
-		case GM_REFUSED_NOT:
-			break;
-		case GM_REFUSED_TRIGGERS:
-			return "capture triggers are missing or disabled";
-		case GM_REFUSED_ROW_SECURITY:
-			return "row security is forced";
-		case GM_REFUSED_LOCK:
-			return "a lock keeps the worker out";
-	}
-	return "refused";
-}
-
 /* late and too large for a private image */
 static void
 fail_if_too_large(GmGraphEntry *entry, const char *name)
@@ -205,28 +163,14 @@ gm_wait_graph(GmWait *wait, int32_t graph_id, const char *name, GmGraphEntry **f
 			*found = entry;
 			return NULL;
 		}
-		if (state != GM_GRAPH_NONE && atomic_exchange(&entry->gr_wanted, 1) == 0)
+		if (state != GM_GRAPH_NONE && gm_area_ask(wait->area, entry))
 		{
 			atomic_fetch_add(&wait->db->requests, 1);
 			gm_control_wake(wait->db);
 		}
-		switch (state)
-		{
-			case GM_GRAPH_NONE:
-				return "the graph's residency is none";
-			case GM_GRAPH_TOO_LARGE:
-				return "larger than graphmem.memory_limit allows";
-			case GM_GRAPH_NO_MEMORY:
-				return "the system refused shared memory";
-			case GM_GRAPH_FAILED:
-				return "loading failed, see the server log";
-			case GM_GRAPH_REFUSED:
-				return refusal(entry);
-			case GM_GRAPH_ABSENT:
-			case GM_GRAPH_LOADING:
-			case GM_GRAPH_READY:
-				break;
-		}
+		why = gm_area_why_not(entry, state);
+		if (why != NULL)
+			return why;
 		if (atomic_load(&wait->area->ar_lock_holder) == (uint32) MyProcPid)
 			return "this session holds a lock that keeps the worker out";
 		if (!sleep_a_little(wait))
@@ -281,6 +225,22 @@ fail_late(GmArea *area, uint64 ticket)
 			 errhint("See graphmem.stat_worker; \"graphmem.consistency\" = eventual does not wait.")));
 }
 
+/*
+ * Trailing tickets of transactions that have not ended as the snapshot sees it
+ * are not waited for: an image without them need not have them taken back.
+ */
+static uint64
+last_seen(GmArea *area, uint64 ticket, Snapshot snapshot)
+{
+	uint64		passed = atomic_load_explicit(&area->ar_passed, memory_order_acquire);
+	GmTicket	t;
+
+	while (ticket > passed && gm_queue_find(area, ticket, &t) &&
+		   XidInMVCCSnapshot((TransactionId) t.tk_xid, snapshot))
+		ticket--;
+	return ticket;
+}
+
 const char *
 gm_wait_changes(GmWait *wait, int32_t graph_id, Snapshot snapshot)
 {
@@ -292,6 +252,7 @@ gm_wait_changes(GmWait *wait, int32_t graph_id, Snapshot snapshot)
 		ticket = Max(ticket, atomic_load_explicit(
 												  &area->ar_last_ticket[graph_id % GM_AREA_BUCKETS],
 												  memory_order_acquire));
+	ticket = last_seen(area, ticket, snapshot);
 	for (;;)
 	{
 		bool		passed = atomic_load_explicit(&area->ar_passed, memory_order_acquire) >= ticket &&
@@ -309,6 +270,8 @@ gm_wait_changes(GmWait *wait, int32_t graph_id, Snapshot snapshot)
 			return "the worker is behind";
 		if (atomic_load(&area->ar_lock_holder) == (uint32) MyProcPid)
 			return "this session holds a lock that keeps the worker out";
+		if (!passed)
+			gm_area_want(area, ticket);
 		if (!sleep_a_little(wait))
 			fail_late(area, ticket);
 		if (gm_attach(&wait->db) != area)

@@ -73,6 +73,40 @@ gm_area_find(GmArea *area, int32_t graph_id)
 	return NULL;
 }
 
+const char *
+gm_area_why_not(const GmGraphEntry *entry, GmGraphState state)
+{
+	switch (state)
+	{
+		case GM_GRAPH_NONE:
+			return "the graph's residency is none";
+		case GM_GRAPH_TOO_LARGE:
+			return "larger than graphmem.memory_limit allows";
+		case GM_GRAPH_NO_MEMORY:
+			return "the system refused shared memory";
+		case GM_GRAPH_FAILED:
+			return "loading failed, see last_error of graphmem.stat_worker";
+		case GM_GRAPH_REFUSED:
+			break;
+		case GM_GRAPH_ABSENT:
+		case GM_GRAPH_LOADING:
+		case GM_GRAPH_READY:
+			return NULL;
+	}
+	switch ((GmRefusal) atomic_load(&unconstify(GmGraphEntry *, entry)->gr_reason))
+	{
+		case GM_REFUSED_TRIGGERS:
+			return "a capture trigger is missing or not ENABLE ALWAYS";
+		case GM_REFUSED_ROW_SECURITY:
+			return "row security is forced";
+		case GM_REFUSED_LOCK:
+			return "a lock keeps the worker out";
+		case GM_REFUSED_NOT:
+			break;
+	}
+	return "refused";
+}
+
 /*
  * A dropped entry is taken again only when the search has not found the id
  * further on.

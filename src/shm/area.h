@@ -14,7 +14,7 @@
  * Shared		this area, and the extents that images lie in.
  * Writer		the database's worker alone: extents, directory, roots, transactions,
  *				counters.  Backends write the queue (shm/queue.h), their epoch
- *				slot, gr_used and gr_wanted.
+ *				slot, gr_used, ar_asked and ar_wanted.
  * Readers		attach the area of the current generation; enter the epoch; find the
  *				graph; wait (outside the epoch) until the worker has passed the last
  *				ticket of its graph and no parked one that their snapshot sees is
@@ -24,7 +24,10 @@
  *				2. ar_extents_changed, if the table grew.  3. the transactions'
  *				entries in ar_xids.  4. gr_root, release.  5. gr_state READY.
  *				6. epoch + 1.  7. ar_passed, release.  8. broadcast to who waits.
- *				A reader that saw 7 sees 1 to 5 of it.
+ *				A reader that saw 7 sees 1 to 5 of it.  A version ends at ar_wanted,
+ *				if that is ahead: what came after it a waiting reader's snapshot
+ *				mostly does not see and would have to be taken back, from bytes that
+ *				writers overwrite.  Only a hint: nothing depends on its being seen.
  * Reuse		retired blocks by epoch.  An extent leaves the table when it is
  *				empty and every epoch slot is 0 or newer; a backend unmaps it when it
  *				finds ar_extents_changed advanced.
@@ -87,7 +90,6 @@ typedef struct GmGraphEntry
 	_Atomic uint32_t gr_state;	/* GmGraphState */
 	_Atomic uint64_t gr_root;	/* GmRef of the GmGraphRoot; 0 none */
 	_Atomic uint64_t gr_used;	/* when last asked for, TimestampTz; any backend */
-	_Atomic uint32_t gr_wanted; /* asked for while absent; any backend sets, worker clears */
 	char		gr_residency;	/* 'a', 'p', 'n' */
 	_Atomic uint32_t gr_reason; /* GmRefusal */
 	_Atomic uint64_t gr_bytes;	/* of the image, slabs counted whole */
@@ -205,11 +207,14 @@ typedef struct GmArea
 	_Atomic uint32_t ar_parked_over;	/* parked beyond the list: nobody may read shared */
 	GmParked	ar_parked[GM_AREA_PARKED];	/* read under ar_queue_lock, shared */
 	GmXidEntry	ar_xid[GM_AREA_XIDS];
-	_Atomic uint64_t ar_waiters;	/* readers that wait on GmDatabase.changed */
+	_Atomic uint64_t ar_wanted; /* last ticket that a reader waits for; only grows */
 
 	/* the tables' identity when they were last found sound (image/identity.c) */
 	_Atomic uint64_t ar_identity;	/* 0: not sound, shared images are refused */
 	_Atomic uint64_t ar_names_changed;	/* counts changes of the table graphs */
+
+	/* by place in the directory: asked for while not in memory; worker clears */
+	_Atomic uint64_t ar_asked[GM_AREA_GRAPHS / 64];
 
 	/* queue */
 	LWLock		ar_queue_lock;
@@ -277,12 +282,49 @@ gm_area_note_xid(GmArea *area, uint64_t xid, uint64_t sequence, uint64_t ticket)
 	atomic_store_explicit(&e->xe_xid, xid, memory_order_release);
 }
 
+static inline uint32_t
+gm_area_place(GmArea *area, const GmGraphEntry *entry)
+{
+	return (uint32_t) (entry - gm_area_graphs(area));
+}
+
+/* reader: have the worker load the graph; true: nobody had asked since it last looked */
+static inline bool
+gm_area_ask(GmArea *area, const GmGraphEntry *entry)
+{
+	uint32_t	place = gm_area_place(area, entry);
+	uint64_t	bit = UINT64_C(1) << place % 64;
+
+	return (atomic_fetch_or(&area->ar_asked[place / 64], bit) & bit) == 0;
+}
+
+static inline void
+gm_area_forget_asked(GmArea *area, const GmGraphEntry *entry)
+{
+	uint32_t	place = gm_area_place(area, entry);
+
+	atomic_fetch_and(&area->ar_asked[place / 64], ~(UINT64_C(1) << place % 64));
+}
+
+/* reader: the version that it waits for is one that ends at this ticket */
+static inline void
+gm_area_want(GmArea *area, uint64_t ticket)
+{
+	uint64_t	wanted = atomic_load_explicit(&area->ar_wanted, memory_order_relaxed);
+
+	while (wanted < ticket && !atomic_compare_exchange_weak(&area->ar_wanted, &wanted, ticket))
+		;
+}
+
 /* bytes of an area for so many processes, and its initialisation (worker) */
 extern Size gm_area_size(uint32 slots);
 extern void gm_area_init(GmArea *area, uint32 slots, Oid db, uint64 generation);
 
 /* NULL if the graph is not listed */
 extern GmGraphEntry *gm_area_find(GmArea *area, int32_t graph_id);
+
+/* why a graph in this state is not in memory and will not soon be; NULL: it may be */
+extern const char *gm_area_why_not(const GmGraphEntry *entry, GmGraphState state);
 
 /* worker: the entry of the id, made if need be; NULL if the directory is full */
 extern GmGraphEntry *gm_area_enter(GmArea *area, int32_t graph_id);

@@ -138,12 +138,6 @@ gm_read_leave(GmArea *a)
 		gm_epoch_leave(own_slot(a));
 }
 
-int
-gm_read_depth(void)
-{
-	return depth;
-}
-
 /*
  * Attaching
  */

@@ -37,7 +37,4 @@ extern char **gm_attach_base(void);
 extern void gm_read_enter(GmArea *area);
 extern void gm_read_leave(GmArea *area);
 
-/* how many sections are open; for assertions */
-extern int	gm_read_depth(void);
-
 #endif							/* GM_SHM_ATTACH_H */

@@ -29,6 +29,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "compat.h"
 #include "core/base.h"
@@ -41,6 +42,7 @@
 #define NO_SLOT_RETRY_MS	10000
 #define PLACE_RETRY_MS	60000	/* after shared memory was refused */
 #define ENTRY_RETRY_MS	10000	/* after all entries were taken */
+#define SLEEP_MS		50
 
 StaticAssertDecl(sizeof(GmControl) < 16 * 1024, "must fit the server's spare shared memory");
 
@@ -298,6 +300,18 @@ gm_control_wake(GmDatabase *db)
 	if (atomic_load_explicit(&db->sleeping, memory_order_relaxed) != GM_AWAKE &&
 		atomic_exchange(&db->sleeping, GM_AWAKE) != GM_AWAKE)
 		set_worker_latch(db);
+}
+
+bool
+gm_control_sleep(GmDatabase *db, TimestampTz deadline)
+{
+	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+
+	if (left <= 0)
+		return false;
+	gm_control_wake(db);
+	(void) ConditionVariableTimedSleep(&db->changed, Min(left, SLEEP_MS), PG_WAIT_EXTENSION);
+	return true;
 }
 
 void

@@ -137,6 +137,13 @@ extern GmDatabase *gm_control_enter(GmControl *control, Oid db_oid);
 extern bool gm_control_has_worker(const GmDatabase *db);
 
 extern void gm_control_wake(GmDatabase *db);
+
+/*
+ * Wakes the worker and sleeps until it has done something, or for a slice of
+ * time, so that a wake-up that was lost costs no more than that; false if the
+ * deadline has passed.
+ */
+extern bool gm_control_sleep(GmDatabase *db, TimestampTz deadline);
 extern void gm_control_tell(GmDatabase *db);
 
 /*

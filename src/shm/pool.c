@@ -331,18 +331,6 @@ gm_pool_trim(GmPool *pool, uint64 oldest)
 		pool->numbers--;
 }
 
-size_t
-gm_pool_used(const GmPool *pool)
-{
-	return pool->used;
-}
-
-size_t
-gm_pool_mapped(const GmPool *pool)
-{
-	return pool->mapped;
-}
-
 const char *
 gm_pool_error(const GmPool *pool)
 {

@@ -42,8 +42,6 @@ extern void gm_pool_set_limit(GmPool *pool, size_t limit);
 extern void gm_pool_ops(GmPool *pool, GmMemOps *ops);
 extern char **gm_pool_base(GmPool *pool);
 extern void gm_pool_trim(GmPool *pool, uint64 oldest);
-extern size_t gm_pool_used(const GmPool *pool);		/* slabs */
-extern size_t gm_pool_mapped(const GmPool *pool);	/* extents */
 extern const char *gm_pool_error(const GmPool *pool);
 
 #endif							/* GM_SHM_POOL_H */

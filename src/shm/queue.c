@@ -10,7 +10,6 @@
 #include "miscadmin.h"
 #include "storage/dsm.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "shm/queue.h"
 #include "shm/segment.h"
@@ -134,6 +133,36 @@ segments_exhausted(GmArea *area)
 		GM_QUEUE_SEGMENTS;
 }
 
+/* a pinned segment with a copy of the bytes; 0 if the system refuses */
+static dsm_handle
+make_segment(const char *bytes, size_t length)
+{
+	dsm_segment *segment = gm_segment_create(length, NULL);
+	dsm_handle	handle;
+
+	if (segment == NULL)
+		return 0;
+	handle = dsm_segment_handle(segment);
+	PG_TRY();
+	{
+		for (size_t at = 0; at < length; at += COPY_SLICE)
+		{
+			CHECK_FOR_INTERRUPTS();
+			memcpy((char *) dsm_segment_address(segment) + at, bytes + at,
+				   Min(COPY_SLICE, length - at));
+		}
+	}
+	PG_CATCH();
+	{
+		dsm_unpin_segment(handle);
+		dsm_detach(segment);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	dsm_detach(segment);
+	return handle;
+}
+
 uint64_t
 gm_queue_push(GmDatabase *db, GmArea *area, const GmBatch *batch)
 {
@@ -148,7 +177,7 @@ gm_queue_push(GmDatabase *db, GmArea *area, const GmBatch *batch)
 		result = try_push(area, &attempt, &ticket);
 	if (result == NO_ROOM && attempt.segment == 0 && !segments_exhausted(area))
 	{
-		attempt.segment = gm_queue_segment(attempt.bytes, attempt.length);
+		attempt.segment = make_segment(attempt.bytes, attempt.length);
 		if (attempt.segment != 0)
 			result = try_push(area, &attempt, &ticket);
 	}
@@ -167,73 +196,6 @@ gm_queue_push(GmDatabase *db, GmArea *area, const GmBatch *batch)
 	if (result != QUEUE_CLOSED)
 		atomic_fetch_add(&db->overflow, 1);
 	return 0;
-}
-
-/* outside of any lock: creating a segment is said to cost 1 s/GB */
-static dsm_handle
-make_segment(const char *bytes, size_t length)
-{
-	dsm_segment *segment = dsm_create(length, DSM_CREATE_NULL_IF_MAXSEGMENTS);
-	dsm_handle	handle;
-
-	if (segment == NULL)
-		return 0;
-	for (size_t at = 0; at < length; at += COPY_SLICE)
-	{
-		CHECK_FOR_INTERRUPTS();
-		memcpy((char *) dsm_segment_address(segment) + at, bytes + at,
-			   Min(COPY_SLICE, length - at));
-	}
-	handle = dsm_segment_handle(segment);
-	dsm_pin_segment(segment);
-	dsm_detach(segment);
-	return handle;
-}
-
-static void
-end_resource_owner(ResourceOwner owner, ResourceOwner before)
-{
-	CurrentResourceOwner = before;
-	ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
-	ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, false, false);
-	ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
-	ResourceOwnerDelete(owner);
-}
-
-dsm_handle
-gm_queue_segment(const char *bytes, size_t length)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner before = CurrentResourceOwner;
-	ResourceOwner owner;
-	volatile dsm_handle handle = 0;
-
-	/* an owner of its own: what a refusal leaves would be reported at commit */
-	owner = ResourceOwnerCreate(before, "graphmem queue");
-	CurrentResourceOwner = owner;
-	PG_TRY();
-	{
-		handle = make_segment(bytes, length);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-		bool		ended;
-
-		end_resource_owner(owner, before);
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		ended = error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
-		FreeErrorData(error);
-		if (ended)
-			PG_RE_THROW();
-		FlushErrorState();
-		return 0;
-	}
-	PG_END_TRY();
-	end_resource_owner(owner, before);
-	return handle;
 }
 
 /*

@@ -61,7 +61,7 @@ typedef struct GmBatch
 	uint32_t	changes;
 	int32_t		graph_id;		/* 0: several */
 	uint32_t	flags;			/* GM_TICKET_* */
-	dsm_handle	segment;		/* bytes are there (made by gm_queue_segment); or 0 */
+	dsm_handle	segment;		/* 0; gm_queue_push moves long ones into one */
 } GmBatch;
 
 /* the place of a graph in ar_last_ticket */
@@ -77,12 +77,6 @@ gm_queue_bucket(int32_t graph_id)
  * that is done at COMMIT.
  */
 extern uint64_t gm_queue_push(GmDatabase *db, GmArea *area, const GmBatch *batch);
-
-/*
- * Backend: a pinned segment with a copy of the bytes; 0 if the system refuses.
- * Raises an error only for a cancelled query or session.
- */
-extern dsm_handle gm_queue_segment(const char *bytes, size_t length);
 
 /* Worker: the ticket after *last, if there is one; fills *ticket and advances *last */
 extern bool gm_queue_take(GmArea *area, uint64_t *last, GmTicket *ticket);

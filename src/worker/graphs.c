@@ -69,7 +69,7 @@ typedef struct Candidate
 
 #define CANDIDATES	32
 
-/* a handle takes 10 kB of the worker's memory, attaching one some microseconds */
+/* a handle costs memory of the worker's own and can be attached again */
 #define MOST_HANDLES	64
 
 static GmDatabase *db;
@@ -218,19 +218,6 @@ gm_graphs_each(GmGraphVisit visit, void *arg)
 
 	dlist_foreach_modify(iter, &in_memory)
 		visit(dlist_container(GmWorkerGraph, node, iter.cur), arg);
-}
-
-bool
-gm_graphs_base_sees(const GmWorkerGraph *g, uint64 xid)
-{
-	if (xid < g->xmin)
-		return true;
-	if (xid >= g->xmax)
-		return false;
-	for (uint32 i = 0; i < g->xcnt; i++)
-		if (g->xip[i] == xid)
-			return false;
-	return true;
 }
 
 /*
@@ -916,7 +903,7 @@ gm_graphs_publish(GmWorkerGraph *g)
 	g->root = gm_graph_root_ref(g->graph);
 	atomic_store_explicit(&e->gr_root, g->root, memory_order_release);
 	atomic_store_explicit(&e->gr_used, now, memory_order_relaxed);
-	atomic_store_explicit(&e->gr_wanted, 0, memory_order_relaxed);
+	gm_area_forget_asked(area, e);
 	atomic_store_explicit(&e->gr_versions, 1, memory_order_relaxed);
 	atomic_store_explicit(&e->gr_changes, 0, memory_order_relaxed);
 	atomic_fetch_add_explicit(&e->gr_loads, 1, memory_order_relaxed);
@@ -958,10 +945,9 @@ gm_graphs_unpublish(GmWorkerGraph *g, GmGraphState state, GmRefusal reason)
 		dlist_delete(&g->node);
 		bury(mem);
 	}
-	if (g->xip != NULL)
-		pfree(g->xip);
-	g->xip = NULL;
-	g->xcnt = 0;
+	if (g->base != NULL)
+		pfree(g->base);
+	g->base = NULL;
 	g->max_xid = 0;
 	ConditionVariableBroadcast(&db->changed);
 }

@@ -58,11 +58,7 @@ typedef struct GmWorkerGraph
 	bool		direct;			/* too large to be built in the process's memory first */
 	size_t		known_bytes;	/* it did not fit, and was this large by then */
 
-	/* the load snapshot */
-	uint64		xmin;
-	uint64		xmax;
-	uint64	   *xip;
-	uint32		xcnt;
+	GmGraphBase *base;			/* the load snapshot; NULL: not taken yet */
 	uint64		max_xid;		/* applied since */
 
 	/* committed, to be applied: in this round, or once it is loaded */
@@ -91,8 +87,13 @@ extern void gm_graphs_forget(int32 id);
 typedef void (*GmGraphVisit) (GmWorkerGraph *g, void *arg);
 extern void gm_graphs_each(GmGraphVisit visit, void *arg);
 
-/* did the load snapshot see the transaction */
-extern bool gm_graphs_base_sees(const GmWorkerGraph *g, uint64 xid);
+/* did the load snapshot see the transaction; before it is taken, it saw none */
+static inline bool
+gm_graphs_base_sees(const GmWorkerGraph *g, uint64 xid)
+{
+	return g->base != NULL && gm_base_sees(g->base, xid);
+}
+
 extern void gm_graphs_give(GmWorkerGraph *g, GmWorkerBatch *batch);
 
 /* what was given and the load snapshot has seen is not applied */

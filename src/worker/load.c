@@ -31,6 +31,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
+#include "port/pg_bitutils.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
@@ -298,38 +299,44 @@ may_try_again(GmGraphEntry *e)
 									  GetCurrentTimestamp(), RETRY_MS);
 }
 
+static void
+look_at(GmGraphEntry *e)
+{
+	if (atomic_load_explicit(&e->gr_id, memory_order_relaxed) <= 0 ||
+		gm_graphs_find(atomic_load(&e->gr_id)) != NULL)
+		return;
+	switch ((GmGraphState) atomic_load(&e->gr_state))
+	{
+		case GM_GRAPH_ABSENT:
+		case GM_GRAPH_REFUSED:
+			gm_load_want(e);
+			break;
+		case GM_GRAPH_TOO_LARGE:
+		case GM_GRAPH_NO_MEMORY:
+		case GM_GRAPH_FAILED:
+			if (may_try_again(e))
+				gm_load_want(e);
+			break;
+		case GM_GRAPH_LOADING:
+		case GM_GRAPH_READY:
+		case GM_GRAPH_NONE:
+			break;
+	}
+}
+
 void
 gm_load_look(void)
 {
 	GmGraphEntry *graphs = gm_area_graphs(area);
 
-	for (uint32 i = 0; i < GM_AREA_GRAPHS; i++)
+	for (uint32 i = 0; i < GM_AREA_GRAPHS / 64; i++)
 	{
-		GmGraphEntry *e = &graphs[i];
+		uint64		asked;
 
-		if (atomic_load_explicit(&e->gr_wanted, memory_order_relaxed) == 0 ||
-			atomic_load_explicit(&e->gr_id, memory_order_relaxed) <= 0)
+		if (atomic_load_explicit(&area->ar_asked[i], memory_order_relaxed) == 0)
 			continue;
-		atomic_store(&e->gr_wanted, 0);
-		if (gm_graphs_find(atomic_load(&e->gr_id)) != NULL)
-			continue;
-		switch ((GmGraphState) atomic_load(&e->gr_state))
-		{
-			case GM_GRAPH_ABSENT:
-			case GM_GRAPH_REFUSED:
-				gm_load_want(e);
-				break;
-			case GM_GRAPH_TOO_LARGE:
-			case GM_GRAPH_NO_MEMORY:
-			case GM_GRAPH_FAILED:
-				if (may_try_again(e))
-					gm_load_want(e);
-				break;
-			case GM_GRAPH_LOADING:
-			case GM_GRAPH_READY:
-			case GM_GRAPH_NONE:
-				break;
-		}
+		for (asked = atomic_exchange(&area->ar_asked[i], 0); asked != 0; asked &= asked - 1)
+			look_at(&graphs[i * 64 + pg_rightmost_one_pos64(asked)]);
 	}
 }
 
@@ -408,28 +415,17 @@ static void
 keep_base(GmWorkerGraph *g, Snapshot snapshot)
 {
 	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	GmGraphBase *base = MemoryContextAlloc(gm_graphs_context(), offsetof(GmGraphBase, xip) +
+										   snapshot->xcnt * sizeof(uint64));
 
-	g->xmin = gm_full_xid(snapshot->xmin, next);
-	g->xmax = gm_full_xid(snapshot->xmax, next);
-	g->xip = MemoryContextAlloc(gm_graphs_context(), (snapshot->xcnt + 1) * sizeof(uint64));
-	g->xcnt = snapshot->xcnt;
-	for (uint32 i = 0; i < snapshot->xcnt; i++)
-		g->xip[i] = gm_full_xid(snapshot->xip[i], next);
-	g->max_xid = 0;
-}
-
-static void
-set_base(GmWorkerGraph *g)
-{
-	GmGraphBase *base = palloc(offsetof(GmGraphBase, xip) + g->xcnt * sizeof(uint64));
-
-	base->xmin = g->xmin;
-	base->xmax = g->xmax;
-	base->n = g->xcnt;
+	base->xmin = gm_full_xid(snapshot->xmin, next);
+	base->xmax = gm_full_xid(snapshot->xmax, next);
+	base->n = snapshot->xcnt;
 	base->unused = 0;
-	memcpy(base->xip, g->xip, g->xcnt * sizeof(uint64));
-	gm_error_check(gm_graph_set_base(g->graph, base), "loading a graph");
-	pfree(base);
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		base->xip[i] = gm_full_xid(snapshot->xip[i], next);
+	g->base = base;
+	g->max_xid = 0;
 }
 
 static void
@@ -583,7 +579,7 @@ load_in_transaction(GmWorkerGraph *g, instr_time start)
 		PopActiveSnapshot();
 		return hidden ? HIDDEN : LARGE;
 	}
-	set_base(g);
+	gm_error_check(gm_graph_set_base(g->graph, g->base), "loading a graph");
 	atomic_store(&g->entry->gr_rows_total, g->graph->root->gr_slots);
 	atomic_store(&g->entry->gr_rows_done, g->graph->root->gr_slots);
 	GM_STOP(worker_load_scanned);
@@ -680,8 +676,7 @@ load_one(GmGraphEntry *entry)
 	current = g;
 	g->loading = true;
 	g->stale = g->dropped = false;
-	g->xmin = 0;
-	g->xmax = 0;				/* everything is kept until the snapshot is there */
+	Assert(g->base == NULL);	/* everything is kept until the snapshot is there */
 	atomic_store(&entry->gr_rows_done, 0);
 	atomic_store(&entry->gr_rows_total, 0);
 	atomic_store(&entry->gr_phase, GM_LOAD_WAITING);

@@ -3,11 +3,11 @@
  * sync.c
  *	  The worker's side of the queue: which changes, when, in what order.
  *
- * A round takes every ticket that is there, then looks at the parked ones,
- * then decides the new ones in the order of their tickets.  A transaction that
- * built on another had the other's ticket before it and the other's end before
- * its own ticket; so by the time its own is decided, the look at the parked
- * ones has found the other ended, and its changes come first.
+ * A round notes up to which ticket it goes, then looks at the parked ones, then
+ * decides the new ones in the order of their tickets.  A transaction that built
+ * on another had the other's ticket before it and the other's end before its
+ * own ticket; so by the time its own is decided, the look at the parked ones
+ * has found the other ended, and its changes come first.
  *
  * A transaction's fate is asked for in this order: still in the list of
  * running ones, else in the commit log.  (The other order would take one that
@@ -421,14 +421,18 @@ take_and_decide(uint64 head)
 }
 
 /*
- * Everything that the queue holds; true: something was done.  An error leaves
- * what was decided where it is, for the next round.
+ * A round: what the queue holds, up to the ticket that a reader waits for.
+ * True: something was done, there may be more.  An error leaves what was
+ * decided where it is, for the next round.
  */
 static bool
 drain(void)
 {
 	uint64		head = atomic_load_explicit(&area->ar_tickets, memory_order_acquire);
+	uint64		wanted = atomic_load_explicit(&area->ar_wanted, memory_order_relaxed);
 
+	if (wanted > last_taken && wanted < head)
+		head = wanted;
 	if (head == last_taken && parked_count == 0 && !unfinished)
 		return false;
 	GM_STOP(worker_before_take);

@@ -6,6 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include <pthread.h>
+#include <sched.h>
 
 #include "unit.h"
 
@@ -497,6 +498,7 @@ test_large(void)
  */
 #define READERS			3
 #define THREAD_VERSIONS	150
+#define LOOK_EVERY		5		/* versions, so that all are at work however few the CPUs */
 
 typedef struct Shared
 {
@@ -512,7 +514,8 @@ typedef struct Reader
 {
 	Shared	   *shared;
 	int			number;
-	uint32_t	looks;
+	_Atomic uint32_t looks;
+	_Atomic bool gone;
 	uint32_t	failures;
 } Reader;
 
@@ -579,7 +582,21 @@ read_versions(void *arg)
 	gm_graph_destroy(g);
 	gm_scratch_destroy(scratch);
 	gm_mem_destroy(mem);
+	atomic_store(&r->gone, true);
 	return NULL;
+}
+
+/* until every reader that goes on has looked once more */
+static void
+let_readers_look(Reader *readers)
+{
+	for (int i = 0; i < READERS; i++)
+	{
+		uint32_t	looks = atomic_load(&readers[i].looks);
+
+		while (atomic_load(&readers[i].looks) == looks && !atomic_load(&readers[i].gone))
+			sched_yield();
+	}
 }
 
 static bool
@@ -632,14 +649,18 @@ test_threads(void)
 		REQUIRE(pthread_create(&threads[i], NULL, read_versions, &readers[i]) == 0);
 	}
 	for (uint64_t v = 2; v < THREAD_VERSIONS + 2; v++)
+	{
 		if (!publish_version(g, &shared, scratch, v, &ops))
 			break;
+		if (v % LOOK_EVERY == 0)
+			let_readers_look(readers);
+	}
 	atomic_store(&shared.done, true);
 	for (int i = 0; i < READERS; i++)
 	{
 		pthread_join(threads[i], NULL);
 		CHECK(readers[i].failures == 0);
-		CHECK(readers[i].looks > 0);
+		CHECK(atomic_load(&readers[i].looks) > 0);
 	}
 	is_model(g, &model, 100 + (THREAD_VERSIONS + 1) / 4, 1, "after threads");
 	free(ops.list);
