@@ -5,12 +5,18 @@
  *
  *-------------------------------------------------------------------------
  */
+#define _GNU_SOURCE
+
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/scratch.h"
 
 #define SMALLEST	256			/* bytes of a buffer's first allocation */
+#define LARGE		((size_t) 128 << 10)
 
 GmStatus
 gm_scratch_create(size_t limit, GmScratch **scratch)
@@ -117,4 +123,27 @@ gm_scratch_trim(GmScratch *scratch, size_t bytes)
 		largest->data = NULL;
 		largest->bytes = 0;
 	}
+}
+
+/*
+ * Whole pages inside a buffer read as zero when they are touched again, so the
+ * zeroed ones stay zero.
+ */
+void
+gm_scratch_rest(GmScratch *scratch)
+{
+#ifdef MADV_DONTNEED
+	uintptr_t	page = (uintptr_t) sysconf(_SC_PAGESIZE);
+
+	for (int i = 0; i < GM_BUF_COUNT; i++)
+	{
+		uintptr_t	start = (uintptr_t) scratch->buffers[i].data;
+		uintptr_t	end = (start + scratch->buffers[i].bytes) & ~(page - 1);
+
+		if (scratch->buffers[i].bytes < LARGE)
+			continue;
+		start = (start + page - 1) & ~(page - 1);
+		(void) madvise((void *) start, end - start, MADV_DONTNEED);
+	}
+#endif
 }

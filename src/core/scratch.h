@@ -23,6 +23,7 @@
  *	 gm_scratch_end		leave it with the zeroed buffers zero again
  *	 gm_scratch_get		a buffer of at least so many bytes, contents kept
  *	 gm_scratch_trim	free the largest buffers until the rest is small enough
+ *	 gm_scratch_rest	give the large buffers' pages back, their addresses stay
  *
  * Limits	limit bytes in all (0: none); beyond it GM_OVER_BUDGET before
  *			anything is allocated
@@ -113,6 +114,7 @@ extern GmStatus gm_scratch_get(GmScratch *scratch, GmBufferName name, size_t byt
 
 /* between calls only; results are gone afterwards */
 extern void gm_scratch_trim(GmScratch *scratch, size_t bytes);
+extern void gm_scratch_rest(GmScratch *scratch);
 
 static inline bool
 gm_bit_test(const uint64_t *bits, uint32_t i)

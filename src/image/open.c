@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "error.h"
@@ -37,6 +38,8 @@
 #include "image/image.h"
 #include "image/load.h"
 #include "image/stats.h"
+
+#define REST_MS			1000
 
 GmBackendStats gm_backend_stats;
 
@@ -144,6 +147,19 @@ subtransaction_ends(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 		forget_from(GetCurrentTransactionNestLevel());
 }
 
+/* what one large query touched is not kept by a session that goes idle; not each time */
+static void
+rest(void)
+{
+	static TimestampTz rested;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(rested, now, REST_MS))
+		return;
+	gm_scratch_rest(scratch);
+	rested = now;
+}
+
 static void
 transaction_ends(XactEvent event, void *arg)
 {
@@ -151,6 +167,7 @@ transaction_ends(XactEvent event, void *arg)
 	{
 		forget_from(0);
 		gm_shared_end_transaction();
+		rest();
 	}
 }
 

@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <sched.h>
+
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -26,17 +28,24 @@
 #include "shm/queue.h"
 #include "shm/stop.h"
 
+#define LOOK_ON_US		50
+
+static void
+begin_wait(GmWait *wait)
+{
+	if (wait->begun)
+		return;
+	wait->begun = true;
+	INSTR_TIME_SET_CURRENT(wait->start);
+	wait->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), gm_guc_sync_timeout);
+	gm_backend_stats.waits++;
+}
+
 /* false: the deadline has passed */
 static bool
 sleep_a_little(GmWait *wait)
 {
-	if (!wait->begun)
-	{
-		wait->begun = true;
-		INSTR_TIME_SET_CURRENT(wait->start);
-		wait->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), gm_guc_sync_timeout);
-		gm_backend_stats.waits++;
-	}
+	begin_wait(wait);
 	GM_STOP(reader_waiting);
 	return gm_control_sleep(wait->db, wait->deadline);
 }
@@ -241,6 +250,33 @@ last_seen(GmArea *area, uint64 ticket, Snapshot snapshot)
 	return ticket;
 }
 
+/*
+ * A single commit is applied in less time than it takes to go to sleep and be
+ * woken, so the first wait of a call looks on for a moment.  The worker may
+ * want this very processor: it is offered.
+ */
+static bool
+look_on(GmWait *wait, uint64 ticket)
+{
+	instr_time	start;
+	instr_time	now;
+
+	if (wait->begun)
+		return false;
+	begin_wait(wait);
+	gm_control_wake(wait->db);
+	INSTR_TIME_SET_CURRENT(start);
+	do
+	{
+		if (atomic_load_explicit(&wait->area->ar_passed, memory_order_acquire) >= ticket)
+			return true;
+		(void) sched_yield();
+		INSTR_TIME_SET_CURRENT(now);
+		INSTR_TIME_SUBTRACT(now, start);
+	} while (INSTR_TIME_GET_MICROSEC(now) < LOOK_ON_US);
+	return false;
+}
+
 const char *
 gm_wait_changes(GmWait *wait, int32_t graph_id, Snapshot snapshot)
 {
@@ -271,7 +307,11 @@ gm_wait_changes(GmWait *wait, int32_t graph_id, Snapshot snapshot)
 		if (atomic_load(&area->ar_lock_holder) == (uint32) MyProcPid)
 			return "this session holds a lock that keeps the worker out";
 		if (!passed)
+		{
 			gm_area_want(area, ticket);
+			if (look_on(wait, ticket))
+				continue;
+		}
 		if (!sleep_a_little(wait))
 			fail_late(area, ticket);
 		if (gm_attach(&wait->db) != area)

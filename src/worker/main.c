@@ -55,6 +55,9 @@
 #define ATTEMPTS		3
 #define LOOK_MS			1000	/* at the extension */
 #define NAP_MS			1
+#define STREAM			2		/* commits a millisecond from which on it naps, */
+#define STREAM_READ		10		/* while readers wait for them */
+#define READERS_MS		100		/* so long after the last one did */
 #define DISABLED_MS		60000	/* until a database is tried again that could not be connected to */
 #define TRIES			3		/* errors in a row until the generation ends */
 #define TRY_AGAIN_MS	100
@@ -335,6 +338,38 @@ between_rounds(void)
 		reload_settings();
 }
 
+/*
+ * Commits that come one after the other need not wake the worker each: what
+ * they hand over is taken together.  Those that come singly do, and while
+ * sessions read what others write also those of a denser stream, so that
+ * readers find them applied.
+ */
+static bool
+in_a_stream(void)
+{
+	static TimestampTz since;
+	static TimestampTz waited;	/* a reader, when last seen */
+	static uint64 wanted;
+	static uint64 taken;
+	static bool stream;
+	TimestampTz now = GetCurrentTimestamp();
+	uint64		tickets = atomic_load_explicit(&area->ar_tickets, memory_order_relaxed);
+	uint64		want = atomic_load_explicit(&area->ar_wanted, memory_order_relaxed);
+
+	if (want != wanted)
+		waited = now;
+	wanted = want;
+	if (now - since >= NAP_MS * 1000)
+	{
+		uint64		least = now - waited < READERS_MS * 1000 ? STREAM_READ : STREAM;
+
+		stream = (tickets - taken) * 1000 >= (uint64) (now - since) * least;
+		since = now;
+		taken = tickets;
+	}
+	return stream;
+}
+
 static void
 work(void)
 {
@@ -356,8 +391,7 @@ work(void)
 			between_rounds();
 		}
 
-		/* after work there is often more, which commits need not tell one by one */
-		if (any)
+		if (any && in_a_stream())
 			sleep_until_woken(GM_NAPPING, NAP_MS);
 		else
 			sleep_until_woken(GM_ASLEEP, gm_guc_worker_naptime);

@@ -336,6 +336,38 @@ test_budget(void)
 	rg_free(&rg);
 }
 
+/* buffers whose pages were given back serve as before, the zeroed ones too */
+static void
+test_rest(void)
+{
+	RgGraph		rg;
+	GmView		view;
+	GmScratch  *scratch;
+	uint64_t	count[2];
+	uint64_t	sum[2];
+	size_t		bytes;
+
+	rg_make(&rg, (RgShape) {100000, 300000, false, false, false, false});
+	gm_view_init(rg.graph, RG_NOW, &view);
+	REQUIRE(gm_scratch_create(0, &scratch) == GM_OK);
+	REQUIRE(gm_reach(rg.graph, &view, scratch, 7, 5, NULL, &count[0], &sum[0]) == GM_OK);
+	bytes = scratch->bytes;
+	CHECK(bytes >= 400000);
+	for (int i = 0; i < 3; i++)
+	{
+		uint64_t   *seen;
+
+		gm_scratch_rest(scratch);
+		CHECK(scratch->bytes == bytes);
+		REQUIRE(gm_scratch_get(scratch, GM_BUF_SEEN, 8, &seen) == GM_OK);
+		CHECK(seen[0] == 0);
+		REQUIRE(gm_reach(rg.graph, &view, scratch, 7, 5, NULL, &count[1], &sum[1]) == GM_OK);
+		CHECK(count[0] == count[1] && sum[0] == sum[1]);
+	}
+	gm_scratch_destroy(scratch);
+	rg_free(&rg);
+}
+
 static void
 test_interrupt(void)
 {
@@ -422,4 +454,4 @@ test_sort(void)
 }
 
 UNIT_MAIN(UNIT(test_sort), UNIT(test_random), UNIT(test_dense), UNIT(test_bad_values), UNIT(test_budget),
-		  UNIT(test_interrupt))
+		  UNIT(test_rest), UNIT(test_interrupt))
