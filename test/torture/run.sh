@@ -24,7 +24,7 @@ gm_find_server
 gm_work_dir
 gm_copy_tree "$WORK/tree"
 gm_private_prefix
-(cd "$WORK/tree" && gm_build PROF=-DUSE_ASSERT_CHECKING) || exit 1
+(cd "$WORK/tree" && gm_build PROFILE=-DUSE_ASSERT_CHECKING) || exit 1
 mkdir -p "$WORK/campaign"
 gm_as_user "$WORK/tree" env -i PATH="$BIN:/usr/bin:/bin" LANG=C.UTF-8 HOME="$WORK" TMPDIR="$WORK" \
 	/usr/bin/python3 test/torture/torture.py --bin "$BIN" --work "$WORK/campaign" \
