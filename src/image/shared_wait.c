@@ -159,13 +159,26 @@ gm_wait_graph(GmWait *wait, int32_t graph_id, const char *name, GmGraphEntry **f
 {
 	for (;;)
 	{
+		/* before the look into the directory: read meanwhile, it is looked at again */
+		bool		due = atomic_load(&wait->area->ar_directory_due) != 0;
 		GmGraphEntry *entry = gm_area_find(wait->area, graph_id);
 		GmGraphState state;
 		const char *why;
 
 		/* whoever comes here has waited for all changes of the list that it sees */
 		if (entry == NULL)
-			return "the graph has been dropped, or the directory is full";
+		{
+			if (!due)
+				return "the graph has been dropped, or the directory is full";
+			if (atomic_load(&wait->area->ar_lock_holder) == (uint32) MyProcPid)
+				return "this session holds a lock that keeps the worker out";
+			if (!sleep_a_little(wait))
+				return "the worker has not read the list of graphs yet";
+			why = gm_wait_area(wait);
+			if (why != NULL)
+				return why;
+			continue;
+		}
 		state = (GmGraphState) atomic_load_explicit(&entry->gr_state, memory_order_acquire);
 		if (gm_likely(state == GM_GRAPH_READY))
 		{
@@ -198,7 +211,7 @@ static bool
 parked_is_due(GmArea *area, int32_t graph_id, Snapshot snapshot)
 {
 	uint32		n = atomic_load(&area->ar_parked_count);
-	bool		due = false;
+	bool		due = atomic_load(&wait->area->ar_directory_due) != 0;
 
 	if (gm_likely(n == 0))
 		return false;

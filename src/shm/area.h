@@ -212,6 +212,8 @@ typedef struct GmArea
 	/* the tables' identity when they were last found sound (image/identity.c) */
 	_Atomic uint64_t ar_identity;	/* 0: not sound, shared images are refused */
 	_Atomic uint64_t ar_names_changed;	/* counts changes of the table graphs */
+	_Atomic uint32_t ar_directory_due;	/* the list of graphs must be read for what has
+										 * passed; set before ar_passed moves */
 
 	/* by place in the directory: asked for while not in memory; worker clears */
 	_Atomic uint64_t ar_asked[GM_AREA_GRAPHS / 64];

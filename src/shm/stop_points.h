@@ -14,6 +14,8 @@ GM_STOP_POINT(committed)
 GM_STOP_POINT(worker_before_take)
 GM_STOP_POINT(worker_before_publish)
 GM_STOP_POINT(worker_after_publish)
+/* changes of the list of graphs have passed that are known only from the table */
+GM_STOP_POINT(worker_before_directory)
 /* the queue is there, the load snapshot not yet taken */
 GM_STOP_POINT(worker_load_start)
 /* the tables have been read, waiting changes not yet applied */

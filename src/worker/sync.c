@@ -90,6 +90,17 @@ static uint64 identity;			/* as last looked up; published with the directory */
 static uint64 identity_changes; /* when that was */
 static bool serving;			/* inside a load */
 
+/*
+ * How the list of graphs changed is not known.  Who does not find its graph in
+ * the directory waits for the list to be read.
+ */
+static void
+lose_directory(void)
+{
+	directory_due = true;
+	atomic_store(&area->ar_directory_due, 1);
+}
+
 void
 gm_sync_start(GmDatabase *database, GmArea *a, GmPool *pool)
 {
@@ -100,7 +111,7 @@ gm_sync_start(GmDatabase *database, GmArea *a, GmPool *pool)
 	dlist_init(&leaving);
 	parked_count = 0;
 	parked_changed = false;
-	ghosts_due = directory_due = true;
+	ghosts_due = true;
 	phase = IDLE;
 	unfinished = false;
 	failures = 0;
@@ -108,6 +119,7 @@ gm_sync_start(GmDatabase *database, GmArea *a, GmPool *pool)
 	requests = 0;
 	identity = 0;
 	identity_changes = UINT64_MAX;
+	lose_directory();
 	gm_graphs_start(database, a, pool);
 	gm_load_start(database, a, pool);
 	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
@@ -264,7 +276,7 @@ change_directory(const GmChange *change)
 	GmRow		row;
 
 	if (gm_change_row(change, !put, &row) != GM_OK || (put && row.u.graph.residency == 0))
-		directory_due = true;
+		lose_directory();
 	else if (put)
 		gm_load_enter(row.graph_id, row.u.graph.residency);
 	else
@@ -300,7 +312,8 @@ distribute(GmWorkerBatch *batch)
 	if ((batch->flags & GM_TICKET_RELOAD) != 0)
 	{
 		reload(batch->graph_id, batch->xid);
-		directory_due |= (batch->flags & GM_TICKET_GRAPHS) != 0;
+		if ((batch->flags & GM_TICKET_GRAPHS) != 0)
+			lose_directory();
 	}
 	else if (batch->graph_id != 0 && (batch->flags & GM_TICKET_GRAPHS) == 0)
 		give(batch->graph_id, batch);
@@ -317,7 +330,7 @@ distribute(GmWorkerBatch *batch)
 						 errmsg("changes of transaction %llu cannot be read; loading again",
 								(unsigned long long) batch->xid)));
 				reload(0, batch->xid);
-				directory_due = true;
+				lose_directory();
 				break;
 			}
 			at += change.length;
@@ -349,7 +362,7 @@ decide(GmWorkerBatch *batch, Fate fate)
 	{
 		/* whatever it did was not handed over */
 		reload(0, batch->xid);
-		directory_due = true;
+		lose_directory();
 		atomic_fetch_add(&area->ar_names_changed, 1);
 	}
 }
@@ -550,9 +563,9 @@ start_over(void)
 	end_transaction(begun);
 	if (parked_changed)
 		publish_parked();
+	lose_directory();
 	atomic_store(&area->ar_overflows_seen, overflow);
 	ghosts_due = false;
-	directory_due = true;
 	ConditionVariableBroadcast(&db->changed);
 }
 
@@ -564,12 +577,14 @@ read_directory(void)
 
 	if (!directory_due)
 		return;
+	GM_STOP(worker_before_directory);
 	begun = begin_transaction();
 	directory_due = !gm_load_list_graphs();
 	end_transaction(begun);
 	if (directory_due)
 		return;
 	atomic_fetch_add(&area->ar_names_changed, 1);
+	atomic_store(&area->ar_directory_due, 0);
 	atomic_store(&area->ar_identity, identity);
 	ConditionVariableBroadcast(&db->changed);
 }
@@ -594,7 +609,7 @@ look_at_identity(void)
 		identity = now;
 		reload(0, 0);
 		gm_load_refuse(identity == 0);
-		directory_due = true;	/* the table graphs may be another one */
+		lose_directory();		/* the table graphs may be another one */
 		ConditionVariableBroadcast(&db->changed);
 	}
 	identity_changes = changes;
@@ -612,6 +627,8 @@ gm_sync_service(void)
 		if (identity != 0)
 			start_over();
 		(void) drain();
+		if (identity != 0)
+			read_directory();
 	}
 	PG_FINALLY();
 	{
