@@ -211,7 +211,7 @@ static bool
 parked_is_due(GmArea *area, int32_t graph_id, Snapshot snapshot)
 {
 	uint32		n = atomic_load(&area->ar_parked_count);
-	bool		due = atomic_load(&wait->area->ar_directory_due) != 0;
+	bool		due = false;
 
 	if (gm_likely(n == 0))
 		return false;
