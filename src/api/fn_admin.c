@@ -103,6 +103,7 @@ worker_comes(const GmDatabase *db)
 	switch (db->state)
 	{
 		case GM_WORKER_STARTING:
+			return !gm_control_database_locked();
 		case GM_WORKER_PREPARING:
 		case GM_WORKER_READY:
 			return true;

@@ -705,7 +705,10 @@ prepare_check(ChildCheck *check, Relation rel)
 		column->narrow = is_narrow(rel, column->attno);
 	}
 	if (check->column_count == 0)
-		elog(ERROR, "table \"%s\" has no references to check", RelationGetRelationName(rel));
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("table \"%s\" has no references to check",
+						RelationGetRelationName(rel))));
 	check->graph_attno = get_attnum(RelationGetRelid(rel), "graph_id");
 	if (strcmp(RelationGetRelationName(rel), "triples") == 0)
 		check->fact_attno = attribute(rel, "fact_id");

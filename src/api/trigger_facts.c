@@ -132,8 +132,11 @@ find_statement(const TriggerData *trigger)
 			statement->event != (trigger->tg_event & TRIGGER_EVENT_OPMASK)))
 		statement = statement->below;
 	if (statement == NULL)
-		elog(ERROR, "no statement is open on view \"%s\"",
-			 RelationGetRelationName(trigger->tg_relation));
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("no statement is open on view \"%s\"",
+						RelationGetRelationName(trigger->tg_relation)),
+				 errhint("The triggers of graphmem.facts belong to no other view.")));
 	return statement;
 }
 

@@ -43,6 +43,7 @@ static uint64 cached;
 static bool valid;
 static bool registered;
 static uint64 changes;
+static uint32 schema_hash;		/* of the schema's entry in the cache */
 
 static void
 relation_changed(Datum arg, Oid relid)
@@ -61,6 +62,15 @@ relation_changed(Datum arg, Oid relid)
 	changes++;
 }
 
+static void
+schema_changed(Datum arg, int cache_id, uint32 hash)
+{
+	if (hash != 0 && valid && cached != 0 && hash != schema_hash)
+		return;
+	valid = false;
+	changes++;
+}
+
 uint64_t
 gm_identity_changes(void)
 {
@@ -75,6 +85,7 @@ capture_function(const char *name)
 
 	if (!OidIsValid(schema))
 		return InvalidOid;
+	schema_hash = GetSysCacheHashValue1(NAMESPACEOID, ObjectIdGetDatum(schema));
 	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
 						   PointerGetDatum(no_arguments), ObjectIdGetDatum(schema));
 }
@@ -180,6 +191,7 @@ gm_identity(void)
 	if (!registered)
 	{
 		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
 		registered = true;
 	}
 	for (int i = 0; i < MOST_TRIES && !valid; i++)

@@ -79,6 +79,8 @@ gm_image_catalog_changes(void)
 	return catalog_changes;
 }
 
+static const char no_table[] = "a table of the extension is missing";
+
 static const char *
 missing_privilege(void)
 {
@@ -93,8 +95,9 @@ missing_privilege(void)
 	{
 		Oid			relid = gm_row_relid(table);
 
-		if (!OidIsValid(relid) ||
-			pg_class_aclcheck(relid, role, ACL_SELECT) != ACLCHECK_OK)
+		if (!OidIsValid(relid))
+			return no_table;
+		if (pg_class_aclcheck(relid, role, ACL_SELECT) != ACLCHECK_OK)
 			return "no privilege on a table";
 	}
 	return NULL;
@@ -113,7 +116,9 @@ gm_image_privileged(const char **why)
 		privileges.role = role;
 		privileges.row_security = row_security;
 		privileges.why = missing_privilege();
-		privileges.known = true;
+
+		/* nobody tells when a table that is not known comes back */
+		privileges.known = privileges.why != no_table;
 	}
 	*why = privileges.why;
 	return privileges.why == NULL;

@@ -406,6 +406,19 @@ choose_graph(Handle *h, GmGraphEntry *entry, Snapshot snapshot, const GmOwnChang
 }
 
 /* one attempt; *again: something moved under it */
+/* the next statement's snapshot will do, where this one's would need a private image */
+static void
+fail_if_too_large(GmGraphEntry *entry, const char *name)
+{
+	if (IsolationUsesXactSnapshot() || atomic_load(&entry->gr_bytes) < gm_image_memory_limit())
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+			 errmsg("graph \"%s\" in memory is newer than the query", name),
+			 errdetail("It was loaded, or changed much, after the query had begun."),
+			 errhint("Repeat the query, or raise \"graphmem.private_memory_limit\" to let the session load the graph for itself.")));
+}
+
 static const char *
 open_graph(GmWait *wait, const char *name, Snapshot snapshot, const GmOwnChanges *own,
 		   Handle **opened, bool *again)
@@ -447,6 +460,8 @@ open_graph(GmWait *wait, const char *name, Snapshot snapshot, const GmOwnChanges
 	{
 		h->users = 0;
 		gm_read_leave(area);
+		if (gm_see_was_late(why))
+			fail_if_too_large(entry, name);
 		return why;
 	}
 	*opened = h;

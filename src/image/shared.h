@@ -59,6 +59,8 @@ typedef struct GmSight
 	int			room;
 } GmSight;
 
+/* is that a reason that a newer snapshot would not meet */
+extern bool gm_see_was_late(const char *why);
 extern const char *gm_see(GmArea *area, const GmGraph *graph, Snapshot snapshot,
 						  GmSight *sight);
 

@@ -39,6 +39,16 @@
 /* transactions between a snapshot and the image that are looked at one by one */
 #define MOST_YOUNGER	4096
 
+static const char older[] = "the snapshot is older than the image";
+static const char much_older[] = "the snapshot is much older than the image";
+static const char not_taken_back[] = "a change cannot be taken back";
+
+bool
+gm_see_was_late(const char *why)
+{
+	return why == older || why == much_older || why == not_taken_back;
+}
+
 /* does the snapshot see everything that the load snapshot saw */
 static bool
 sees_base(const GmGraphBase *base, Snapshot snapshot, uint64 xmin, uint64 xmax, uint64 next)
@@ -87,7 +97,7 @@ look_at(GmArea *area, uint64 xid, uint64 image_sequence, GmSight *sight)
 			if (TransactionIdIsInProgress((TransactionId) xid) ||
 				!TransactionIdDidCommit((TransactionId) xid))
 				return NULL;
-			return "the snapshot is much older than the image";
+			return much_older;
 		}
 		sequence = atomic_load_explicit(&e->xe_sequence, memory_order_relaxed);
 		ticket = atomic_load_explicit(&e->xe_ticket, memory_order_relaxed);
@@ -122,11 +132,11 @@ gm_see(GmArea *area, const GmGraph *graph, Snapshot snapshot, GmSight *sight)
 
 	memset(sight, 0, sizeof(*sight));
 	if (!sees_base(base, snapshot, xmin, xmax, next))
-		return "the snapshot is older than the image";
+		return older;
 	if (gm_likely(root->gr_max_xid < xmin))
 		return NULL;
 	if (root->gr_max_xid >= xmax + MOST_YOUNGER)
-		return "the snapshot is much older than the image";
+		return much_older;
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
 	{
 		uint64		xid = gm_full_xid(snapshot->xip[i], next);
@@ -192,7 +202,7 @@ take_back(GmApply *apply, const GmChange *change)
 	if ((change->flags & GM_CHANGE_OLD) != 0)
 	{
 		if (!content_row(change, true, true, &row))
-			return "a change cannot be taken back";
+			return not_taken_back;
 		gm_error_check(gm_apply_put(apply, &row), "taking back changes");
 	}
 	else
@@ -212,14 +222,14 @@ take_back_batch(GmArea *area, GmApply *apply, int32_t graph_id, const GmExcluded
 	uint32		n;
 
 	if (!gm_queue_find(area, excluded->ticket, &ticket) || ticket.tk_xid != excluded->xid)
-		return "a change cannot be taken back";
+		return not_taken_back;
 	if (ticket.tk_graph != 0 && ticket.tk_graph != graph_id)
 		return NULL;
 	if (ticket.tk_flags != 0)
 		return "a change of the tables themselves cannot be taken back";
 	bytes = gm_queue_copy(area, &ticket, false);
 	if (bytes == NULL)
-		return "a change cannot be taken back";
+		return not_taken_back;
 	changes = batch_changes(bytes, ticket.tk_length, &n);
 	for (uint32 i = n; i-- > 0;)
 	{

@@ -76,6 +76,9 @@ gm_wait_area(GmWait *wait)
 		switch (wait->db->state)
 		{
 			case GM_WORKER_STARTING:
+				if (gm_control_database_locked())
+					return "the database is being dropped, renamed or copied";
+				break;
 			case GM_WORKER_PREPARING:
 			case GM_WORKER_READY:
 				break;

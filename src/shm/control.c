@@ -22,6 +22,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
@@ -39,7 +40,7 @@
 #define NAME_WITH(layout)	"graphmem control v" CppAsString2(layout)
 #define NAME			NAME_WITH(GM_CONTROL_LAYOUT)
 #define RESTART_SECONDS	2
-#define NO_SLOT_RETRY_MS	10000
+#define NO_SLOT_RETRY_MS	2000
 #define PLACE_RETRY_MS	60000	/* after shared memory was refused */
 #define ENTRY_RETRY_MS	10000	/* after all entries were taken */
 #define SLEEP_MS		50
@@ -312,6 +313,24 @@ gm_control_sleep(GmDatabase *db, TimestampTz deadline)
 	gm_control_wake(db);
 	(void) ConditionVariableTimedSleep(&db->changed, Min(left, SLEEP_MS), PG_WAIT_EXTENSION);
 	return true;
+}
+
+/*
+ * DROP DATABASE, RENAME and CREATE DATABASE ... TEMPLATE wait with this lock
+ * for the sessions of the database to go, and a worker that starts waits for
+ * the lock: whoever waited for the worker would hold up both.
+ */
+bool
+gm_control_database_locked(void)
+{
+	LOCKTAG		tag;
+	VirtualTransactionId *holders;
+	int			n;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	holders = GetLockConflicts(&tag, RowExclusiveLock, &n);
+	pfree(holders);
+	return n > 0;
 }
 
 void

@@ -138,6 +138,9 @@ extern bool gm_control_has_worker(const GmDatabase *db);
 
 extern void gm_control_wake(GmDatabase *db);
 
+/* does somebody keep a starting worker out of this database */
+extern bool gm_control_database_locked(void);
+
 /*
  * Wakes the worker and sleeps until it has done something, or for a slice of
  * time, so that a wake-up that was lost costs no more than that; false if the

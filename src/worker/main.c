@@ -7,7 +7,8 @@
  *	 first use				gm_ensure_worker registers the worker; the launcher does
  *							so at boot through a probe (launcher.c)
  *	 another worker lives	exit 0, which unregisters
- *	 database gone			the connection fails; after ATTEMPTS of them exit 0
+ *	 database gone			exit 0 if it has no directory; else the connection
+ *							fails; after ATTEMPTS of them exit 0
  *	 extension gone			looked for every LOOK_MS; exit 0
  *	 other extversion, or made again		exit 1: the server starts the new library
  *	 graphmem.worker off	exit 0
@@ -28,12 +29,17 @@
  */
 #include "postgres.h"
 
+#include <dirent.h>
+#include <sys/stat.h>
+
 #include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "common/relpath.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -150,6 +156,30 @@ claim(Oid db_oid)
 	}
 	LWLockRelease(&control->lock);
 	return ours;
+}
+
+/* a database that was dropped is not worth a connection that fails */
+static bool
+has_directory(Oid db_oid)
+{
+	char		path[MAXPGPATH];
+	struct stat st;
+	DIR		   *dir;
+	struct dirent *de;
+	bool		found;
+
+	snprintf(path, sizeof(path), "base/%u", db_oid);
+	found = stat(path, &st) == 0;
+	dir = found ? NULL : AllocateDir("pg_tblspc");
+	while (dir != NULL && !found && (de = ReadDir(dir, "pg_tblspc")) != NULL)
+	{
+		snprintf(path, sizeof(path), "pg_tblspc/%s/%s/%u", de->d_name,
+				 TABLESPACE_VERSION_DIRECTORY, db_oid);
+		found = stat(path, &st) == 0;
+	}
+	if (dir != NULL)
+		FreeDir(dir);
+	return found;
 }
 
 /* the shared part of this generation is over */
@@ -541,6 +571,11 @@ graphmem_worker_main(Datum main_arg)
 	if (gm_control() == NULL || !claim(db_oid))
 		proc_exit(0);
 	before_shmem_exit(leave, (Datum) 0);
+	if (!has_directory(db_oid))
+	{
+		note_end(GM_WORKER_NONE, 0, NULL);
+		proc_exit(0);
+	}
 	if (database->attempts > ATTEMPTS)
 	{
 		note_end(GM_WORKER_DISABLED, DISABLED_MS,
