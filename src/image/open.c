@@ -24,12 +24,12 @@
 #include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "utils/acl.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "error.h"
@@ -39,7 +39,7 @@
 #include "image/load.h"
 #include "image/stats.h"
 
-#define REST_MS			1000
+#define REST_MOST_US	20000
 
 GmBackendStats gm_backend_stats;
 
@@ -152,17 +152,26 @@ subtransaction_ends(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 		forget_from(GetCurrentTransactionNestLevel());
 }
 
-/* what one large query touched is not kept by a session that goes idle; not each time */
+/*
+ * What a large query touched is not kept by a session that goes idle.  That
+ * costs as much as there was to give back, and a hundredth of the time at most
+ * where there is always little.
+ */
 static void
 rest(void)
 {
-	static TimestampTz rested;
-	TimestampTz now = GetCurrentTimestamp();
+	static uint64 again;		/* not before, in microseconds */
+	instr_time	begin;
+	instr_time	end;
+	uint64		cost;
 
-	if (!TimestampDifferenceExceeds(rested, now, REST_MS))
+	INSTR_TIME_SET_CURRENT(begin);
+	if (INSTR_TIME_GET_MICROSEC(begin) < again)
 		return;
 	gm_scratch_rest(scratch);
-	rested = now;
+	INSTR_TIME_SET_CURRENT(end);
+	cost = INSTR_TIME_GET_MICROSEC(end) - INSTR_TIME_GET_MICROSEC(begin);
+	again = INSTR_TIME_GET_MICROSEC(end) + Min(cost * 100 + 100, REST_MOST_US);
 }
 
 static void

@@ -376,7 +376,7 @@ choose_graph(Handle *h, GmGraphEntry *entry, Snapshot snapshot, const GmOwnChang
 	if (h->root != root || sequence_at(h, root) != h->sequence)
 		attach_version(h, root);
 	GM_STOP(reader_entered);
-	why = gm_see(h->area, h->graph, snapshot, &sight);
+	why = gm_see(h->area, h->image.graph_id, h->graph, snapshot, &sight);
 	if (why != NULL)
 		return why;
 	if (gm_likely(sight.count == 0 && !own_here))

@@ -61,7 +61,7 @@ typedef struct GmSight
 
 /* is that a reason that a newer snapshot would not meet */
 extern bool gm_see_was_late(const char *why);
-extern const char *gm_see(GmArea *area, const GmGraph *graph, Snapshot snapshot,
+extern const char *gm_see(GmArea *area, int32_t graph_id, const GmGraph *graph, Snapshot snapshot,
 						  GmSight *sight);
 
 /*

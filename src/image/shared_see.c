@@ -8,7 +8,8 @@
  * since.  By the wait before, all that the reader's snapshot sees is in it.
  * What more there may be:
  *	 - rows that the load snapshot saw and the reader's does not: an older
- *	   snapshot, which is answered privately;
+ *	   snapshot, which is answered privately unless no transaction that it
+ *	   does not see has handed over changes of the graph;
  *	 - transactions that were applied and that the reader's snapshot counts as
  *	   running: those it lists, and those at or above its xmax.  Their entries
  *	   in ar_xid tell whether they are in the version; the bytes of their
@@ -49,11 +50,26 @@ gm_see_was_late(const char *why)
 	return why == older || why == much_older || why == not_taken_back;
 }
 
-/* does the snapshot see everything that the load snapshot saw */
+/*
+ * No transaction that the snapshot does not see has changed the graph and
+ * committed: it would have a ticket, and a larger id than all of them have.
+ */
 static bool
-sees_base(const GmGraphBase *base, Snapshot snapshot, uint64 xmin, uint64 xmax, uint64 next)
+sees_all_changes(GmArea *area, int32_t graph_id, uint64 xmin)
 {
-	if (gm_likely(base->xmax <= xmin))
+	uint64		sure = atomic_load(&area->ar_sure_xid);
+
+	return sure != 0 && sure <= xmin &&
+		atomic_load(&area->ar_last_xid[0]) < xmin &&
+		atomic_load(&area->ar_last_xid[gm_queue_bucket(graph_id)]) < xmin;
+}
+
+/* does the snapshot see everything that the load snapshot saw of the graph */
+static bool
+sees_base(GmArea *area, int32_t graph_id, const GmGraphBase *base, Snapshot snapshot,
+		  uint64 xmin, uint64 xmax, uint64 next)
+{
+	if (gm_likely(base->xmax <= xmin) || sees_all_changes(area, graph_id, xmin))
 		return true;
 	if (xmax < base->xmax)
 		return false;
@@ -122,7 +138,7 @@ last_applied_first(const void *a, const void *b)
 }
 
 const char *
-gm_see(GmArea *area, const GmGraph *graph, Snapshot snapshot, GmSight *sight)
+gm_see(GmArea *area, int32_t graph_id, const GmGraph *graph, Snapshot snapshot, GmSight *sight)
 {
 	const GmGraphRoot *root = graph->root;
 	const GmGraphBase *base = gm_mem_ptr(graph->mem, root->gr_base);
@@ -131,7 +147,7 @@ gm_see(GmArea *area, const GmGraph *graph, Snapshot snapshot, GmSight *sight)
 	uint64		xmax = gm_full_xid(snapshot->xmax, next);
 
 	memset(sight, 0, sizeof(*sight));
-	if (!sees_base(base, snapshot, xmin, xmax, next))
+	if (!sees_base(area, graph_id, base, snapshot, xmin, xmax, next))
 		return older;
 	if (gm_likely(root->gr_max_xid < xmin))
 		return NULL;

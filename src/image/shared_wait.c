@@ -290,7 +290,9 @@ look_on(GmWait *wait, uint64 ticket)
 		INSTR_TIME_SET_CURRENT(now);
 		INSTR_TIME_SUBTRACT(now, start);
 	} while (INSTR_TIME_GET_MICROSEC(now) < LOOK_ON_US);
-	return false;
+
+	/* the worker may have run while the processor was offered */
+	return atomic_load_explicit(&wait->area->ar_passed, memory_order_acquire) >= ticket;
 }
 
 const char *

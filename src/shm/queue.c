@@ -61,6 +61,15 @@ typedef enum Pushed
 	NO_TICKET
 } Pushed;
 
+/* under the lock */
+static void
+note_last(GmArea *area, uint32 bucket, uint64 ticket, uint64 xid)
+{
+	if (xid > atomic_load_explicit(&area->ar_last_xid[bucket], memory_order_relaxed))
+		publish(&area->ar_last_xid[bucket], xid);
+	publish(&area->ar_last_ticket[bucket], ticket);
+}
+
 static Pushed
 push_locked(GmArea *area, const GmBatch *batch, uint64 *ticket)
 {
@@ -108,9 +117,9 @@ push_locked(GmArea *area, const GmBatch *batch, uint64 *ticket)
 	publish(&entry->tk_ticket, *ticket);
 
 	if (batch->graph_id == 0 || (batch->flags & GM_TICKET_GRAPHS) != 0)
-		publish(&area->ar_last_ticket[0], *ticket);
+		note_last(area, 0, *ticket, batch->xid);
 	if (batch->graph_id != 0)
-		publish(&area->ar_last_ticket[gm_queue_bucket(batch->graph_id)], *ticket);
+		note_last(area, gm_queue_bucket(batch->graph_id), *ticket, batch->xid);
 	publish(&area->ar_tickets, *ticket);
 	return PUSHED;
 }

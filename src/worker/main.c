@@ -344,7 +344,9 @@ sleep_until_woken(GmSleep how, long ms)
 {
 	atomic_store(&database->sleeping, how);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!gm_sync_run())
+
+	/* what ran may have waited and so have eaten the latch of who woke us */
+	if (!gm_sync_run() && atomic_load(&database->sleeping) == (uint32) how)
 	{
 		long		most = gm_sync_next_ms();
 
@@ -377,6 +379,7 @@ between_rounds(void)
 static bool
 in_a_stream(void)
 {
+	static uint64 generation;
 	static TimestampTz since;
 	static TimestampTz waited;	/* a reader, when last seen */
 	static uint64 wanted;
@@ -386,6 +389,13 @@ in_a_stream(void)
 	uint64		tickets = atomic_load_explicit(&area->ar_tickets, memory_order_relaxed);
 	uint64		want = atomic_load_explicit(&area->ar_wanted, memory_order_relaxed);
 
+	if (generation != area->ar_generation || now < since)
+	{
+		generation = area->ar_generation;
+		since = waited = 0;
+		wanted = taken = 0;
+		stream = false;
+	}
 	if (want != wanted)
 		waited = now;
 	wanted = want;

@@ -557,6 +557,7 @@ start_over(void)
 	if (overflow == atomic_load(&area->ar_overflows_seen) && !ghosts_due)
 		return;
 	ghosts_due = true;
+	atomic_store(&area->ar_sure_xid, 0);
 	reload(0, 0);
 	begun = begin_transaction();
 	list_ghosts();
@@ -564,6 +565,7 @@ start_over(void)
 	if (parked_changed)
 		publish_parked();
 	lose_directory();
+	atomic_store(&area->ar_sure_xid, U64FromFullTransactionId(ReadNextFullTransactionId()));
 	atomic_store(&area->ar_overflows_seen, overflow);
 	ghosts_due = false;
 	ConditionVariableBroadcast(&db->changed);
@@ -607,6 +609,10 @@ look_at_identity(void)
 	{
 		atomic_store(&area->ar_identity, 0);
 		identity = now;
+
+		/* whoever changed tables that were not sound has begun before */
+		atomic_store(&area->ar_sure_xid, ghosts_due || identity == 0 ? 0 :
+					 U64FromFullTransactionId(ReadNextFullTransactionId()));
 		reload(0, 0);
 		gm_load_refuse(identity == 0);
 		lose_directory();		/* the table graphs may be another one */
