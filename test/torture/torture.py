@@ -607,10 +607,12 @@ class Events:
         self.query("SELECT graphmem.rebuild(%s)" % text(self.dice.choice([None, "small", "book0"])))
 
     def replica_role(self):
-        """As logical replication applies: only ENABLE ALWAYS triggers fire."""
+        """As logical replication applies: only ENABLE ALWAYS triggers fire.  Nobody
+        ends meanwhile what is left prepared, so no row of it may be waited for."""
         self.query(["SET session_replication_role = replica",
                     "UPDATE graphmem.triples SET confidence = 0.125 WHERE triple_id IN (SELECT triple_id FROM"
-                    " graphmem.triples WHERE graph_id = %d LIMIT 3)" % self.campaign.graphs[1].id])
+                    " graphmem.triples WHERE graph_id = %d LIMIT 3 FOR UPDATE SKIP LOCKED)"
+                    % self.campaign.graphs[1].id])
 
     def resolve_prepared(self):
         """Ends every prepared transaction that was left."""
