@@ -3,14 +3,14 @@
  * graph_runs.c
  *	  Making the adjacency of a graph image from its slots.
  *
- * Runs are ordered by predicate, neighbour and slot.  No run is sorted for that
- * but by predicate: slots are put in the order of their objects, and scattered
- * to their subjects in that order; the runs so made, read in the order of the
- * subjects, are scattered back to the objects.  Each step is one random write a
- * slot, where sorting the runs of a graph with hubs took twice as long as all
- * three together.
+ * Runs are ordered by predicate, neighbour and slot.  Slots in the order of their
+ * objects, scattered to their subjects, make runs that are ordered by neighbour
+ * and slot; those, read in the order of the subjects and scattered back, make the
+ * runs of the objects.  Only the predicate is left to sort by.
  *
- * Memory		16 bytes a slot and 8 a node beside the image
+ * Memory		beside the image 16 bytes a slot at first, then 12 and the runs
+ *				made so far; 12 bytes a record of the longest run, 8 bytes a
+ *				node, 4 a predicate
  * Complexity	linear, but n log n in runs much shorter than there are
  *				predicates
  *
@@ -63,15 +63,9 @@ typedef struct Record
 	GmSlot		slot;
 } Record;
 
-static inline uint64_t
-record_key(const Record *r)
-{
-	return (uint64_t) r->predicate << 32 | r->neighbor;
-}
-
 #define INSERTION_RUN	16
 
-/* stable, by (predicate, neighbour): insertion sorted pieces, then merges */
+/* stable, by predicate: insertion sorted pieces, then merges */
 static void
 sort_records(Record *a, uint32_t n, Record *spare)
 {
@@ -85,10 +79,9 @@ sort_records(Record *a, uint32_t n, Record *spare)
 		for (uint32_t i = start + 1; i < end; i++)
 		{
 			Record		r = a[i];
-			uint64_t	key = record_key(&r);
 			uint32_t	at = i;
 
-			for (; at > start && record_key(&a[at - 1]) > key; at--)
+			for (; at > start && a[at - 1].predicate > r.predicate; at--)
 				a[at] = a[at - 1];
 			a[at] = r;
 		}
@@ -106,7 +99,7 @@ sort_records(Record *a, uint32_t n, Record *spare)
 
 			for (uint64_t at = start; at < end; at++)
 			{
-				if (k >= end || (i < middle && record_key(&from[i]) <= record_key(&from[k])))
+				if (k >= end || (i < middle && from[i].predicate <= from[k].predicate))
 					to[at] = from[i++];
 				else
 					to[at] = from[k++];
@@ -124,7 +117,7 @@ sort_records(Record *a, uint32_t n, Record *spare)
 typedef struct Scatter
 {
 	uint32_t	members;		/* slots that are current, or those that are not */
-	bool		all;			/* every slot is one */
+	bool		all;			/* every slot is a member */
 	GmSlot	   *by_object;		/* the members in the order of their objects */
 	Record	   *records;		/* by node */
 	Record	   *spare;			/* of the longest run */
@@ -133,10 +126,7 @@ typedef struct Scatter
 	uint32_t   *count;			/* by predicate */
 } Scatter;
 
-/*
- * Stable, by predicate, of records in the order of their neighbours; what is
- * returned holds them, the records themselves or the spare ones.
- */
+/* stable, by predicate; returns a or s->spare, whichever holds the records then */
 static const Record *
 sort_by_predicate(Record *a, uint32_t n, const Scatter *s, uint32_t predicates)
 {
@@ -252,9 +242,10 @@ scatter_out(GmGraph *g, Scatter *s, const GmInterrupt *intr)
 	for (uint32_t i = 0; i < s->members; i++)
 	{
 		GmSlot		slot = s->by_object[i];
-		Record	   *r = &s->records[s->out[GM_ARRAY_U32(&g->subject, slot)]++];
+		Record	   *r;
 
 		GM_PAUSE(intr, i);
+		r = &s->records[s->out[GM_ARRAY_U32(&g->subject, slot)]++];
 		while (i >= s->in[object])
 			object++;
 		r->neighbor = object;

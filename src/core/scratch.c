@@ -126,8 +126,8 @@ gm_scratch_trim(GmScratch *scratch, size_t bytes)
 }
 
 /*
- * Whole pages inside a buffer read as zero when they are touched again, so the
- * zeroed ones stay zero.
+ * Whole pages inside a buffer read as zero when they are touched again (Linux),
+ * or as before, so the zeroed ones stay zero.
  */
 void
 gm_scratch_rest(GmScratch *scratch)

@@ -408,7 +408,7 @@ choose_graph(Handle *h, GmGraphEntry *entry, Snapshot snapshot, const GmOwnChang
 /* one attempt; *again: something moved under it */
 /* the next statement's snapshot will do, where this one's would need a private image */
 static void
-fail_if_too_large(GmGraphEntry *entry, const char *name)
+fail_if_newer(GmGraphEntry *entry, const char *name)
 {
 	if (IsolationUsesXactSnapshot() || atomic_load(&entry->gr_bytes) < gm_image_memory_limit())
 		return;
@@ -461,7 +461,7 @@ open_graph(GmWait *wait, const char *name, Snapshot snapshot, const GmOwnChanges
 		h->users = 0;
 		gm_read_leave(area);
 		if (gm_see_was_late(why))
-			fail_if_too_large(entry, name);
+			fail_if_newer(entry, name);
 		return why;
 	}
 	*opened = h;

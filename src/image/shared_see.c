@@ -51,8 +51,12 @@ gm_see_was_late(const char *why)
 }
 
 /*
- * No transaction that the snapshot does not see has changed the graph and
- * committed: it would have a ticket, and a larger id than all of them have.
+ * Has every transaction whose changes of the graph the image may hold ended as
+ * the snapshot sees it?  One that has not has an id of at least xmin.  If it
+ * changed the graph it has a ticket, unless it began before ar_sure_xid; it
+ * got it before it committed, so before the load's snapshot saw it, before the
+ * image was published, and before we look here.  Who could not hand over its
+ * changes has counted an overflow by then, which the wait before has seen.
  */
 static bool
 sees_all_changes(GmArea *area, int32_t graph_id, uint64 xmin)

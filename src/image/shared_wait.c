@@ -98,6 +98,13 @@ gm_wait_area(GmWait *wait)
 	}
 }
 
+/* NULL: look again; late is the reason if there is no time left */
+static const char *
+wait_a_little(GmWait *wait, const char *late)
+{
+	return sleep_a_little(wait) ? gm_wait_area(wait) : late;
+}
+
 /* does this session itself hold a lock that keeps the worker out */
 static bool
 holds_strong_lock(void)
@@ -130,9 +137,7 @@ gm_wait_identity(GmWait *wait)
 			return "capture triggers are missing or disabled";
 		if (holds_strong_lock())
 			return "this session changes the tables themselves";
-		if (!sleep_a_little(wait))
-			return "the worker has not looked at the tables yet";
-		why = gm_wait_area(wait);
+		why = wait_a_little(wait, "the worker has not looked at the tables yet");
 		if (why != NULL)
 			return why;
 		AcceptInvalidationMessages();
@@ -175,9 +180,7 @@ gm_wait_graph(GmWait *wait, int32_t graph_id, const char *name, GmGraphEntry **f
 				return "the graph has been dropped, or the directory is full";
 			if (atomic_load(&wait->area->ar_lock_holder) == (uint32) MyProcPid)
 				return "this session holds a lock that keeps the worker out";
-			if (!sleep_a_little(wait))
-				return "the worker has not read the list of graphs yet";
-			why = gm_wait_area(wait);
+			why = wait_a_little(wait, "the worker has not read the list of graphs yet");
 			if (why != NULL)
 				return why;
 			continue;
@@ -269,7 +272,8 @@ last_seen(GmArea *area, uint64 ticket, Snapshot snapshot)
 /*
  * A single commit is applied in less time than it takes to go to sleep and be
  * woken, so the first wait of a call looks on for a moment.  The worker may
- * want this very processor: it is offered.
+ * want this very processor, so it is yielded: sleeping would cost a timer, and
+ * spinning would keep the worker from it.
  */
 static bool
 look_on(GmWait *wait, uint64 ticket)

@@ -222,9 +222,14 @@ typedef struct GmArea
 	LWLock		ar_queue_lock;
 	_Atomic uint64_t ar_tickets;	/* last ticket given out */
 	_Atomic uint64_t ar_last_ticket[GM_AREA_BUCKETS];	/* by graph_id; [0] also all */
-	_Atomic uint64_t ar_last_xid[GM_AREA_BUCKETS];	/* the largest one of such tickets */
-	_Atomic uint64_t ar_sure_xid;	/* a transaction from here on changes nothing without
-									 * a ticket; 0: not known yet */
+	_Atomic uint64_t ar_last_xid[GM_AREA_BUCKETS];	/* largest id of their transactions */
+
+	/*
+	 * No transaction from here on changes a graph without a ticket; 0: not
+	 * known.  The worker sets it anew when it lists ghosts (start, overflow)
+	 * and when the identity changed, before it loads anything after that.
+	 */
+	_Atomic uint64_t ar_sure_xid;
 	_Atomic uint64_t ar_queue_head; /* next byte to write, only grows; under the lock */
 	_Atomic uint64_t ar_queue_kept; /* bytes before here may be overwritten */
 	_Atomic uint64_t ar_tickets_kept;	/* tickets up to here may be; ~0: queue is closed */

@@ -34,11 +34,11 @@
 
 #include "access/xact.h"
 #include "commands/dbcommands.h"
+#include "common/relpath.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "common/relpath.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -61,9 +61,9 @@
 #define ATTEMPTS		3
 #define LOOK_MS			1000	/* at the extension */
 #define NAP_MS			1
-#define STREAM			2		/* commits a millisecond from which on it naps, */
-#define STREAM_READ		10		/* while readers wait for them */
-#define READERS_MS		100		/* so long after the last one did */
+#define STREAM			2		/* commits a millisecond from which on it naps */
+#define STREAM_READ		10		/* the same while readers wait for commits */
+#define READERS_MS		100		/* after the last one that did they still count */
 #define DISABLED_MS		60000	/* until a database is tried again that could not be connected to */
 #define TRIES			3		/* errors in a row until the generation ends */
 #define TRY_AGAIN_MS	100

@@ -461,6 +461,57 @@ test_many(void)
 	gm_mem_destroy(mem);
 }
 
+static void
+check_run_order(const GmRunView *v)
+{
+	for (uint32_t i = 1; i < v->length; i++)
+	{
+		uint64_t	before = (uint64_t) v->predicate[i - 1] << 32 | v->neighbor[i - 1];
+		uint64_t	key = (uint64_t) v->predicate[i] << 32 | v->neighbor[i];
+
+		CHECK(before < key || (before == key && v->slot[i - 1] < v->slot[i]));
+	}
+}
+
+/* runs much shorter than there are predicates, and longer than a sorted piece; equal triples */
+static void
+test_predicates(void)
+{
+	const int	nodes = 40;
+	const int	predicates = 2000;
+	const uint32_t triples = 4000;
+	GmTimes		t = {GM_TIME_MIN, GM_TIME_MAX, 0, GM_TIME_MAX};
+	uint32_t	found[2] = {0, 0};
+	GmMem	   *mem;
+	GmGraph    *g;
+
+	REQUIRE(gm_mem_create(4096, 0, NULL, &mem) == GM_OK);
+	REQUIRE(gm_graph_create(mem, &g) == GM_OK);
+	for (int i = 0; i < predicates; i++)
+		REQUIRE(gm_graph_add_predicate(g, i, "p", 1, false, false, 1) == GM_OK);
+	for (int i = 0; i < nodes; i++)
+		REQUIRE(gm_graph_add_entity(g, i, "e", 1, NULL, 0, NULL, 0) == GM_OK);
+	for (uint32_t i = 0; i < triples; i++)
+		REQUIRE(gm_graph_add_triple(g, i, i, unit_random_below(nodes), i % 5 == 0 ? 7 :
+									unit_random_below(predicates), unit_random_below(nodes), 1, &t) == GM_OK);
+	REQUIRE(gm_graph_finish(g, 0, NULL) == GM_OK);
+	for (GmNode node = 0; node < (GmNode) nodes; node++)
+	{
+		const GmNodeRuns *r = gm_array_at(&g->runs, node);
+		GmRunView	out = gm_graph_run_view(g, &r->out);
+		GmRunView	in = gm_graph_run_view(g, &r->in);
+
+		check_run_order(&out);
+		check_run_order(&in);
+		found[0] += out.length;
+		found[1] += in.length;
+		CHECK(out.length > 16 && out.length < (uint32_t) predicates / 8);
+	}
+	CHECK(found[0] == triples && found[1] == triples);
+	gm_graph_destroy(g);
+	gm_mem_destroy(mem);
+}
+
 /* every refusal, at whichever request it comes, leaves something destroyable */
 static void
 test_budget(void)
@@ -526,5 +577,5 @@ test_array(void)
 }
 
 UNIT_MAIN(UNIT(test_array), UNIT(test_small), UNIT(test_plain), UNIT(test_history),
-		  UNIT(test_names), UNIT(test_bad_references), UNIT(test_interrupt),
+		  UNIT(test_names), UNIT(test_predicates), UNIT(test_bad_references), UNIT(test_interrupt),
 		  UNIT(test_many), UNIT(test_budget))
