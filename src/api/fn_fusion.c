@@ -507,11 +507,10 @@ put_leg(GmRows *rows, double leg)
 static void
 put_row(const GmGraph *g, GmRows *rows, const GmFusionRow *row)
 {
-	MemoryContext memory = gm_row_memory(rows);
-	GmSlot	   *slots = MemoryContextAlloc(memory, (row->hops + 1) * sizeof(GmSlot));
-	bool	   *out = MemoryContextAlloc(memory, row->hops + 1);
-	const GmString **names = MemoryContextAlloc(memory,
-												(row->source_count + 1) * sizeof(GmString *));
+	GmSlot	   *slots = gm_row_alloc(rows, (row->hops + (Size) 1) * sizeof(GmSlot));
+	bool	   *out = gm_row_alloc(rows, row->hops + (Size) 1);
+	const GmString **names = gm_row_alloc(rows,
+										  (row->source_count + (Size) 1) * sizeof(GmString *));
 
 	for (int i = 0; i < row->hops; i++)
 	{

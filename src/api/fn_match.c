@@ -228,6 +228,7 @@ GM_READING_FUNCTION(graphmem_match)
 	{
 		GmTriple	t;
 
+		gm_rows_fetch_slots(g, found.slots, sizeof(GmSlot), i, Min(found.count, limit));
 		gm_graph_slot(g, found.slots[i], &t);
 		gm_row_int8(&rows, t.triple_id);
 		gm_row_int8(&rows, t.fact_id);
@@ -310,6 +311,7 @@ GM_READING_FUNCTION(graphmem_neighbors)
 	{
 		GmTriple	t;
 
+		gm_rows_fetch_slots(g, &edges[0].slot, sizeof(GmEdge), i, count);
 		gm_graph_slot(g, edges[i].slot, &t);
 		gm_row_int8(&rows, t.triple_id);
 		put_terms(&rows, g, &t);

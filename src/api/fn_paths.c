@@ -40,12 +40,11 @@ weight_is_confidence(FunctionCallInfo fcinfo, int n)
 static void
 put_path(GmRows *rows, const GmGraph *g, const GmPath *path, int64_t rank)
 {
-	MemoryContext old = MemoryContextSwitchTo(gm_row_memory(rows));
 	uint32_t	n = path->hops;
-	GmSlot	   *slots = palloc((n + 1) * sizeof(GmSlot));
-	bool	   *out = palloc((n + 1) * sizeof(bool));
-	const GmString **names = palloc((n + 1) * sizeof(GmString *));
-	int64_t    *ids = palloc((n + 1) * sizeof(int64_t));
+	GmSlot	   *slots = gm_row_alloc(rows, (n + (Size) 1) * sizeof(GmSlot));
+	bool	   *out = gm_row_alloc(rows, (n + (Size) 1) * sizeof(bool));
+	const GmString **names = gm_row_alloc(rows, (n + (Size) 1) * sizeof(GmString *));
+	int64_t    *ids = gm_row_alloc(rows, (n + (Size) 1) * sizeof(int64_t));
 
 	for (uint32_t i = 0; i <= n; i++)
 	{
@@ -57,7 +56,6 @@ put_path(GmRows *rows, const GmGraph *g, const GmPath *path, int64_t rank)
 		names[i] = gm_graph_name(g, path->steps[i].node);
 		ids[i] = gm_graph_entity_id(g, path->steps[i].node);
 	}
-	MemoryContextSwitchTo(old);
 	gm_row_int8(rows, rank);
 	gm_row_int4(rows, (int32_t) n);
 	gm_row_float8(rows, path->cost);

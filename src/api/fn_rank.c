@@ -25,113 +25,38 @@ huge_array(uint64 n, Size size)
 	return MemoryContextAllocExtended(CurrentMemoryContext, (n + 1) * size, MCXT_ALLOC_HUGE);
 }
 
-static int
-compare_ids(const GmGraph *g, GmNode a, GmNode b)
-{
-	int64_t		x = gm_graph_entity_id(g, a);
-	int64_t		y = gm_graph_entity_id(g, b);
-
-	return x < y ? -1 : x > y;
-}
-
-static int
-compare_masses(const void *a, const void *b, void *arg)
-{
-	const GmMass *x = a;
-	const GmMass *y = b;
-
-	if (x->mass != y->mass)
-		return x->mass > y->mass ? -1 : 1;
-	return compare_ids(arg, x->node, y->node);
-}
-
-/* sift down in a heap whose root is the worst of those kept */
 static void
-sink(const GmGraph *g, GmMass *heap, uint64 n, uint64 at)
-{
-	for (;;)
-	{
-		uint64		child = at * 2 + 1;
-		GmMass		t;
-
-		if (child >= n)
-			return;
-		if (child + 1 < n && compare_masses(&heap[child], &heap[child + 1], unconstify(GmGraph *, g)) < 0)
-			child++;
-		if (compare_masses(&heap[at], &heap[child], unconstify(GmGraph *, g)) >= 0)
-			return;
-		t = heap[at];
-		heap[at] = heap[child];
-		heap[child] = t;
-		at = child;
-	}
-}
-
-/* the best match_count of list, in order, at its front; how many they are */
-static uint64
-best_masses(const GmGraph *g, GmMass *list, uint64 n, uint64 match_count)
-{
-	uint64		kept = Min(n, match_count);
-
-	if (kept < n && kept > 0)
-	{
-		for (uint64 i = kept / 2; i-- > 0;)
-			sink(g, list, kept, i);
-		for (uint64 i = kept; i < n; i++)
-		{
-			if (compare_masses(&list[i], &list[0], unconstify(GmGraph *, g)) >= 0)
-				continue;
-			list[0] = list[i];
-			sink(g, list, kept, 0);
-		}
-	}
-	qsort_interruptible(list, kept, sizeof(GmMass), compare_masses, unconstify(GmGraph *, g));
-	return kept;
-}
-
-static uint64
 global_rank(const GmImage *image, const GmView *view, const GmPagerankOpts *opts,
-			const uint64_t *kinds, GmMass **list)
+			GmMasses *masses)
 {
 	uint32_t	nodes = image->graph->root->gr_nodes;
-	uint64		n = 0;
+	GmMass	   *list = huge_array(nodes, sizeof(GmMass));
 	GmPagerank	result;
 
 	gm_error_check(gm_pagerank(image->graph, view, image->scratch, opts,
 							   &gm_server_interrupt, &result), "computing PageRank");
-	*list = huge_array(nodes, sizeof(GmMass));
 	for (GmNode node = 0; node < nodes; node++)
 	{
-		if (!gm_graph_node_live(image->graph, node) ||
-			(kinds != NULL && !gm_bit_test(kinds, node)))
-			continue;
-		(*list)[n].node = node;
-		(*list)[n++].mass = result.rank[node];
+		list[node].node = node;
+		list[node].mass = result.rank[node];
 	}
-	return n;
+	masses->list = list;
+	masses->count = nodes;
 }
 
-static uint64
+static void
 personal_rank(const GmImage *image, const GmView *view, const GmPprOpts *opts,
-			  const GmNode *seeds, uint32_t seed_count, const uint64_t *kinds, GmMass **list)
+			  const GmNode *seeds, uint32_t seed_count, GmMasses *masses)
 {
-	GmMass	   *masses = palloc((seed_count + 1) * sizeof(GmMass));
-	uint64		n = 0;
-	GmMasses	result;
+	GmMass	   *start = palloc((seed_count + 1) * sizeof(GmMass));
 
 	for (uint32_t i = 0; i < seed_count; i++)
 	{
-		masses[i].node = seeds[i];
-		masses[i].mass = 1.0 / seed_count;
+		start[i].node = seeds[i];
+		start[i].mass = 1.0 / seed_count;
 	}
-	gm_error_check(gm_ppr(image->graph, view, image->scratch, masses, seed_count, opts,
-						  &gm_server_interrupt, &result), "computing PageRank");
-	*list = huge_array(result.count, sizeof(GmMass));
-	for (uint32_t i = 0; i < result.count; i++)
-		if (result.list[i].mass > 0 &&
-			(kinds == NULL || gm_bit_test(kinds, result.list[i].node)))
-			(*list)[n++] = result.list[i];
-	return n;
+	gm_error_check(gm_ppr(image->graph, view, image->scratch, start, seed_count, opts,
+						  &gm_server_interrupt, masses), "computing PageRank");
 }
 
 /*
@@ -149,8 +74,9 @@ GM_READING_FUNCTION(graphmem_pagerank)
 	int			max_iterations = gm_arg_count4(fcinfo, 10, "max_iterations", 100);
 	GmNode	   *seeds = NULL;
 	uint32_t	seed_count = 0;
-	GmMass	   *list = NULL;
-	uint64		n = 0;
+	const GmMass *best;
+	uint32_t	best_count;
+	GmMasses	masses;
 	GmView		view;
 	GmRows		rows;
 
@@ -168,46 +94,28 @@ GM_READING_FUNCTION(graphmem_pagerank)
 		GmPagerankOpts opts = {damping, epsilon > 0 ? epsilon : PAGERANK_TOLERANCE,
 		(uint32_t) max_iterations};
 
-		n = global_rank(image, &view, &opts, kinds, &list);
+		global_rank(image, &view, &opts, &masses);
 	}
 	else
 	{
 		GmPprOpts	opts = {damping, epsilon > 0 ? epsilon : gm_guc_ppr_epsilon};
 
-		n = personal_rank(image, &view, &opts, seeds, seed_count, kinds, &list);
+		personal_rank(image, &view, &opts, seeds, seed_count, &masses);
 	}
-	n = best_masses(g, list, n, match_count);
-	for (uint64 i = 0; i < n; i++)
+	gm_error_check(gm_best_masses(g, image->scratch, masses.list, masses.count, kinds,
+								  match_count, &gm_server_interrupt, &best, &best_count),
+				   "computing PageRank");
+	for (uint32_t i = 0; i < best_count; i++)
 	{
+		gm_rows_fetch_nodes(g, &best[0].node, sizeof(GmMass), i, best_count);
 		gm_row_int8(&rows, (int64_t) i + 1);
-		gm_row_int8(&rows, gm_graph_entity_id(g, list[i].node));
-		gm_row_string(&rows, gm_graph_name(g, list[i].node));
-		gm_row_string(&rows, gm_graph_kind(g, list[i].node));
-		gm_row_float8(&rows, list[i].mass);
+		gm_row_int8(&rows, gm_graph_entity_id(g, best[i].node));
+		gm_row_string(&rows, gm_graph_name(g, best[i].node));
+		gm_row_string(&rows, gm_graph_kind(g, best[i].node));
+		gm_row_float8(&rows, best[i].mass);
 		gm_rows_put(&rows);
 	}
 	return (Datum) 0;
-}
-
-/* nodes in the order of their components: larger ones first, then by id */
-typedef struct Member
-{
-	uint32_t	size;
-	GmNode		label;
-	GmNode		node;
-} Member;
-
-static int
-compare_members(const void *a, const void *b, void *arg)
-{
-	const Member *x = a;
-	const Member *y = b;
-
-	if (x->size != y->size)
-		return x->size > y->size ? -1 : 1;
-	if (x->label != y->label)
-		return compare_ids(arg, x->label, y->label);
-	return compare_ids(arg, x->node, y->node);
 }
 
 /*
@@ -220,10 +128,9 @@ GM_READING_FUNCTION(graphmem_components)
 	const GmGraph *g = image->graph;
 	uint64_t	match_count = gm_arg_count8(fcinfo, 0, "match_count", GM_ALL_ROWS);
 	uint64_t	min_size = gm_arg_count8(fcinfo, 1, "min_size", 1);
-	uint32_t	nodes = g->root->gr_nodes;
+	const GmNode *members;
+	uint32_t	member_count;
 	GmComponents components;
-	Member	   *members;
-	uint64		n = 0;
 	GmView		view;
 	GmRows		rows;
 
@@ -231,28 +138,22 @@ GM_READING_FUNCTION(graphmem_components)
 	view.predicates = gm_arg_predicates(fcinfo, 2, g);
 	gm_view_settle(g, &view);
 	gm_rows_begin(fcinfo, &rows);
-	if (nodes == 0)
+	if (g->root->gr_live_nodes == 0)
 		return (Datum) 0;
 	gm_error_check(gm_components(g, &view, image->scratch, &gm_server_interrupt, &components),
 				   "finding components");
-	members = huge_array(nodes, sizeof(Member));
-	for (GmNode node = 0; node < nodes; node++)
+	gm_error_check(gm_component_members(g, image->scratch, &components, min_size, match_count,
+										&gm_server_interrupt, &members, &member_count),
+				   "finding components");
+	for (uint32_t i = 0; i < member_count; i++)
 	{
-		GmNode		label = components.label[node];
+		GmNode		label = components.label[members[i]];
 
-		if (!gm_graph_node_live(g, node) || components.size[label] < min_size)
-			continue;
-		members[n].size = components.size[label];
-		members[n].label = label;
-		members[n++].node = node;
-	}
-	qsort_interruptible(members, n, sizeof(Member), compare_members, unconstify(GmGraph *, g));
-	for (uint64 i = 0; i < n && i < match_count; i++)
-	{
-		gm_row_int8(&rows, gm_graph_entity_id(g, members[i].label));
-		gm_row_int8(&rows, members[i].size);
-		gm_row_int8(&rows, gm_graph_entity_id(g, members[i].node));
-		gm_row_string(&rows, gm_graph_name(g, members[i].node));
+		gm_rows_fetch_nodes(g, members, sizeof(GmNode), i, member_count);
+		gm_row_int8(&rows, gm_graph_entity_id(g, label));
+		gm_row_int8(&rows, components.size[label]);
+		gm_row_int8(&rows, gm_graph_entity_id(g, members[i]));
+		gm_row_string(&rows, gm_graph_name(g, members[i]));
 		gm_rows_put(&rows);
 	}
 	return (Datum) 0;

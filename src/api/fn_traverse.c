@@ -16,6 +16,8 @@
 #include "error.h"
 #include "image/image.h"
 
+#define AHEAD_STEPS		8		/* rows */
+
 static bool
 depth_first(FunctionCallInfo fcinfo, int n)
 {
@@ -40,15 +42,34 @@ seed_of(const GmTraversal *t, uint32_t row)
 	return t->rows[row].node;
 }
 
+/*
+ * What the rows after row i read: their nodes and, of the ways to them, the
+ * last steps.  The steps before belong to other rows too, and are near.
+ */
+static void
+fetch_ahead(const GmGraph *g, const GmTraversal *t, const GmNode *nodes, uint32_t i)
+{
+	GmSlot		slot;
+
+	gm_rows_fetch_nodes(g, nodes, sizeof(GmNode), i, t->order_count);
+	if (i + AHEAD_STEPS >= t->order_count)
+		return;
+	slot = t->rows[t->order[i + AHEAD_STEPS]].slot;
+	if (slot == GM_NONE)
+		return;
+	gm_prefetch(gm_array_at(&g->triple_id, slot));
+	gm_prefetch(gm_array_at(&g->subject, slot));
+	gm_prefetch(gm_array_at(&g->predicate, slot));
+	gm_prefetch(gm_array_at(&g->object, slot));
+}
+
 static void
 put_traversal_row(GmRows *rows, const GmGraph *g, const GmTraversal *t, uint32_t row, int64_t rank)
 {
 	const GmTraverseRow *r = &t->rows[row];
-	MemoryContext old = MemoryContextSwitchTo(gm_row_memory(rows));
-	GmSlot	   *slots = palloc((r->hops + 1) * sizeof(GmSlot));
-	bool	   *out = palloc((r->hops + 1) * sizeof(bool));
+	GmSlot	   *slots = gm_row_alloc(rows, (r->hops + (Size) 1) * sizeof(GmSlot));
+	bool	   *out = gm_row_alloc(rows, (r->hops + (Size) 1) * sizeof(bool));
 
-	MemoryContextSwitchTo(old);
 	gm_traverse_path(t, row, slots, out);
 	gm_row_int8(rows, rank);
 	gm_row_int8(rows, gm_graph_entity_id(g, r->node));
@@ -71,6 +92,7 @@ GM_READING_FUNCTION(graphmem_traverse)
 	GmNode	   *seeds = gm_arg_nodes(fcinfo, 0, "seeds", g, &seed_count);
 	GmTraverseOpts opts;
 	GmTraversal traversal;
+	GmNode	   *nodes;
 	GmView		view;
 	GmRows		rows;
 
@@ -87,8 +109,15 @@ GM_READING_FUNCTION(graphmem_traverse)
 		return (Datum) 0;
 	gm_error_check(gm_traverse(g, &view, image->scratch, seeds, seed_count, &opts,
 							   &gm_server_interrupt, &traversal), "traversing a graph");
+	nodes = MemoryContextAllocHuge(CurrentMemoryContext,
+								   (traversal.order_count + (Size) 1) * sizeof(GmNode));
 	for (uint32_t i = 0; i < traversal.order_count; i++)
+		nodes[i] = traversal.rows[traversal.order[i]].node;
+	for (uint32_t i = 0; i < traversal.order_count; i++)
+	{
+		fetch_ahead(g, &traversal, nodes, i);
 		put_traversal_row(&rows, g, &traversal, traversal.order[i], (int64_t) i + 1);
+	}
 	return (Datum) 0;
 }
 
@@ -155,6 +184,7 @@ GM_READING_FUNCTION(graphmem_subgraph)
 	{
 		GmTriple	t;
 
+		gm_rows_fetch_slots(g, &found[0].slot, sizeof(found[0]), i, count);
 		gm_graph_slot(g, found[i].slot, &t);
 		gm_row_int8(&rows, t.triple_id);
 		gm_row_string(&rows, gm_graph_name(g, t.subject));

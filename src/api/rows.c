@@ -9,7 +9,6 @@
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -17,6 +16,13 @@
 #include "utils/timestamp.h"
 
 #include "api/rows.h"
+
+#define ARENA_BYTES		8192
+
+/* rows between fetching and use; an address that is itself fetched comes first */
+#define AHEAD_LAST		6
+#define AHEAD_MIDDLE	14
+#define AHEAD_FIRST		24
 
 void
 gm_rows_begin(FunctionCallInfo fcinfo, GmRows *rows)
@@ -28,6 +34,9 @@ gm_rows_begin(FunctionCallInfo fcinfo, GmRows *rows)
 	rows->nulls = palloc0(rows->columns * sizeof(bool));
 	rows->row_context = AllocSetContextCreate(CurrentMemoryContext, "graphmem row",
 											  ALLOCSET_DEFAULT_SIZES);
+	rows->arena = palloc(ARENA_BYTES);
+	rows->arena_used = 0;
+	rows->used_context = false;
 	rows->next = 0;
 	rows->count = 0;
 }
@@ -39,7 +48,10 @@ gm_rows_put(GmRows *rows)
 		elog(ERROR, "row has %d columns of %d", rows->next, rows->columns);
 	tuplestore_putvalues(rows->result->setResult, rows->result->setDesc,
 						 rows->values, rows->nulls);
-	MemoryContextReset(rows->row_context);
+	if (rows->used_context)
+		MemoryContextReset(rows->row_context);
+	rows->used_context = false;
+	rows->arena_used = 0;
 	rows->next = 0;
 	rows->count++;
 	CHECK_FOR_INTERRUPTS();
@@ -48,7 +60,82 @@ gm_rows_put(GmRows *rows)
 MemoryContext
 gm_row_memory(GmRows *rows)
 {
+	rows->used_context = true;
 	return rows->row_context;
+}
+
+void *
+gm_row_alloc(GmRows *rows, Size size)
+{
+	char	   *at = rows->arena + rows->arena_used;
+
+	if (size > ARENA_BYTES - rows->arena_used)
+	{
+		rows->used_context = true;
+		return MemoryContextAllocHuge(rows->row_context, size);
+	}
+	rows->arena_used = MAXALIGN(rows->arena_used + size);
+	return at;
+}
+
+static inline void
+fetch_name(const GmGraph *g, GmNode node)
+{
+	gm_prefetch(gm_graph_name(g, node));
+}
+
+static inline const GmNode *
+element(const GmNode *first, Size stride, uint64 i)
+{
+	return (const GmNode *) ((const char *) first + i * stride);
+}
+
+void
+gm_rows_fetch_nodes(const GmGraph *g, const GmNode *nodes, Size stride, uint64 i, uint64 count)
+{
+	if (i + AHEAD_MIDDLE < count)
+	{
+		GmNode		node = *element(nodes, stride, i + AHEAD_MIDDLE);
+
+		gm_prefetch(gm_array_at(&g->name, node));
+		gm_prefetch(gm_array_at(&g->entity_id, node));
+		gm_prefetch(gm_array_at(&g->kind, node));
+	}
+	if (i + AHEAD_LAST < count)
+		fetch_name(g, *element(nodes, stride, i + AHEAD_LAST));
+}
+
+void
+gm_rows_fetch_slots(const GmGraph *g, const GmSlot *slots, Size stride, uint64 i, uint64 count)
+{
+	if (i + AHEAD_FIRST < count)
+	{
+		GmSlot		slot = *element(slots, stride, i + AHEAD_FIRST);
+
+		gm_prefetch(gm_array_at(&g->triple_id, slot));
+		gm_prefetch(gm_array_at(&g->fact_id, slot));
+		gm_prefetch(gm_array_at(&g->subject, slot));
+		gm_prefetch(gm_array_at(&g->predicate, slot));
+		gm_prefetch(gm_array_at(&g->object, slot));
+		gm_prefetch(gm_array_at(&g->confidence, slot));
+		gm_prefetch(gm_array_at(&g->time, slot));
+	}
+	if (i + AHEAD_MIDDLE < count)
+	{
+		GmSlot		slot = *element(slots, stride, i + AHEAD_MIDDLE);
+		GmNode		object = GM_ARRAY_U32(&g->object, slot);
+
+		gm_prefetch(gm_array_at(&g->name, GM_ARRAY_U32(&g->subject, slot)));
+		gm_prefetch(gm_array_at(&g->name, object));
+		gm_prefetch(gm_array_at(&g->type, object));
+	}
+	if (i + AHEAD_LAST < count)
+	{
+		GmSlot		slot = *element(slots, stride, i + AHEAD_LAST);
+
+		fetch_name(g, GM_ARRAY_U32(&g->subject, slot));
+		fetch_name(g, GM_ARRAY_U32(&g->object, slot));
+	}
 }
 
 static void
@@ -89,13 +176,33 @@ gm_row_float8(GmRows *rows, double value)
 	put(rows, Float8GetDatum(value), false);
 }
 
-static Datum
-make_text(GmRows *rows, const char *bytes, size_t length)
+static void
+check_size(Size bytes)
 {
-	MemoryContext old = MemoryContextSwitchTo(rows->row_context);
-	text	   *t = cstring_to_text_with_len(bytes, (int) length);
+	if (!AllocSizeIsValid(bytes))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("value of a result row is too long"),
+				 errdetail("It has %zu bytes, at most %zu are possible.", bytes, MaxAllocSize)));
+}
 
-	MemoryContextSwitchTo(old);
+static text *
+begin_text(GmRows *rows, Size length)
+{
+	text	   *t;
+
+	check_size(VARHDRSZ + length);
+	t = gm_row_alloc(rows, VARHDRSZ + length);
+	SET_VARSIZE(t, VARHDRSZ + length);
+	return t;
+}
+
+static Datum
+make_text(GmRows *rows, const char *bytes, Size length)
+{
+	text	   *t = begin_text(rows, length);
+
+	memcpy(VARDATA(t), bytes, length);
 	return PointerGetDatum(t);
 }
 
@@ -123,69 +230,125 @@ gm_row_time(GmRows *rows, int64_t value)
 		put(rows, TimestampTzGetDatum(value), false);
 }
 
+/* an array without NULLs of one dimension, its elements yet to be filled in */
+static ArrayType *
+begin_array(GmRows *rows, Oid type, int count, Size bytes)
+{
+	int			dims = count > 0 ? 1 : 0;
+	Size		size = ARR_OVERHEAD_NONULLS(dims) + bytes;
+	ArrayType  *array;
+
+	check_size(size);
+	array = gm_row_alloc(rows, size);
+	SET_VARSIZE(array, size);
+	array->ndim = dims;
+	array->dataoffset = 0;
+	array->elemtype = type;
+	if (dims > 0)
+	{
+		ARR_DIMS(array)[0] = count;
+		ARR_LBOUND(array)[0] = 1;
+	}
+	return array;
+}
+
 void
 gm_row_int8s(GmRows *rows, const int64_t *values, int count)
 {
-	MemoryContext old = MemoryContextSwitchTo(rows->row_context);
-	Datum	   *datums = palloc((count + 1) * sizeof(Datum));
+	ArrayType  *array = begin_array(rows, INT8OID, count, count * sizeof(int64));
 
-	for (int i = 0; i < count; i++)
-		datums[i] = Int64GetDatum(values[i]);
-	put(rows, PointerGetDatum(construct_array(datums, count, INT8OID, sizeof(int64),
-											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)), false);
-	MemoryContextSwitchTo(old);
+	memcpy(ARR_DATA_PTR(array), values, count * sizeof(int64));
+	put(rows, PointerGetDatum(array), false);
 }
 
 void
 gm_row_strings(GmRows *rows, const GmString **values, int count)
 {
-	MemoryContext old = MemoryContextSwitchTo(rows->row_context);
-	Datum	   *datums = palloc((count + 1) * sizeof(Datum));
+	Size		bytes = 0;
+	ArrayType  *array;
+	char	   *at;
 
 	for (int i = 0; i < count; i++)
-		datums[i] = make_text(rows, values[i]->bytes, values[i]->length);
-	put(rows, PointerGetDatum(construct_array(datums, count, TEXTOID, -1, false, TYPALIGN_INT)),
-		false);
-	MemoryContextSwitchTo(old);
+		bytes += INTALIGN(VARHDRSZ + (Size) values[i]->length);
+	array = begin_array(rows, TEXTOID, count, bytes);
+	at = ARR_DATA_PTR(array);
+	for (int i = 0; i < count; i++)
+	{
+		Size		size = VARHDRSZ + (Size) values[i]->length;
+
+		SET_VARSIZE(at, size);
+		memcpy(VARDATA(at), values[i]->bytes, values[i]->length);
+		memset(at + size, 0, INTALIGN(size) - size);
+		at += INTALIGN(size);
+	}
+	put(rows, PointerGetDatum(array), false);
 }
 
+static const GmString *
+predicate_name(const GmGraph *g, GmSlot slot)
+{
+	return gm_graph_string(g, gm_graph_predicate(g, GM_ARRAY_U32(&g->predicate, slot))->name);
+}
+
+/* the name at the end that a walk over the slot comes to */
+static const GmString *
+end_name(const GmGraph *g, GmSlot slot, bool out)
+{
+	return gm_graph_name(g, GM_ARRAY_U32(out ? &g->object : &g->subject, slot));
+}
+
+#define ARROW_BYTES	7			/* both parts, whichever way */
+
+static Size
+path_bytes(const GmGraph *g, GmNode from, const GmSlot *slots, const bool *out, int length)
+{
+	Size		size = gm_graph_name(g, from)->length;
+
+	for (int i = 0; i < length; i++)
+		size += ARROW_BYTES + (Size) predicate_name(g, slots[i])->length +
+			end_name(g, slots[i], out[i])->length;
+	return size;
+}
+
+static char *
+append(char *at, const char *bytes, Size length)
+{
+	memcpy(at, bytes, length);
+	return at + length;
+}
+
+static char *
+append_string(char *at, const GmString *string)
+{
+	return append(at, string->bytes, string->length);
+}
+
+/* "a -[p]-> b <-[q]- c" */
 static void
-append(StringInfo s, const GmString *string)
+write_path(const GmGraph *g, GmNode from, const GmSlot *slots, const bool *out, int length,
+		   char *at)
 {
-	appendBinaryStringInfo(s, string->bytes, (int) string->length);
-}
-
-char *
-gm_path_text(const GmGraph *g, GmNode from, const GmSlot *slots, const bool *out, int length)
-{
-	StringInfoData s;
-
-	initStringInfo(&s);
-	append(&s, gm_graph_name(g, from));
+	at = append_string(at, gm_graph_name(g, from));
 	for (int i = 0; i < length; i++)
 	{
-		GmTriple	t;
-
-		gm_graph_slot(g, slots[i], &t);
-		appendStringInfoString(&s, out[i] ? " -[" : " <-[");
-		append(&s, gm_graph_string(g, gm_graph_predicate(g, t.predicate)->name));
-		appendStringInfoString(&s, out[i] ? "]-> " : "]- ");
-		append(&s, gm_graph_name(g, out[i] ? t.object : t.subject));
+		at = out[i] ? append(at, " -[", 3) : append(at, " <-[", 4);
+		at = append_string(at, predicate_name(g, slots[i]));
+		at = out[i] ? append(at, "]-> ", 4) : append(at, "]- ", 3);
+		at = append_string(at, end_name(g, slots[i], out[i]));
 	}
-	return s.data;
 }
 
 void
 gm_row_path(GmRows *rows, const GmGraph *g, GmNode from, const GmSlot *slots, const bool *out,
 			int length)
 {
-	MemoryContext old = MemoryContextSwitchTo(rows->row_context);
-	char	   *path = gm_path_text(g, from, slots, out, length);
-	int64_t    *ids = palloc((length + 1) * sizeof(int64_t));
+	text	   *path = begin_text(rows, path_bytes(g, from, slots, out, length));
+	ArrayType  *ids;
 
+	write_path(g, from, slots, out, length, VARDATA(path));
+	put(rows, PointerGetDatum(path), false);
+	ids = begin_array(rows, INT8OID, length, length * sizeof(int64));
 	for (int i = 0; i < length; i++)
-		ids[i] = GM_ARRAY_I64(&g->triple_id, slots[i]);
-	MemoryContextSwitchTo(old);
-	gm_row_cstring(rows, path);
-	gm_row_int8s(rows, ids, length);
+		((int64 *) ARR_DATA_PTR(ids))[i] = GM_ARRAY_I64(&g->triple_id, slots[i]);
+	put(rows, PointerGetDatum(ids), false);
 }

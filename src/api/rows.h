@@ -21,7 +21,10 @@
 typedef struct GmRows
 {
 	ReturnSetInfo *result;
-	MemoryContext row_context;
+	MemoryContext row_context;	/* what does not fit into the arena */
+	char	   *arena;			/* values of the row being made */
+	Size		arena_used;
+	bool		used_context;
 	Datum	   *values;
 	bool	   *nulls;
 	int			next;			/* column that gm_row_* fills next */
@@ -44,17 +47,25 @@ extern void gm_row_time(GmRows *rows, int64_t value);	/* open ends: null */
 extern void gm_row_int8s(GmRows *rows, const int64_t *values, int count);
 extern void gm_row_strings(GmRows *rows, const GmString **values, int count);
 
-/* memory of the row being made */
+/* memory that lasts as long as the row being made; the first is aligned for any type */
+extern void *gm_row_alloc(GmRows *rows, Size size);
 extern MemoryContext gm_row_memory(GmRows *rows);
 
 /*
- * "a -[p]-> b <-[q]- c": the path from a node over these slots, out telling
- * for each whether the walk goes from its subject to its object.
+ * What a row reads is spread over the image, so what later rows will read is
+ * fetched while it is made.  nodes and slots are the first ones of an array
+ * of count structs, stride bytes apart; i is the row to be made.
  */
-extern char *gm_path_text(const GmGraph *graph, GmNode from, const GmSlot *slots,
-						  const bool *out, int length);
+extern void gm_rows_fetch_nodes(const GmGraph *graph, const GmNode *nodes, Size stride,
+								uint64 i, uint64 count);
+extern void gm_rows_fetch_slots(const GmGraph *graph, const GmSlot *slots, Size stride,
+								uint64 i, uint64 count);
 
-/* the path and path_ids columns */
+/*
+ * The path and path_ids columns: "a -[p]-> b <-[q]- c", the way from a node
+ * over these slots, out telling for each whether it goes from its subject to
+ * its object.
+ */
 extern void gm_row_path(GmRows *rows, const GmGraph *graph, GmNode from,
 						const GmSlot *slots, const bool *out, int length);
 

@@ -74,10 +74,12 @@ gm_interrupted(const GmInterrupt *intr)
 #define gm_likely(x)	__builtin_expect((x) != 0, 1)
 #define gm_unlikely(x)	__builtin_expect((x) != 0, 0)
 #define gm_prefetch(p)	__builtin_prefetch(p)
+#define gm_noinline		__attribute__((noinline))
 #else
 #define gm_likely(x)	(x)
 #define gm_unlikely(x)	(x)
 #define gm_prefetch(p)	((void) 0)
+#define gm_noinline
 #endif
 
 #endif							/* GM_CORE_BASE_H */

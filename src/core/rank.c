@@ -3,9 +3,7 @@
  * rank.c
  *	  What the structure says about nodes: rank, nearness, components, proofs.
  *
- * The forward push works in rounds.  What a round pushes is sorted by entity
- * id, so that the sums, and with them the result to the last bit but a few,
- * do not depend on the order in which the image holds its records.
+ * Personalised PageRank is in ppr.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,21 +11,15 @@
 #include <string.h>
 
 #include "core/rank.h"
+#include "core/rank_private.h"
 #include "core/traverse.h"
 
 #define AHEAD_RUNS			12
 #define AHEAD_ARCS			5
-#define AHEAD_NODES			40		/* where little is done for each */
-#define SWEEP_AFTER			4	/* times the graph's arcs pushed */
-#define NEED_SLACK			(1 - 1e-6)	/* covers the rounding to float */
-#define EXACT_FLOAT			0x1p24
 #define SAMPLES				1024	/* nodes asked for the largest component */
 
-/*
- * Predicate weights, or NULL where all are 1.  What is not above 0 is 0.
- */
-static GmStatus
-load_weights(const GmGraph *g, GmScratch *scratch, const float **weights)
+GmStatus
+gm_rank_weights(const GmGraph *g, GmScratch *scratch, const float **weights)
 {
 	uint32_t	n = g->root->gr_predicates;
 	float	   *w;
@@ -46,35 +38,9 @@ load_weights(const GmGraph *g, GmScratch *scratch, const float **weights)
 	return GM_OK;
 }
 
-/* a direct walk both ways has a self-loop in both halves */
-static inline bool
-has_loops_twice(const GmWalk *walk)
-{
-	return walk->direct && walk->view.direction == GM_BOTH;
-}
-
-static uint32_t
-count_equal(const GmNode *nodes, uint32_t n, GmNode node)
-{
-	uint32_t	count = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		count += nodes[i] == node;
-	return count;
-}
-
-static uint32_t
-count_loops(const GmArcs *arcs, GmNode node)
-{
-	int			half = arcs->length[1] < arcs->length[0];
-
-	return count_equal(arcs->neighbor[half], arcs->length[half], node);
-}
-
-/* copies the seeds, ordered by id, each node once, or refuses them */
-static GmStatus
-take_seeds(const GmGraph *g, GmScratch *scratch, const GmMass *seeds, uint32_t count,
-		   bool sum, GmMass **taken, uint32_t *taken_count)
+GmStatus
+gm_rank_seeds(const GmGraph *g, GmScratch *scratch, const GmMass *seeds, uint32_t count,
+			  bool sum, GmMass **taken, uint32_t *taken_count)
 {
 	uint64_t   *keys;
 	uint32_t	n = 0;
@@ -104,18 +70,8 @@ take_seeds(const GmGraph *g, GmScratch *scratch, const GmMass *seeds, uint32_t c
 	return GM_OK;
 }
 
-/*
- * Order of the nodes by id, for sums that must not depend on their numbers
- */
-typedef struct Order
-{
-	uint32_t	n;				/* nodes that are live */
-	const GmNode *node;			/* by position; NULL: positions are numbers */
-	const uint32_t *position;	/* by node */
-} Order;
-
-static GmStatus
-order_nodes(const GmGraph *g, GmScratch *scratch, Order *order)
+GmStatus
+gm_rank_order(const GmGraph *g, GmScratch *scratch, GmRankOrder *order)
 {
 	uint32_t	n = g->root->gr_live_nodes;
 	uint32_t	count = 0;
@@ -123,7 +79,7 @@ order_nodes(const GmGraph *g, GmScratch *scratch, Order *order)
 	GmNode	   *node;
 	uint32_t   *position;
 
-	*order = (Order) {n, NULL, NULL};
+	*order = (GmRankOrder) {n, NULL, NULL};
 	if (g->root->gr_nodes_ascend)
 		return GM_OK;
 	GM_TRY(gm_scratch_get(scratch, GM_BUF_SORT, (size_t) n * 2 * sizeof(uint64_t), &keys));
@@ -149,7 +105,7 @@ order_nodes(const GmGraph *g, GmScratch *scratch, Order *order)
  */
 typedef struct Csr
 {
-	Order		order;
+	GmRankOrder		order;
 	uint64_t   *start;			/* by position, and one more */
 	uint32_t   *from;			/* positions where the node's incoming arcs start */
 	float	   *weight;			/* NULL: all 1 */
@@ -160,7 +116,7 @@ typedef struct Csr
 static GmStatus
 append_arcs(Csr *csr, const GmWalk *walk, const float *weights, GmNode node, const GmArcs *arcs)
 {
-	bool		twice = has_loops_twice(walk);
+	bool		twice = gm_rank_loops_twice(walk);
 	uint64_t	room = csr->arcs + arcs->length[0] + arcs->length[1];
 
 	GM_TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR, (size_t) room * sizeof(uint32_t), &csr->from));
@@ -195,9 +151,9 @@ build_csr(GmWalk *walk, Csr *csr)
 	uint32_t	n;
 
 	memset(csr, 0, sizeof(*csr));
-	GM_TRY(order_nodes(g, walk->scratch, &csr->order));
+	GM_TRY(gm_rank_order(g, walk->scratch, &csr->order));
 	n = csr->order.n;
-	GM_TRY(load_weights(g, walk->scratch, &weights));
+	GM_TRY(gm_rank_weights(g, walk->scratch, &weights));
 	GM_TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR_START, ((size_t) n + 1) * sizeof(uint64_t),
 					   &csr->start));
 	GM_TRY(gm_scratch_get(walk->scratch, GM_BUF_DEGREE, (size_t) n * sizeof(double), &csr->degree));
@@ -271,7 +227,7 @@ iterate(GmWalk *walk, const Csr *csr, double damping, double *rank, double *shar
 
 /* spare has room for as many as there are positions */
 static void
-rank_by_node(const Order *order, uint32_t nodes, double *rank, double *spare)
+rank_by_node(const GmRankOrder *order, uint32_t nodes, double *rank, double *spare)
 {
 	if (order->node == NULL)
 		return;
@@ -314,470 +270,6 @@ gm_pagerank(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	gm_scratch_end(scratch);
 	result->rank = rank;
 	return GM_OK;
-}
-
-/*
- * Personalised PageRank
- */
-typedef struct Push
-{
-	GmWalk		walk;
-	double		damping;
-	double		epsilon;
-	double		push_from;		/* residue for each arc to push from: epsilon less
-								 * what rounding degrees to float may add */
-	double		least;			/* no node is pushed with less */
-	const float *weights;
-	bool		by_records;		/* degrees are counts of current records */
-	uint64_t	pushed;			/* nodes and arcs so far: the same however the runs
-								 * that they lie in were made */
-	GmMass	   *seeds;
-	uint32_t	seed_count;
-
-	/*
-	 * By node.  The residue of a node that was never touched is +0.0; pushing
-	 * leaves -0.0, which adds like zero but is not the same bits.
-	 */
-	double	   *residue;
-	double	   *mass;
-	float	   *degree;			/* 1 for none; negative: minus a lower bound of
-								 * it; 0 while unknown */
-	uint64_t   *queued;
-
-	GmNode	   *touched;		/* room for one more than there are nodes */
-	uint32_t	touched_count;
-	uint64_t   *queue;			/* node << 32: candidates of the next round */
-	uint32_t	queue_count;
-} Push;
-
-static inline bool
-is_untouched(double residue)
-{
-	uint64_t	bits;
-
-	memcpy(&bits, &residue, sizeof(bits));
-	return bits == 0;
-}
-
-static inline void
-enqueue(Push *p, GmNode v, double residue)
-{
-	if (residue < p->push_from * fabsf(p->degree[v]) || gm_bit_test(p->queued, v))
-		return;
-	gm_bit_set(p->queued, v);
-	p->queue[p->queue_count++] = (uint64_t) v << 32;
-}
-
-static inline void
-add_residue(Push *p, GmNode v, double amount)
-{
-	double		old = p->residue[v];
-	double		sum = old + amount;
-
-	/* adding zero would turn -0, the mark of a touched node, into +0 */
-	if (gm_unlikely(!(amount > 0)))
-		return;
-	p->touched[p->touched_count] = v;
-	p->touched_count += is_untouched(old);
-	p->residue[v] = sum;
-	if (gm_unlikely(sum >= p->least))
-		enqueue(p, v, sum);
-}
-
-static void
-spread(Push *p, const GmNode *nodes, uint32_t n, double amount)
-{
-	for (uint32_t i = 0; i < n; i++)
-		add_residue(p, nodes[i], amount);
-}
-
-static double
-arcs_weight(const Push *p, const GmArcs *arcs, GmNode node)
-{
-	double		sum = 0;
-
-	if (p->weights == NULL)
-	{
-		sum = (double) arcs->length[0] + arcs->length[1];
-		if (has_loops_twice(&p->walk))
-			sum -= count_loops(arcs, node);
-		return sum;
-	}
-	for (int half = 0; half < 2; half++)
-	{
-		for (uint32_t i = 0; i < arcs->length[half]; i++)
-		{
-			if (half == 0 || arcs->neighbor[1][i] != node || !has_loops_twice(&p->walk))
-				sum += p->weights[arcs->predicate[half][i]];
-		}
-	}
-	return sum;
-}
-
-static void
-spread_weighted(Push *p, const GmArcs *arcs, GmNode node, double amount)
-{
-	bool		twice = has_loops_twice(&p->walk);
-
-	for (int half = 0; half < 2; half++)
-	{
-		for (uint32_t i = 0; i < arcs->length[half]; i++)
-		{
-			GmNode		v = arcs->neighbor[half][i];
-			float		weight = p->weights[arcs->predicate[half][i]];
-
-			if (weight > 0 && (half == 0 || v != node || !twice))
-				add_residue(p, v, amount * weight);
-		}
-	}
-}
-
-/* counting arcs again is saved where the float holds their number exactly */
-static double
-known_degree(const Push *p, const GmArcs *arcs, GmNode node)
-{
-	double		records = (double) arcs->length[0] + arcs->length[1];
-
-	if (p->weights == NULL && p->degree[node] > 0 && records > 0 && records < EXACT_FLOAT)
-		return p->degree[node];
-	return arcs_weight(p, arcs, node);
-}
-
-static uint64_t
-visible_arcs(const Push *p, const GmArcs *arcs, GmNode node)
-{
-	uint64_t	n = (uint64_t) arcs->length[0] + arcs->length[1];
-
-	return has_loops_twice(&p->walk) ? n - count_loops(arcs, node) : n;
-}
-
-static GmStatus
-push(Push *p, GmNode u)
-{
-	double		going = p->damping * p->residue[u];
-	double		degree;
-	GmArcs		arcs;
-
-	p->mass[u] += p->residue[u] - going;
-	p->residue[u] = -0.0;
-	GM_TRY(gm_walk_arcs(&p->walk, u, &arcs));
-	degree = known_degree(p, &arcs, u);
-	p->pushed += 1 + (p->weights == NULL ? (uint64_t) degree : visible_arcs(p, &arcs, u));
-	if (!(degree > 0))
-	{
-		for (uint32_t i = 0; i < p->seed_count; i++)
-			add_residue(p, p->seeds[i].node, going * p->seeds[i].mass);
-	}
-	else if (p->weights != NULL)
-		spread_weighted(p, &arcs, u, going / degree);
-	else
-	{
-		uint32_t	records = arcs.length[0] + arcs.length[1];
-
-		spread(p, arcs.neighbor[0], arcs.length[0], going / degree);
-		spread(p, arcs.neighbor[1], arcs.length[1], going / degree);
-
-		/* each self-loop of u came twice, and nothing else did */
-		if (records > degree)
-		{
-			double		own = (records - degree) * (going / degree);
-
-			p->residue[u] = own > 0 ? own : -0.0;
-		}
-	}
-	return gm_walk_interrupted(&p->walk) ? GM_INTERRUPTED : GM_OK;
-}
-
-/* records of a node in a direct walk */
-static double
-direct_records(const GmWalk *walk, GmNode v)
-{
-	const GmNodeRuns *r = gm_array_at(&walk->graph->runs, v);
-	double		records = 0;
-
-	if (walk->view.direction & GM_OUT)
-		records += r->out.rn_length;
-	if (walk->view.direction & GM_IN)
-		records += r->in.rn_length;
-	return records;
-}
-
-/*
- * Finds out a node's degree as far as it matters: the visible arcs of a hub
- * are counted up to twice what its residue could be pushed with.
- */
-static GmStatus
-find_degree(Push *p, GmNode v)
-{
-	double		most = INFINITY;
-	double		degree;
-	GmArcs		arcs;
-
-	if (p->by_records)
-	{
-		GM_TRY(gm_walk_arcs(&p->walk, v, &arcs));
-		degree = arcs_weight(p, &arcs, v);
-	}
-	else
-	{
-		most = p->residue[v] / p->epsilon * 2;
-		degree = gm_walk_weight(&p->walk, v, p->weights, most);
-	}
-	if (!(degree > 0))
-		degree = 1;
-	p->degree[v] = degree >= most ? -(float) degree : (float) degree;
-	return GM_OK;
-}
-
-/*
- * In a direct walk both ways without weights the image has each node's degree.
- * In one direction it lies between half the node's records, if all are
- * self-loops, and all of them.  Reading either can be a cache miss, so it is
- * done for all candidates at once, with no branch that would wait for it.
- */
-static void
-bound_degrees(Push *p, const uint64_t *round, uint32_t n)
-{
-	const GmArray *degrees = &p->walk.graph->degree;
-
-	for (uint32_t i = 0; i < n && has_loops_twice(&p->walk); i++)
-	{
-		GmNode		v = (GmNode) (round[i] >> 32);
-		uint32_t	degree = GM_ARRAY_U32(degrees, v);
-
-		p->degree[v] = degree > 0 ? (float) degree : 1;
-	}
-	for (uint32_t i = 0; i < n && !has_loops_twice(&p->walk); i++)
-	{
-		GmNode		v = (GmNode) (round[i] >> 32);
-		double		bound = direct_records(&p->walk, v) / 2;
-		float		known = p->degree[v];
-
-		bound = bound > 0.5 ? bound : 0.5;
-		p->degree[v] = known != 0 ? known : -(float) bound;
-	}
-}
-
-static GmStatus
-is_pushable(Push *p, GmNode v, bool *pushable)
-{
-	double		need = p->push_from * fabsf(p->degree[v]);
-
-	*pushable = false;
-	if (p->residue[v] < need)
-		return GM_OK;
-	if (p->degree[v] < 0 && p->by_records && p->residue[v] >= 2 * need)
-	{
-		*pushable = true;
-		return GM_OK;
-	}
-	if (p->degree[v] <= 0)
-		GM_TRY(find_degree(p, v));
-	*pushable = p->degree[v] > 0 && p->residue[v] >= p->push_from * p->degree[v];
-	return GM_OK;
-}
-
-/*
- * Moves the candidates out of the queue.  Many of them are read off the bitmap,
- * since then all that follows goes through memory in one direction.
- */
-static void
-take_candidates(Push *p, uint64_t *round)
-{
-	size_t		words = gm_bit_words(p->walk.graph->root->gr_nodes);
-	uint32_t	n = 0;
-
-	if (p->queue_count > words / 4)
-	{
-		for (size_t w = 0; w < words; w++)
-		{
-			for (uint64_t bits = p->queued[w]; bits != 0; bits &= bits - 1)
-				round[n++] = (uint64_t) (w * 64 + (size_t) __builtin_ctzll(bits)) << 32;
-			p->queued[w] = 0;
-		}
-	}
-	else
-	{
-		memcpy(round, p->queue, (size_t) p->queue_count * sizeof(uint64_t));
-		for (uint32_t i = 0; i < p->queue_count; i++)
-			gm_bit_clear(p->queued, (GmNode) (round[i] >> 32));
-	}
-	p->queue_count = 0;
-}
-
-/* everything that the last round made pushable */
-static GmStatus
-push_round(Push *p, uint64_t *round)
-{
-	uint32_t	candidates = p->queue_count;
-	uint32_t	n = 0;
-
-	take_candidates(p, round);
-	if (p->by_records)
-		bound_degrees(p, round, candidates);
-	for (uint32_t i = 0; i < candidates; i++)
-	{
-		bool		pushable;
-
-		if (i + AHEAD_NODES < candidates)
-			gm_prefetch(&p->residue[round[i + AHEAD_NODES] >> 32]);
-		GM_TRY(is_pushable(p, (GmNode) (round[i] >> 32), &pushable));
-		if (pushable)
-			round[n++] = round[i];
-	}
-	gm_sort_by_id(&p->walk.graph->entity_id, round, n, round + n);
-	for (uint32_t i = 0; i < n; i++)
-	{
-		if (p->walk.direct && i + AHEAD_ARCS < n)
-			gm_walk_prefetch_arcs(&p->walk, (GmNode) (round[i + AHEAD_ARCS] >> 32));
-		GM_TRY(push(p, (GmNode) (round[i] >> 32)));
-	}
-	return GM_OK;
-}
-
-/*
- * Whole sweeps until no node holds what it would be pushed with.  Each takes
- * at least 1 - damping of all residue away.
- */
-static GmStatus
-sweep(Push *p)
-{
-	uint32_t	n = p->walk.graph->root->gr_nodes;
-	bool		again = true;
-	Order		order;
-
-	GM_TRY(order_nodes(p->walk.graph, p->walk.scratch, &order));
-	while (again)
-	{
-		for (uint32_t i = 0; i < order.n; i++)
-		{
-			GmNode		v = order.node == NULL ? i : order.node[i];
-
-			if (p->residue[v] > 0)
-				GM_TRY(push(p, v));
-			p->queue_count = 0;
-		}
-		memset(p->queued, 0, gm_bit_words(n) * 8);
-		again = false;
-		for (GmNode v = 0; v < n && !again; v++)
-		{
-			if (p->residue[v] >= p->least)
-				GM_TRY(is_pushable(p, v, &again));
-		}
-	}
-	return GM_OK;
-}
-
-static GmStatus
-ppr_begin(Push *p, const GmGraph *graph, const GmView *view, GmScratch *scratch,
-		  const GmMass *seeds, uint32_t seed_count, const GmPprOpts *opts,
-		  const GmInterrupt *intr)
-{
-	size_t		n = graph->root->gr_nodes;
-	double		sum = 0;
-	double		least = 1;
-
-	p->damping = opts->damping;
-	p->epsilon = opts->epsilon;
-	gm_walk_begin(&p->walk, graph, view, scratch, intr);
-	GM_TRY(load_weights(graph, scratch, &p->weights));
-	p->by_records = p->walk.direct && p->weights == NULL;
-	GM_TRY(take_seeds(graph, scratch, seeds, seed_count, true, &p->seeds, &p->seed_count));
-	GM_TRY(gm_scratch_get(scratch, GM_BUF_RESIDUE, n * sizeof(double), &p->residue));
-	GM_TRY(gm_scratch_get(scratch, GM_BUF_SCORE, n * sizeof(double), &p->mass));
-	GM_TRY(gm_scratch_get(scratch, GM_BUF_DEGREE_AT, n * sizeof(float), &p->degree));
-	GM_TRY(gm_scratch_get(scratch, GM_BUF_SETTLED, gm_bit_words((uint32_t) n) * 8, &p->queued));
-	GM_TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, (n + 1) * sizeof(GmNode), &p->touched));
-	GM_TRY(gm_scratch_get(scratch, GM_BUF_QUEUE_B, (n + 1) * sizeof(uint64_t), &p->queue));
-	p->touched_count = p->queue_count = 0;
-	p->pushed = 0;
-	for (uint32_t i = 0; p->weights != NULL && i < graph->root->gr_predicates; i++)
-	{
-		if (p->weights[i] > 0 && p->weights[i] < least)
-			least = p->weights[i];
-	}
-	p->push_from = p->epsilon * NEED_SLACK;
-	p->least = p->push_from * least;
-	for (uint32_t i = 0; i < p->seed_count; i++)
-		sum += p->seeds[i].mass;
-	if (isinf(sum))
-		return GM_BAD_VALUE;
-	for (uint32_t i = 0; i < p->seed_count; i++)
-	{
-		p->seeds[i].mass /= sum;
-		add_residue(p, p->seeds[i].node, p->seeds[i].mass);
-	}
-	return GM_OK;
-}
-
-/* a touched node's mass, and its by-node values zero again */
-static inline double
-take_mass(Push *p, GmNode v, double *left)
-{
-	/* the part of its residue that a node keeps for certain counts too */
-	double		mass = p->mass[v] + (1 - p->damping) * p->residue[v];
-
-	*left += p->residue[v];
-	p->residue[v] = 0;
-	p->mass[v] = 0;
-	p->degree[v] = 0;
-	return mass;
-}
-
-/* the list; if it is long, by going through all nodes in order */
-static GmStatus
-ppr_end(Push *p, GmMasses *result)
-{
-	uint32_t	nodes = p->walk.graph->root->gr_nodes;
-	double		left = 0;
-	double		mass;
-	uint32_t	n = 0;
-	GmMass	   *list;
-
-	GM_TRY(gm_scratch_get(p->walk.scratch, GM_BUF_MASS, (size_t) p->touched_count * sizeof(GmMass),
-					   &list));
-	for (GmNode v = 0; v < nodes && p->touched_count > nodes / 16; v++)
-	{
-		if (!is_untouched(p->residue[v]) && (mass = take_mass(p, v, &left)) > 0)
-			list[n++] = (GmMass) {v, mass};
-	}
-	for (uint32_t i = 0; i < p->touched_count && p->touched_count <= nodes / 16; i++)
-	{
-		if ((mass = take_mass(p, p->touched[i], &left)) > 0)
-			list[n++] = (GmMass) {p->touched[i], mass};
-	}
-	result->list = list;
-	result->count = n;
-	result->missing = p->damping * left;
-	gm_scratch_end(p->walk.scratch);
-	return GM_OK;
-}
-
-GmStatus
-gm_ppr(const GmGraph *graph, const GmView *view, GmScratch *scratch,
-	   const GmMass *seeds, uint32_t seed_count, const GmPprOpts *opts,
-	   const GmInterrupt *intr, GmMasses *result)
-{
-	uint64_t	most;
-	Push		p;
-
-	if (!(opts->damping >= 0 && opts->damping < 1) || !(opts->epsilon > 0))
-		return GM_BAD_VALUE;
-	gm_scratch_begin(scratch);
-	GM_TRY(ppr_begin(&p, graph, view, scratch, seeds, seed_count, opts, intr));
-	most = (uint64_t) graph->root->gr_live_slots * 2 * SWEEP_AFTER + GM_INTERRUPT_EVERY;
-	while (p.queue_count > 0 && p.pushed < most)
-	{
-		uint64_t   *round;
-
-		/* twice: the sort's room too */
-		GM_TRY(gm_scratch_get(scratch, GM_BUF_SORT,
-						   (size_t) p.queue_count * 2 * sizeof(uint64_t), &round));
-		GM_TRY(push_round(&p, round));
-	}
-	if (p.queue_count > 0)
-		GM_TRY(sweep(&p));
-	return ppr_end(&p, result);
 }
 
 /*
@@ -1063,6 +555,61 @@ gm_components(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	return GM_OK;
 }
 
+/* where each component's members begin, by its label; how many there are in all */
+static uint32_t
+place_components(const GmMass *sorted, uint32_t count, uint64_t match_count, uint32_t *start)
+{
+	uint64_t	sum = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+	{
+		start[sorted[i].node] = (uint32_t) sum;
+		sum += (uint64_t) sorted[i].mass;
+	}
+	return sum < match_count ? (uint32_t) sum : (uint32_t) match_count;
+}
+
+GmStatus
+gm_component_members(const GmGraph *graph, GmScratch *scratch, const GmComponents *components,
+					 uint64_t min_size, uint64_t match_count, const GmInterrupt *intr,
+					 const GmNode **members, uint32_t *member_count)
+{
+	uint32_t	n = graph->root->gr_nodes;
+	uint32_t	count = 0;
+	uint32_t   *start;
+	GmMass	   *list;
+	GmNode	   *found;
+	const GmMass *sorted;
+	uint32_t	sorted_count;
+	GmRankOrder order;
+
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_CANDIDATES,
+					   (size_t) components->count * sizeof(GmMass), &list));
+	for (GmNode v = 0; v < n; v++)
+	{
+		if (components->size[v] > 0 && components->size[v] >= min_size)
+			list[count++] = (GmMass) {v, components->size[v]};
+	}
+	/* no component is empty, so no more than match_count of them matter */
+	GM_TRY(gm_best_masses(graph, scratch, list, count, NULL, match_count, intr, &sorted,
+						  &sorted_count));
+	GM_TRY(gm_rank_order(graph, scratch, &order));
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, (size_t) n * sizeof(uint32_t), &start));
+	memset(start, 0xff, (size_t) n * sizeof(uint32_t));
+	*member_count = place_components(sorted, sorted_count, match_count, start);
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_MEMBERS, (size_t) *member_count * sizeof(GmNode), &found));
+	for (uint32_t i = 0; i < order.n; i++)
+	{
+		GmNode		v = order.node == NULL ? i : order.node[i];
+		uint32_t   *at = &start[components->label[v]];
+
+		if (*at < *member_count)
+			found[(*at)++] = v;
+	}
+	*members = found;
+	return GM_OK;
+}
+
 /*
  * Proofs
  */
@@ -1336,7 +883,7 @@ gm_best_paths(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	if (opts->max_hops < 0 || !(opts->decay > 0 && opts->decay <= 1))
 		return GM_BAD_VALUE;
 	gm_scratch_begin(scratch);
-	GM_TRY(take_seeds(graph, scratch, seeds, seed_count, false, &taken, &taken_count));
+	GM_TRY(gm_rank_seeds(graph, scratch, seeds, seed_count, false, &taken, &taken_count));
 	GM_TRY(proofs_begin(&p, graph, view, scratch, taken, taken_count, targets, target_count, opts,
 					 intr));
 	for (int hops = 1; hops <= opts->max_hops && start < p.count; hops++)

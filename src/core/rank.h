@@ -16,6 +16,8 @@
  *	 gm_ppr				rank as seen from seeds, sparse
  *	 gm_hops_decay		seed weight times decay^hops, sparse
  *	 gm_components		weakly connected components
+ *	 gm_component_members	nodes in the order of their components
+ *	 gm_best_masses		the largest of a list, in order
  *	 gm_best_paths		for each target, the best path from any seed
  *
  *-------------------------------------------------------------------------
@@ -84,7 +86,7 @@ typedef struct GmMasses
  * Complexity	at most 1 / (epsilon × (1 - damping)) arcs; beyond four times
  *				the graph's arcs whole sweeps follow, at most ln(1 / epsilon) /
  *				(1 - damping) of them, with the same bounds
- * Memory		33 bytes a node, touched only where the walk goes
+ * Memory		37 bytes a node, touched only where the walk goes
  */
 extern GmStatus gm_ppr(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 					   const GmMass *seeds, uint32_t seed_count, const GmPprOpts *opts,
@@ -118,6 +120,31 @@ typedef struct GmComponents
  */
 extern GmStatus gm_components(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 							  const GmInterrupt *intr, GmComponents *result);
+
+/*
+ * Live nodes in components of at least min_size: larger components first, of
+ * equal ones the one with the smaller label (ids), then by id; at most
+ * match_count.  components is what gm_components just gave.
+ *
+ * Memory		4 bytes a node and 36 a component
+ */
+extern GmStatus gm_component_members(const GmGraph *graph, GmScratch *scratch,
+									 const GmComponents *components, uint64_t min_size,
+									 uint64_t match_count, const GmInterrupt *intr,
+									 const GmNode **members, uint32_t *member_count);
+
+/*
+ * The match_count largest masses of a list, those not above 0 left out; kinds:
+ * bitmap of the nodes that count, NULL: all.  Of equal ones the smaller id
+ * first.  list may be a result of the functions above.
+ *
+ * Complexity	list once, and what is kept sorted
+ * Memory		32 bytes for each that is kept, or of the list if most are
+ */
+extern GmStatus gm_best_masses(const GmGraph *graph, GmScratch *scratch,
+							   const GmMass *list, uint32_t count, const uint64_t *kinds,
+							   uint64_t match_count, const GmInterrupt *intr,
+							   const GmMass **best, uint32_t *best_count);
 
 typedef struct GmProofOpts
 {

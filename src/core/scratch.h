@@ -45,9 +45,8 @@ typedef enum GmBufferName
 	GM_BUF_INDEX,				/* uint32 by node: number of a record, plus one */
 	GM_BUF_LABEL,				/* uint64 by node */
 	GM_BUF_LABEL_B,
-	GM_BUF_RESIDUE,				/* double by node */
+	GM_BUF_SPOT,				/* 16 bytes by node: ppr.c */
 	GM_BUF_SCORE,				/* double by node */
-	GM_BUF_DEGREE_AT,			/* float by node */
 	GM_BUF_ZEROED,				/* the first that is not */
 
 	/* anything between calls */
@@ -78,6 +77,8 @@ typedef enum GmBufferName
 	GM_BUF_PATH_STEPS,
 	GM_BUF_RANK,				/* gm_pagerank */
 	GM_BUF_MASS,				/* gm_ppr, gm_hops_decay */
+	GM_BUF_BEST,				/* gm_best_masses */
+	GM_BUF_MEMBERS,				/* gm_component_members */
 	GM_BUF_COMPONENT,			/* gm_components */
 	GM_BUF_COMPONENT_SIZE,
 	GM_BUF_PROOF,				/* gm_best_paths */

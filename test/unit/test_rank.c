@@ -208,6 +208,36 @@ check_decay(const Case *c)
 	free(want);
 }
 
+/* each next one comes after the one before, and as many as there should be */
+static void
+check_members(const Case *c, const GmComponents *components)
+{
+	uint32_t	n = c->rg.shape.nodes;
+	uint32_t	min_size = 1 + unit_random_below(4);
+	uint64_t	match_count = unit_random_below(2) ? GM_ALL_ROWS : unit_random_below(n + 2);
+	uint32_t	want = 0;
+	const GmNode *members;
+	uint32_t	count;
+
+	for (uint32_t v = 0; v < n; v++)
+		want += components->size[components->label[v]] >= min_size;
+	CHECK(gm_component_members(c->rg.graph, rg_scratch(), components, min_size, match_count, NULL,
+							   &members, &count) == GM_OK);
+	REQUIRE(count == (want < match_count ? want : match_count));
+	for (uint32_t i = 0; i < count; i++)
+	{
+		uint32_t	label = components->label[members[i]];
+		uint32_t	before = i == 0 ? label : components->label[members[i - 1]];
+
+		CHECK(components->size[label] >= min_size);
+		CHECK(components->size[before] >= components->size[label]);
+		if (i > 0 && before == label)
+			CHECK(members[i - 1] < members[i]);
+		else if (i > 0 && components->size[before] == components->size[label])
+			CHECK(before < label);
+	}
+}
+
 static void
 check_components(const Case *c)
 {
@@ -240,6 +270,7 @@ check_components(const Case *c)
 	CHECK(got.count == count);
 	for (uint32_t v = 0; v < n; v++)
 		CHECK(got.label[v] == label[v] && got.size[v] == size[v]);
+	check_members(c, &got);
 	free(size);
 	free(label);
 }
@@ -447,6 +478,63 @@ test_view_is_image(void)
 	}
 }
 
+/* by insertion, against the sorts for few, for many and for ties */
+static void
+test_best_masses(void)
+{
+	static const double values[] = {0, 0.25, 0.5, 1e-300, 3, 1e300};
+	RgGraph		rg;
+
+	rg_make(&rg, (RgShape) {1000, 10, false, false, false, false});
+	for (int round = 0; round < 300; round++)
+	{
+		uint32_t	count = unit_random_below(round % 3 == 0 ? 1000 : 60);
+		uint64_t	match_count = round % 4 == 0 ? GM_ALL_ROWS : unit_random_below(count + 5);
+		uint64_t	kinds[16];
+		uint32_t	first = unit_random_below(1000 - count);
+		GmMass	   *list = malloc((count + 1) * sizeof(GmMass));
+		GmMass	   *want = malloc((count + 1) * sizeof(GmMass));
+		const GmMass *got;
+		uint32_t	got_count;
+		uint32_t	n = 0;
+
+		for (int i = 0; i < 16; i++)
+			kinds[i] = unit_random();
+		for (uint32_t i = 0; i < count; i++)
+			list[i].node = first + i;
+		for (uint32_t i = 0; i < count; i++)
+		{
+			uint32_t	k = unit_random_below(count);
+			GmNode		node = list[i].node;
+
+			list[i].node = list[k].node;
+			list[k].node = node;
+			list[i].mass = round & 1 ? values[unit_random_below(6)] : unit_random_double();
+		}
+		for (uint32_t i = 0; i < count; i++)
+		{
+			uint32_t	k = n;
+
+			/* node i has the i-th smallest id */
+			if (list[i].mass == 0 || (round % 5 == 0 && !gm_bit_test(kinds, list[i].node)))
+				continue;
+			for (; k > 0 && (want[k - 1].mass < list[i].mass ||
+							 (want[k - 1].mass == list[i].mass && want[k - 1].node > list[i].node)); k--)
+				want[k] = want[k - 1];
+			want[k] = list[i];
+			n++;
+		}
+		CHECK(gm_best_masses(rg.graph, rg_scratch(), list, count, round % 5 == 0 ? kinds : NULL,
+							 match_count, NULL, &got, &got_count) == GM_OK);
+		REQUIRE(got_count == (n < match_count ? n : match_count));
+		for (uint32_t i = 0; i < got_count; i++)
+			CHECK(got[i].node == want[i].node && got[i].mass == want[i].mass);
+		free(want);
+		free(list);
+	}
+	rg_free(&rg);
+}
+
 static void
 test_bad_values(void)
 {
@@ -540,5 +628,5 @@ test_interrupt(void)
 	rg_free(&rg);
 }
 
-UNIT_MAIN(UNIT(test_random), UNIT(test_sweeps), UNIT(test_view_is_image), UNIT(test_bad_values),
-		  UNIT(test_interrupt))
+UNIT_MAIN(UNIT(test_random), UNIT(test_sweeps), UNIT(test_view_is_image), UNIT(test_best_masses),
+		  UNIT(test_bad_values), UNIT(test_interrupt))
