@@ -20,6 +20,7 @@ INCLUDED = $(wildcard src/*.h src/*/*.h)
 CORE_OBJS = $(CORE_SRCS:.c=.o)
 OBJS = $(CORE_OBJS) $(SERVER_SRCS:.c=.o)
 
+CORE_OPTIMIZE = -O3
 WARNINGS = -Wall -Wextra -Werror -Wdeclaration-after-statement \
 	-Wno-unused-parameter -Wno-missing-field-initializers
 
@@ -47,7 +48,7 @@ EXTRA_CLEAN = build tmp_check tmp_check_iso output_iso results
 # Targets that need no installed server headers come without PGXS, whose own
 # "check" would take the name.
 OWN_TARGETS = check check-source unit unit-programs list-regress list-isolation demo \
-	bench torture headers-check
+	bench torture sqlsmith valgrind headers-check
 PG_CONFIG ?= pg_config
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(OWN_TARGETS),$(MAKECMDGOALS)),all),)
@@ -60,7 +61,7 @@ include $(PGXS)
 $(OBJS): $(INCLUDED)
 # without the server's include path: core/ cannot come to depend on it
 $(CORE_OBJS): override CPPFLAGS := -Isrc
-$(CORE_OBJS): override CFLAGS += -O3 -fvisibility=hidden -Wsign-compare
+$(CORE_OBJS): override CFLAGS += $(CORE_OPTIMIZE) -fvisibility=hidden -Wsign-compare
 $(shlib): src/graphmem.map
 else
 check:
@@ -78,6 +79,12 @@ bench:
 
 torture:
 	@MINUTES='$(MINUTES)' exec test/torture/run.sh
+
+sqlsmith:
+	@QUERIES='$(QUERIES)' exec test/sqlsmith/run.sh
+
+valgrind:
+	@TESTS='$(TESTS)' exec test/valgrind/run.sh
 
 headers-check:
 	@exec test/headers_check.sh
