@@ -744,7 +744,6 @@ sort_level(Rows *r, uint32_t start)
 static GmStatus
 start_rows(Rows *r, const GmNode *seeds, uint32_t seed_count)
 {
-	r->count = 0;
 	for (uint32_t i = 0; i < seed_count; i++)
 	{
 		GmNode		seed = seeds[i];
@@ -824,6 +823,7 @@ begin_rows(Rows *r, const GmGraph *graph, const GmView *view, GmScratch *scratch
 {
 	gm_scratch_begin(scratch);
 	gm_walk_begin(&r->walk, graph, view, scratch, intr);
+	r->count = 0;
 	return gm_scratch_get(scratch, GM_BUF_INDEX,
 						  (size_t) graph->root->gr_nodes * sizeof(uint32_t), &r->index);
 }

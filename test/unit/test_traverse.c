@@ -336,6 +336,44 @@ test_budget(void)
 	rg_free(&rg);
 }
 
+/* what a call leaves on the stack, for the next one to find there */
+static void
+dirty_stack(void)
+{
+	volatile char rubbish[8192];
+
+	for (size_t i = 0; i < sizeof(rubbish); i++)
+		rubbish[i] = (char) 0xff;
+}
+
+/* few rows take little room, however large the graph */
+static void
+test_few_rows(void)
+{
+	RgGraph		rg;
+	GmView		view;
+	GmScratch  *scratch;
+	GmNode		seed = 0;
+	GmTraversal result;
+	const GmSubgraphRow *rows;
+	uint64_t	row_count;
+	size_t		index = 40000 * sizeof(uint32_t);
+
+	rg_make(&rg, (RgShape) {40000, 10, false, false, false, false});
+	gm_view_init(rg.graph, RG_NOW, &view);
+	REQUIRE(gm_scratch_create(0, &scratch) == GM_OK);
+	dirty_stack();
+	CHECK(gm_traverse(rg.graph, &view, scratch, &seed, 1, &(GmTraverseOpts) {0, false, GM_ALL_ROWS, NULL}, NULL,
+					  &result) == GM_OK);
+	CHECK(result.row_count == 1);
+	CHECK(scratch->bytes < index + 8192);
+	dirty_stack();
+	CHECK(gm_subgraph(rg.graph, &view, scratch, &seed, 1, 0, GM_ALL_ROWS, NULL, &rows, &row_count) == GM_OK);
+	CHECK(scratch->bytes < index + 16384);
+	gm_scratch_destroy(scratch);
+	rg_free(&rg);
+}
+
 /* buffers whose pages were given back serve as before, and the zeroed ones are zero */
 static void
 test_rest(void)
@@ -456,4 +494,4 @@ test_sort(void)
 }
 
 UNIT_MAIN(UNIT(test_sort), UNIT(test_random), UNIT(test_dense), UNIT(test_bad_values), UNIT(test_budget),
-		  UNIT(test_rest), UNIT(test_interrupt))
+		  UNIT(test_few_rows), UNIT(test_rest), UNIT(test_interrupt))
