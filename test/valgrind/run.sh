@@ -26,7 +26,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/lib/server.sh
 
 KEEP=${KEEP:-$(pwd -P)/build/valgrind}
-MEMCHECK="valgrind --quiet --vgdb=no --num-callers=40 --track-origins=yes --trace-children=yes"
+MEMCHECK="valgrind --quiet --vgdb=no --num-callers=40 --track-origins=yes --trace-children=yes --fair-sched=try"
 
 if [ "${1:-}" != --inside ]; then
 	gm_packages gcc libc6-dbg libc6-dev make perl python3 valgrind
