@@ -26,44 +26,48 @@ CREATE TYPE smith.full_precision AS ENUM ('image', 'table');
 CREATE FUNCTION smith.pick(choices anycompatiblearray, i int) RETURNS anycompatible
 LANGUAGE sql IMMUTABLE AS $$ SELECT choices[1 + i % cardinality(choices)] $$;
 
+CREATE FUNCTION smith.any_of(choices anycompatiblearray) RETURNS anycompatible
+LANGUAGE sql VOLATILE AS $$ SELECT choices[1 + floor(random() * cardinality(choices))::int] $$;
+
 -- Arguments that no function refuses, named as its parameters are: a column is
--- the argument of every parameter of its name.
-CREATE TABLE smith.arguments AS
+-- the argument of every parameter of its name.  Others each time it is read.
+CREATE VIEW sieve.fresh_arguments AS
 SELECT i AS id,
-	'e' || i % 30 AS subject, smith.pick('{NULL,p0,p1,NULL,p3}'::text[], i) AS predicate,
-	smith.pick(ARRAY[NULL, 'e1', 'l2', NULL, 'a1', 'e3', ''], i) AS object,
-	smith.pick('{NULL,NULL,NULL,int,@en,""}'::text[], i) AS object_type,
-	smith.pick('{e0,e7,e1,a0,l1,r2,no such name,e12}'::text[], i) AS entity,
-	smith.pick('{e0,a2,e2,e3}'::text[], i) AS seed, 'e' || i % 7 AS a, 'e' || i % 11 AS b,
-	smith.pick(ARRAY['{e0}', '{e1,e2,e3}', '{}', '{NULL,e5}', '{a0,l1,no such name}']::text[], i)::text[] AS seeds,
-	smith.pick(ARRAY[NULL, '{p0,p1}', NULL, '{}', '{p3,no such name,NULL}']::text[], i)::text[] AS predicates,
-	smith.pick(ARRAY[NULL, NULL, '{k1}', '{}', '{k1,k2,NULL}']::text[], i)::text[] AS kinds,
-	smith.pick(ARRAY[NULL, NULL, NULL, '{s0,s1}', '{}']::text[], i)::text[] AS sources,
-	smith.pick(ARRAY[NULL, NULL, '{x}', '{}']::text[], i)::text[] AS sessions,
-	smith.pick(ARRAY[NULL, NULL, '{e0,e1}', NULL, '{}']::text[], i)::text[] AS near,
-	smith.pick(ARRAY[NULL, NULL, NULL, '{1,2,3,4,5,6,7,8}', '{}', '{NULL,-1}']::text[], i)::bigint[] AS item_ids,
-	smith.pick('{1,0,NULL,10,3,100,7}'::int[], i) AS match_count,
-	smith.pick('{2,0,1,NULL,3,4,2}'::int[], i) AS max_hops,
-	smith.pick('{1,NULL,2}'::bigint[], i) AS min_size, smith.pick('{100,1,NULL}'::int[], i) AS max_iterations,
-	smith.pick('{NULL,64,1}'::int[], i) AS ef_search, smith.pick('{NULL,0,60}'::int[], i) AS rrf_k,
-	smith.pick('{0,0,NULL,0.3,1,1e-30}'::real[], i) AS min_confidence,
-	smith.pick('{NULL,0,0.5,0.99}'::real[], i) AS damping, smith.pick('{NULL,1e-3,1e-9}'::float8[], i) AS epsilon,
-	smith.pick('{NULL,0.5,1000}'::real[], i) AS semantic_weight, smith.pick('{NULL,0,1}'::real[], i) AS text_weight,
-	smith.pick('{NULL,1,0.25}'::real[], i) AS graph_weight, smith.pick('{NULL,0}'::real[], i) AS topology_weight,
-	smith.pick('{NULL,1,0}'::real[], i) AS confidence_weight, smith.pick('{NULL,0,0.5}'::real[], i) AS recency_weight,
-	smith.pick('{NULL,NULL,2003-01-01,NULL,infinity,-infinity,2104-01-01}'::timestamptz[], i) AS as_of,
-	smith.pick('{NULL,NULL,NULL,2004-01-01,infinity,NULL,-infinity,2104-01-01}'::timestamptz[], i) AS known_at,
-	smith.pick(ARRAY[NULL, NULL, '{"a": 1}', '{}', '{"a": {"b": [1, null]}}']::jsonb[], i) AS filter,
-	smith.pick(ARRAY['words about e1 and e2', NULL, 'e3', '', E'\u00e9\U0001F600 "e1" & !| <->', 'the of and'], i) AS query_text,
-	(SELECT array_agg(sin(i * 8 + j)::real ORDER BY j) FROM generate_series(1, 8) AS j) AS query_embedding,
-	smith.pick('{both,out,in,NULL}'::smith.direction[], i) AS direction,
-	smith.pick('{bfs,dfs,NULL}'::smith.traversal_order[], i) AS traversal_order,
-	smith.pick('{hops,confidence,NULL}'::smith.weight[], i) AS weight,
-	smith.pick('{ppr,hops,NULL}'::smith.method[], i) AS method,
-	smith.pick(ARRAY[NULL, NULL, 'small', 'it''s "large"', 'ticking']::smith.graph[], i) AS graph,
-	smith.pick('{NULL,default}'::smith.space[], i) AS space,
-	i % 2 = 0 AS exact
+	'e' || floor(random() * 30) AS subject, smith.any_of('{NULL,p0,p1,NULL,p3}'::text[]) AS predicate,
+	smith.any_of(ARRAY[NULL, 'e1', 'l2', NULL, 'a1', 'e3', '']) AS object,
+	smith.any_of('{NULL,NULL,NULL,int,@en,""}'::text[]) AS object_type,
+	smith.any_of('{e0,e7,e1,a0,l1,r2,no such name,e12}'::text[]) AS entity,
+	smith.any_of('{e0,a2,e2,e3}'::text[]) AS seed, 'e' || floor(random() * 7) AS a, 'e' || floor(random() * 11) AS b,
+	smith.any_of(ARRAY['{e0}', '{e1,e2,e3}', '{}', '{NULL,e5}', '{a0,l1,no such name}']::text[])::text[] AS seeds,
+	smith.any_of(ARRAY[NULL, '{p0,p1}', NULL, '{}', '{p3,no such name,NULL}']::text[])::text[] AS predicates,
+	smith.any_of(ARRAY[NULL, NULL, '{k1}', '{}', '{k1,k2,NULL}']::text[])::text[] AS kinds,
+	smith.any_of(ARRAY[NULL, NULL, NULL, '{s0,s1}', '{}']::text[])::text[] AS sources,
+	smith.any_of(ARRAY[NULL, NULL, '{x}', '{}']::text[])::text[] AS sessions,
+	smith.any_of(ARRAY[NULL, NULL, '{e0,e1}', NULL, '{}']::text[])::text[] AS near,
+	smith.any_of(ARRAY[NULL, NULL, NULL, '{1,2,3,4,5,6,7,8}', '{}', '{NULL,-1}']::text[])::bigint[] AS item_ids,
+	smith.any_of('{1,0,NULL,10,3,100,7,2147483647}'::int[]) AS match_count,
+	smith.any_of('{2,0,1,NULL,3,4,2,7,100}'::int[]) AS max_hops,
+	smith.any_of('{1,NULL,2}'::bigint[]) AS min_size, smith.any_of('{100,1,NULL}'::int[]) AS max_iterations,
+	smith.any_of('{NULL,64,1}'::int[]) AS ef_search, smith.any_of('{NULL,0,60}'::int[]) AS rrf_k,
+	smith.any_of('{0,0,NULL,0.3,1,1e-30}'::real[]) AS min_confidence,
+	smith.any_of('{NULL,0,0.5,0.99}'::real[]) AS damping, smith.any_of('{NULL,1e-3,1e-9}'::float8[]) AS epsilon,
+	smith.any_of('{NULL,0.5,1000}'::real[]) AS semantic_weight, smith.any_of('{NULL,0,1}'::real[]) AS text_weight,
+	smith.any_of('{NULL,1,0.25}'::real[]) AS graph_weight, smith.any_of('{NULL,0}'::real[]) AS topology_weight,
+	smith.any_of('{NULL,1,0}'::real[]) AS confidence_weight, smith.any_of('{NULL,0,0.5}'::real[]) AS recency_weight,
+	smith.any_of('{NULL,NULL,2003-01-01,NULL,infinity,-infinity,2104-01-01}'::timestamptz[]) AS as_of,
+	smith.any_of('{NULL,NULL,NULL,2004-01-01,infinity,NULL,-infinity,2104-01-01}'::timestamptz[]) AS known_at,
+	smith.any_of(ARRAY[NULL, NULL, '{"a": 1}', '{}', '{"a": {"b": [1, null]}}']::jsonb[]) AS filter,
+	smith.any_of(ARRAY['words about e1 and e2', NULL, 'e3', '', E'\u00e9\U0001F600 "e1" & !| <->', 'the of and']) AS query_text,
+	(SELECT array_agg(sin(random() * 8 + j + i)::real ORDER BY j) FROM generate_series(1, 8) AS j) AS query_embedding,
+	smith.any_of('{both,out,in,NULL}'::smith.direction[]) AS direction,
+	smith.any_of('{bfs,dfs,NULL}'::smith.traversal_order[]) AS traversal_order,
+	smith.any_of('{hops,confidence,NULL}'::smith.weight[]) AS weight,
+	smith.any_of('{ppr,hops,NULL}'::smith.method[]) AS method,
+	smith.any_of(ARRAY[NULL, NULL, 'small', 'it''s "large"', 'ticking']::smith.graph[]) AS graph,
+	smith.any_of('{NULL,default}'::smith.space[]) AS space,
+	random() < 0.5 AS exact
 FROM generate_series(0, 13) AS i;
+CREATE TABLE smith.arguments AS SELECT * FROM sieve.fresh_arguments;
 
 -- Arguments that one or another function refuses.
 CREATE TABLE smith.odd AS
@@ -232,7 +236,7 @@ CREATE VIEW sieve.pg_proc AS
 SELECT p.*
 FROM pg_catalog.pg_proc p
 WHERE p.pronamespace IN ('smith'::regnamespace, 'graphmem'::regnamespace)
-		AND p.proname NOT IN ('pick', 'search_vector', 'search_name_vector', 'search_name', 'name_key')
+		AND p.proname NOT IN ('pick', 'any_of', 'search_vector', 'search_name_vector', 'search_name', 'name_key')
 		AND (p.proname !~ '^stat_get' OR p.proname ~ 'count$')
 	OR p.prokind = 'a' AND p.pronamespace = 'pg_catalog'::regnamespace
 	OR p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind = 'f' AND NOT p.proretset
@@ -254,5 +258,5 @@ SELECT attrelid, quote_ident(attname)::name AS attname, atttypid, attisdropped
 FROM pg_catalog.pg_attribute;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA smith TO smith;
-GRANT SELECT ON ALL TABLES IN SCHEMA sieve TO smith;
+GRANT SELECT ON sieve.pg_proc, sieve.pg_type, sieve.pg_attribute TO smith;
 ANALYZE;

@@ -360,7 +360,7 @@ def prepare(server, seed):
     return graphs
 
 
-def set_mode(server, mode):
+def set_mode(server, mode, seed):
     connection = server.connect("mode")
     cursor = connection.cursor()
     cursor.execute("LOAD 'graphmem'; ALTER ROLE smith RESET ALL;"
@@ -372,7 +372,9 @@ def set_mode(server, mode):
         cursor.execute("ALTER ROLE smith SET %s = %%s" % name, (value,))
     for statement in BEFORE.get(mode, []):
         cursor.execute(statement)
-    cursor.execute("SELECT pg_stat_reset()")
+    cursor.execute("DELETE FROM smith.arguments; SELECT setseed(%s);"
+                   " INSERT INTO smith.arguments SELECT * FROM sieve.fresh_arguments; ANALYZE smith.arguments;"
+                   " SELECT pg_stat_reset()", (seed % 1000 / 1000,))
     connection.close()
 
 
@@ -445,7 +447,7 @@ def main():
         rounds = empty = 0
         while counts["queries"] < options.queries and empty < 3:
             mode = modes[rounds % len(modes)]
-            set_mode(server, mode)
+            set_mode(server, mode, options.seed + rounds)
             writer = Writer(server, graphs, options.seed + rounds, findings)
             writer.start()
             asked, calling, well = smith.ask(min(size, options.queries - counts["queries"]), options.seed + rounds,
