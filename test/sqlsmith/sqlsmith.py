@@ -183,7 +183,7 @@ class Log:
                 if name.endswith(".json"):
                     self.record(json.loads(line))
                 elif re.search(r"TRAP:|PANIC|stack smashing|corrupted|free\(\)|malloc", line):
-                    self.findings.add("standard error: " + line.strip())
+                    self.findings.add("standard error: " + re.sub(r"PID: \d+", "PID: n", line.strip()), line)
         self.forget()
 
     def forget(self):
