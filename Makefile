@@ -20,6 +20,7 @@ INCLUDED = $(wildcard src/*.h src/*/*.h)
 CORE_OBJS = $(CORE_SRCS:.c=.o)
 OBJS = $(CORE_OBJS) $(SERVER_SRCS:.c=.o)
 
+# make valgrind lowers it, for true line numbers
 CORE_OPTIMIZE = -O3
 WARNINGS = -Wall -Wextra -Werror -Wdeclaration-after-statement \
 	-Wno-unused-parameter -Wno-missing-field-initializers
