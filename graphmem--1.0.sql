@@ -276,6 +276,11 @@ RETURNS real[]
 AS 'MODULE_PATHNAME', 'graphmem_to_vector'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
+CREATE FUNCTION graphmem.plan_support(internal)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'graphmem_plan_support'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
 CREATE FUNCTION graphmem.match(
 	subject text DEFAULT NULL, predicate text DEFAULT NULL, object text DEFAULT NULL,
 	match_count bigint DEFAULT NULL, min_confidence real DEFAULT 0,
@@ -285,7 +290,8 @@ CREATE FUNCTION graphmem.match(
 	OUT object_type text, OUT confidence real, OUT valid_from timestamptz, OUT valid_to timestamptz)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_match'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 100;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 400 ROWS 20
+SUPPORT graphmem.plan_support;
 
 CREATE FUNCTION graphmem.neighbors(
 	entity text, direction text DEFAULT 'both', predicates text[] DEFAULT NULL,
@@ -295,7 +301,8 @@ CREATE FUNCTION graphmem.neighbors(
 	OUT direction text, OUT confidence real, OUT valid_from timestamptz, OUT valid_to timestamptz)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_neighbors'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 20;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 400 ROWS 20
+SUPPORT graphmem.plan_support;
 
 CREATE FUNCTION graphmem.traverse(
 	seeds text[], max_hops int DEFAULT 2, traversal_order text DEFAULT 'bfs', match_count bigint DEFAULT NULL,
@@ -305,7 +312,8 @@ CREATE FUNCTION graphmem.traverse(
 	OUT path text, OUT path_ids bigint[])
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_traverse'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 2000 ROWS 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 2000 ROWS 1000
+SUPPORT graphmem.plan_support;
 
 CREATE FUNCTION graphmem.reach(
 	seed text, max_hops int DEFAULT 2, direction text DEFAULT 'both', predicates text[] DEFAULT NULL,
@@ -314,7 +322,8 @@ CREATE FUNCTION graphmem.reach(
 	OUT count bigint, OUT checksum bigint)
 RETURNS record
 AS 'MODULE_PATHNAME', 'graphmem_reach'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 2000;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 500
+SUPPORT graphmem.plan_support;
 
 CREATE FUNCTION graphmem.shortest_path(
 	a text, b text, weight text DEFAULT 'hops', max_hops int DEFAULT NULL,
@@ -324,7 +333,8 @@ CREATE FUNCTION graphmem.shortest_path(
 	OUT entities text[], OUT entity_ids bigint[])
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_shortest_path'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 5000 ROWS 1;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 5000 ROWS 1
+SUPPORT graphmem.plan_support;
 
 CREATE FUNCTION graphmem.paths(
 	a text, b text, match_count int DEFAULT 3, max_hops int DEFAULT 4, weight text DEFAULT 'hops',
@@ -334,7 +344,8 @@ CREATE FUNCTION graphmem.paths(
 	OUT entities text[], OUT entity_ids bigint[])
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_paths'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 20000 ROWS 3;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 20000 ROWS 3
+SUPPORT graphmem.plan_support;
 
 CREATE FUNCTION graphmem.subgraph(
 	seeds text[], max_hops int DEFAULT 1, match_count bigint DEFAULT NULL,
@@ -344,7 +355,8 @@ CREATE FUNCTION graphmem.subgraph(
 	OUT confidence real, OUT valid_from timestamptz, OUT valid_to timestamptz)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_subgraph'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 5000 ROWS 200;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 2000 ROWS 200
+SUPPORT graphmem.plan_support;
 
 CREATE FUNCTION graphmem.pagerank(
 	seeds text[] DEFAULT NULL, match_count bigint DEFAULT 100, direction text DEFAULT 'both',
@@ -354,7 +366,8 @@ CREATE FUNCTION graphmem.pagerank(
 	OUT rank bigint, OUT entity_id bigint, OUT entity text, OUT kind text, OUT score float8)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_pagerank'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 50000 ROWS 100;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100
+SUPPORT graphmem.plan_support;
 
 CREATE FUNCTION graphmem.components(
 	match_count bigint DEFAULT NULL, min_size bigint DEFAULT 1, predicates text[] DEFAULT NULL,
@@ -363,7 +376,8 @@ CREATE FUNCTION graphmem.components(
 	OUT component_id bigint, OUT component_size bigint, OUT entity_id bigint, OUT entity text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_components'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 50000 ROWS 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 1000
+SUPPORT graphmem.plan_support;
 
 CREATE FUNCTION graphmem.vector_search(
 	query_embedding real[], match_count int DEFAULT 10, space text DEFAULT NULL, kinds text[] DEFAULT NULL,
@@ -374,7 +388,8 @@ CREATE FUNCTION graphmem.vector_search(
 	OUT rank bigint, OUT item_id bigint, OUT item text, OUT kind text, OUT distance real, OUT similarity real)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_vector_search'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 5000 ROWS 10;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 20000 ROWS 10
+SUPPORT graphmem.plan_support;
 COMMENT ON FUNCTION graphmem.vector_search IS
 'The match_count (default 10) vectors nearest to query_embedding, nearest first, ties by item_id; exact, so ef_search and exact change nothing. space: default "default", else the only one of entities, else the only one. item: name of the entity or source, or "subject predicate object"; item_id: entity_id, source_id or fact_id. distance: cosine 1 - cos in [0, 2], l2 Euclidean, ip negative inner product; similarity in [0, 1]: cosine max(0, 1 - distance), l2 1 / (1 + distance), ip 1 / (1 + exp(distance)). As many rows come as match all filters, up to match_count. kinds: of the entity, of either end of a fact, of the source. predicates, min_confidence, as_of and known_at say which facts count: an entity matches predicates if such a fact touches it, a source if it asserts one, a fact if it counts itself; near: within max_hops (default 2, 0 to 100) of one of these entities over facts that count. known_at hides entities and sources created later. filter: contained in properties, or in metadata of sources. Unknown names are ignored, an empty array matches nothing. Errors: 22000 for a wrong dimension, a null or non-finite element, a zero vector under cosine; 22004 for a null query_embedding; 22023 for a value out of range; 42704 for an unknown space or graph. Cost: one pass over the vectors that pass the filters.';
 
@@ -387,7 +402,8 @@ CREATE FUNCTION graphmem.similar(
 	OUT rank bigint, OUT item_id bigint, OUT item text, OUT kind text, OUT distance real, OUT similarity real)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_similar'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 5000 ROWS 10;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 20000 ROWS 10
+SUPPORT graphmem.plan_support;
 COMMENT ON FUNCTION graphmem.similar IS
 'vector_search for the vector that the entity has in the space (of entities), without the entity itself. No rows if the entity is unknown or has no vector there.';
 
@@ -398,7 +414,8 @@ CREATE FUNCTION graphmem.confidence(
 	OUT prior real, OUT source_confidence real, OUT contradiction real, OUT topology real, OUT sources text[])
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_confidence'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 2000 ROWS 1;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 400 ROWS 1
+SUPPORT graphmem.plan_support;
 
 CREATE FUNCTION graphmem.fusion_query(
 	query_embedding real[] DEFAULT NULL, query_text text DEFAULT NULL, seeds text[] DEFAULT NULL,
@@ -415,7 +432,8 @@ CREATE FUNCTION graphmem.fusion_query(
 	OUT confidence real, OUT hops int, OUT path text, OUT path_ids bigint[], OUT sources text[])
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_fusion_query'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 25000 ROWS 10
+SUPPORT graphmem.plan_support;
 COMMENT ON FUNCTION graphmem.fusion_query IS
 'The match_count (default 10) entities that vectors, text, names and the graph together put first. At least one of query_embedding, query_text and seeds must be given. Hits: the graphmem.vector_candidates nearest vectors of the entities, and of facts and sources, that have the embedding''s dimension (space => names one), the graphmem.text_candidates best names and contents, the seeds; a hit on a fact is one on its subject and object, a hit on a source one on the entities of its first 1000 facts, shared by how often each takes part. Weighted reciprocal rank fusion, weight / (rrf_k + rank), makes them starting points; seeds and exact names take half. From there method "ppr" (personalised PageRank with damping, to graphmem.ppr_epsilon) or "hops" (start times damping^hops) walks facts both ways that pass predicates, sources, sessions, min_confidence, as_of and known_at. kinds and filter (contained in properties) say what may be a row, not what may be walked over; sources and sessions also leave out entities that none of their facts touches. score in [0, 1]: sum of weight * leg / sum of weights over the legs asked for. vector_score: similarity, of every row that has a vector; text_score: of the best text hit, 0 for none; graph_score: mass / largest mass; confidence: product over the best path, 1 at 0 hops; recency, in the score only: 2^(-age / 30 days) of the newest fact on the path. A leg that was not asked for, or whose weight (0 to 1000, default the setting) is 0, is NULL and not computed; topology_score is always NULL. path: the best path from a starting point, 0 hops for a hit itself; sources: those that assert the path, or whose hit led here. max_hops: default 2, 0 to 100. If match_count entities are hits or within max_hops of one, and match, so many rows come. Order: score, then entity_id. Unknown names are ignored; an empty array lets nothing through. Errors: 22004 if nothing is asked for; 22000 for a bad vector; 22023 for a value out of range or no weight above 0; 42704 for an unknown method, space or graph. After Cormack, Clarke, Buettcher 2009 (rank fusion); Page et al. 1999 and Andersen, Chung, Lang 2006 (PageRank).';
 
@@ -1092,6 +1110,9 @@ COMMENT ON FUNCTION graphmem.current_graph_id(text) IS
 'id of the named graph, by default of the setting graphmem.graph; NULL while the graph "default" has not been written to. Errors: 42704 unknown graph.';
 COMMENT ON FUNCTION graphmem.to_vector(text) IS
 'vector from its text form [1,2,3], as pgvector writes it. Errors: 22P02 syntax, 22000 not finite, 22023 more than 16000 elements.';
+
+COMMENT ON FUNCTION graphmem.plan_support(internal) IS
+'The planner asks it for rows and cost of the reading functions.';
 
 COMMENT ON FUNCTION graphmem.match(text, text, text, bigint, real, timestamptz, timestamptz, text, text) IS
 'Facts that match a pattern; NULL terms match anything. A name means the entity of that name (or alias), else the literal; object_type asks for the literal of that type. Valid at as_of (default: now) and as known at known_at (default: now), with a confidence of at least min_confidence in [0,1]. Rows by triple_id, at most match_count (default: all). Unknown names: no rows. Cost: the facts of the bound subject or object, else one pass over the graph. Errors: 42704 unknown graph, 22023 argument out of range.';

@@ -25,6 +25,7 @@
 #include "storage/sinvaladt.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/selfuncs.h"
 
 /* the backend-local number of a process's transaction */
 static inline LocalTransactionId
@@ -73,6 +74,17 @@ gm_compat_schema_usage(Oid schema, Oid role)
 	return object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE) == ACLCHECK_OK;
 #else
 	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+/* elements that an array expression is thought to have */
+static inline double
+gm_compat_array_length(PlannerInfo *root, Node *expression)
+{
+#if PG_VERSION_NUM >= 170000
+	return estimate_array_length(root, expression);
+#else
+	return estimate_array_length(expression);
 #endif
 }
 

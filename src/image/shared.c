@@ -195,14 +195,19 @@ is_newest(Snapshot snapshot)
 		latest->xcnt == snapshot->xcnt;
 }
 
+static NameEntry **
+place_of_name(const char *name, size_t length)
+{
+	return &names[hash_bytes((const unsigned char *) name, length) % NAME_ENTRIES];
+}
+
 /* 0: there is no such graph */
 static int32_t
 find_graph_id(GmArea *area, const char *name, Snapshot snapshot)
 {
 	uint64		changes = atomic_load(&area->ar_names_changed);
 	size_t		length = strlen(name);
-	uint32		hash = hash_bytes((const unsigned char *) name, length);
-	NameEntry **place = &names[hash % NAME_ENTRIES];
+	NameEntry **place = place_of_name(name, length);
 	NameEntry  *entry = *place;
 	int32_t		graph_id;
 
@@ -507,6 +512,44 @@ gm_shared_open(const char *name, const char **why)
 	h->image.now = GetCurrentStatementStartTimestamp();
 	h->image.scratch = gm_image_scratch();
 	return &h->image;
+}
+
+/*
+ * A name or a graph that this session has not asked for yet is left alone.
+ * Whether the name still means that graph does not matter to an estimate.
+ */
+bool
+gm_shared_peek(const char *name, void (*look) (const GmGraph *graph, void *arg), void *arg)
+{
+	NameEntry  *entry = *place_of_name(name, strlen(name));
+	GmDatabase *db;
+	GmArea	   *area;
+	GmGraphEntry *graph;
+	Handle	   *h;
+	GmRef		root;
+	bool		seen;
+	const char *why;
+
+	if (entry == NULL || strcmp(entry->name, name) != 0 || !gm_image_privileged(&why))
+		return false;
+	area = gm_attach(&db);
+	if (area == NULL || area->ar_generation != entry->generation)
+		return false;
+	graph = gm_area_find(area, entry->graph_id);
+	h = find_handle(area->ar_generation, entry->graph_id);
+	if (graph == NULL || h == NULL || h->graph == NULL)
+		return false;
+	gm_read_enter(area);
+	root = atomic_load_explicit(&graph->gr_root, memory_order_acquire);
+	seen = root != 0 && atomic_load(&graph->gr_id) == entry->graph_id && gm_attach_extents(area);
+	if (seen)
+	{
+		if (h->root != root || sequence_at(h, root) != h->sequence)
+			attach_version(h, root);
+		look(h->graph, arg);
+	}
+	gm_read_leave(area);
+	return seen;
 }
 
 bool
