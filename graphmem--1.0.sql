@@ -783,10 +783,25 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_stat_get_progress_load'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 1;
 
+CREATE FUNCTION graphmem.stat_get_progress_query(
+	OUT pid int, OUT usesysid oid, OUT function text, OUT phase text, OUT done bigint,
+	OUT total bigint, OUT records bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_stat_get_progress_query'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
+
+CREATE FUNCTION graphmem.stat_get_function(
+	OUT function text, OUT calls bigint, OUT rows bigint, OUT records bigint,
+	OUT timed_calls bigint, OUT total_time float8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_stat_get_function'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 16;
+
 CREATE FUNCTION graphmem.stat_get_backend(
 	OUT path text, OUT reason text, OUT graph_id int, OUT graph text, OUT calls_shared bigint,
 	OUT calls_overlay bigint, OUT calls_private bigint, OUT waits bigint, OUT wait_time float8,
-	OUT last_wait float8, OUT attached_bytes bigint)
+	OUT last_wait float8, OUT attached_bytes bigint, OUT function text, OUT rows bigint,
+	OUT records bigint, OUT call_time float8)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_stat_get_backend'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
@@ -831,9 +846,21 @@ CREATE VIEW graphmem.stat_progress_load WITH (security_invoker = true) AS
 SELECT graph_id, phase, rows_done, rows_total, percent FROM graphmem.stat_get_progress_load();
 
 CREATE VIEW graphmem.stat_backend WITH (security_invoker = true) AS
-SELECT path, reason, graph_id, graph, calls_shared, calls_overlay, calls_private, waits, wait_time,
-	last_wait, attached_bytes
+SELECT path, reason, graph_id, graph, function, rows, records, call_time, calls_shared,
+	calls_overlay, calls_private, waits, wait_time, last_wait, attached_bytes
 FROM graphmem.stat_get_backend();
+
+CREATE VIEW graphmem.stat_progress_query WITH (security_invoker = true) AS
+SELECT q.pid, d.oid AS datid, d.datname, u.rolname AS usename, q.function, q.phase, q.done, q.total,
+	q.records
+FROM graphmem.stat_get_progress_query() q
+	JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
+	LEFT JOIN pg_catalog.pg_roles u ON u.oid = q.usesysid;
+
+CREATE VIEW graphmem.stat_function WITH (security_invoker = true) AS
+SELECT function, calls, rows, records, timed_calls, total_time,
+	total_time / NULLIF(timed_calls, 0) AS mean_time
+FROM graphmem.stat_get_function();
 
 CREATE FUNCTION graphmem.wait_for_sync(timeout_ms int DEFAULT NULL)
 RETURNS bool
@@ -913,12 +940,38 @@ COMMENT ON COLUMN graphmem.stat_progress_load.rows_done IS 'triples read';
 COMMENT ON COLUMN graphmem.stat_progress_load.rows_total IS 'triples to read, estimated; NULL: unknown';
 COMMENT ON COLUMN graphmem.stat_progress_load.percent IS 'rows_done of rows_total, at most 100';
 
+COMMENT ON VIEW graphmem.stat_progress_query IS
+'A row for each call of a function of stat_function in this database that has run for more than 0.1 s. COPY into facts and vectors is in pg_stat_progress_copy, a load by the worker in stat_progress_load. No rows where there is no worker, as on a standby.';
+COMMENT ON COLUMN graphmem.stat_progress_query.pid IS 'process, as in pg_stat_activity';
+COMMENT ON COLUMN graphmem.stat_progress_query.datid IS 'database';
+COMMENT ON COLUMN graphmem.stat_progress_query.datname IS 'its name';
+COMMENT ON COLUMN graphmem.stat_progress_query.usename IS 'who is logged in there; this and what follows is NULL for other roles'' calls without pg_read_all_stats';
+COMMENT ON COLUMN graphmem.stat_progress_query.function IS 'the function called';
+COMMENT ON COLUMN graphmem.stat_progress_query.phase IS 'starting, waiting for the worker, loading a private image, walking, iterating (pagerank), vectors, checking, returning rows, deleting rows';
+COMMENT ON COLUMN graphmem.stat_progress_query.done IS 'units of the phase: rows of the table being read, iterations, vectors, rows returned, tables emptied; in paths, records of facts';
+COMMENT ON COLUMN graphmem.stat_progress_query.total IS 'of so many; NULL: not known; of iterations and records it may take fewer';
+COMMENT ON COLUMN graphmem.stat_progress_query.records IS 'records of facts looked at, or rows written, so far';
+
+COMMENT ON VIEW graphmem.stat_function IS
+'Calls by function, of all sessions of this database, since the worker started or stat_reset() was called. Not counted: calls that an error ended, those within another and those made while there was no worker; writing functions but drop_graph and set_embeddings, which pg_stat_user_functions has.';
+COMMENT ON COLUMN graphmem.stat_function.function IS 'the function';
+COMMENT ON COLUMN graphmem.stat_function.calls IS 'calls that came to their end';
+COMMENT ON COLUMN graphmem.stat_function.rows IS 'rows that they returned';
+COMMENT ON COLUMN graphmem.stat_function.records IS 'records of facts that they looked at, or rows that they wrote';
+COMMENT ON COLUMN graphmem.stat_function.timed_calls IS 'those made with graphmem.track_timing on';
+COMMENT ON COLUMN graphmem.stat_function.total_time IS 'what these took, in ms';
+COMMENT ON COLUMN graphmem.stat_function.mean_time IS 'total_time / timed_calls';
+
 COMMENT ON VIEW graphmem.stat_backend IS
 'How this session''s calls of reading functions were answered: one row.';
 COMMENT ON COLUMN graphmem.stat_backend.path IS 'of the last call: shared; overlay (shared, with changes laid over it that this snapshot sees differently); private; NULL: none yet';
 COMMENT ON COLUMN graphmem.stat_backend.reason IS 'why it was answered from a private image';
 COMMENT ON COLUMN graphmem.stat_backend.graph_id IS 'the graph it was about';
 COMMENT ON COLUMN graphmem.stat_backend.graph IS 'its name, cut off after 63 bytes';
+COMMENT ON COLUMN graphmem.stat_backend.function IS 'the last function that came to its end, of those in stat_function';
+COMMENT ON COLUMN graphmem.stat_backend.rows IS 'rows that it returned';
+COMMENT ON COLUMN graphmem.stat_backend.records IS 'records of facts that it looked at, or rows that it wrote: its work';
+COMMENT ON COLUMN graphmem.stat_backend.call_time IS 'what it took, waiting included, in ms; NULL unless graphmem.track_timing was on';
 COMMENT ON COLUMN graphmem.stat_backend.calls_shared IS 'calls answered from shared memory alone';
 COMMENT ON COLUMN graphmem.stat_backend.calls_overlay IS 'calls answered from shared memory with changes laid over it';
 COMMENT ON COLUMN graphmem.stat_backend.calls_private IS 'calls answered from a private image';
@@ -931,9 +984,11 @@ COMMENT ON FUNCTION graphmem.stat_get_worker() IS 'rows of stat_worker, but for 
 COMMENT ON FUNCTION graphmem.stat_get_graph() IS 'images of stat_graph by graph_id';
 COMMENT ON FUNCTION graphmem.stat_get_memory() IS 'rows of stat_memory';
 COMMENT ON FUNCTION graphmem.stat_get_progress_load() IS 'rows of stat_progress_load';
+COMMENT ON FUNCTION graphmem.stat_get_progress_query() IS 'rows of stat_progress_query';
+COMMENT ON FUNCTION graphmem.stat_get_function() IS 'rows of stat_function';
 COMMENT ON FUNCTION graphmem.stat_get_backend() IS 'row of stat_backend';
 COMMENT ON FUNCTION graphmem.stat_reset() IS
-'Sets the counters of this session and of the worker back to 0.';
+'Sets the counters of this session, of the functions and of the worker back to 0.';
 COMMENT ON FUNCTION graphmem.wait_for_sync(int) IS
 'Waits until everything committed before the call is in the images in shared memory, which queries do by themselves unless graphmem.consistency is eventual. timeout_ms: default graphmem.sync_timeout; 0 looks once. Returns true; false where no worker keeps images, so that private ones answer. Errors: 57P03 after the timeout, with how far behind the worker is and what holds it up; 22023 timeout_ms is negative.';
 COMMENT ON FUNCTION graphmem.rebuild(text) IS
@@ -942,7 +997,8 @@ COMMENT ON FUNCTION graphmem.check(text) IS
 'Compares the image in shared memory of the graph (default: of each graph in turn) with the tables: a row for each violation, none when the image is sound. what: the rule that does not hold; id: of the row or place that it is about; detail: found and expected value. At most 1000 rows a graph, then one with how many more there are. A graph that cannot be answered from shared memory now is left out with a NOTICE that says why. Cost: loads the graph privately, within graphmem.private_memory_limit. Errors: 42704 unknown graph, 53400 too little memory.';
 
 GRANT SELECT ON graphmem.stat_worker, graphmem.stat_graph, graphmem.stat_memory,
-	graphmem.stat_progress_load, graphmem.stat_backend TO PUBLIC;
+	graphmem.stat_progress_load, graphmem.stat_progress_query, graphmem.stat_function,
+	graphmem.stat_backend TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION graphmem.stat_reset() FROM PUBLIC;
 
 --

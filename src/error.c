@@ -12,6 +12,9 @@
 #include "error.h"
 #include "guc.h"
 
+GmProgress	gm_progress;
+void		(*gm_interrupt_look) (void);
+
 /*
  * Cancel, timeout and termination are left to the caller, who raises them once
  * core/ has returned.  Anything else pending (a barrier, a catch-up) is served
@@ -22,6 +25,8 @@ static bool
 interrupt_pending(void *arg)
 {
 	(void) arg;
+	if (gm_interrupt_look != NULL)
+		gm_interrupt_look();
 	if (gm_likely(!InterruptPending))
 		return false;
 	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
@@ -34,7 +39,7 @@ interrupt_pending(void *arg)
 	return false;
 }
 
-const GmInterrupt gm_server_interrupt = {interrupt_pending, NULL};
+const GmInterrupt gm_server_interrupt = {interrupt_pending, NULL, &gm_progress};
 
 void
 gm_error_check(GmStatus status, const char *what)

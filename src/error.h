@@ -20,4 +20,8 @@ extern void gm_error_check(GmStatus status, const char *what);
 /* The callback to hand to core/: true when the server wants this query ended. */
 extern const GmInterrupt gm_server_interrupt;
 
+/* of the call that it is handed to, and who shows it; NULL: nobody does */
+extern GmProgress gm_progress;
+extern void (*gm_interrupt_look) (void);
+
 #endif							/* GM_ERROR_H */

@@ -36,6 +36,7 @@ int			gm_guc_memory_limit = 1024;
 bool		gm_guc_shared_image = true;
 int			gm_guc_consistency = GM_CONSISTENCY_FRESH;
 int			gm_guc_sync_timeout = 10000;
+bool		gm_guc_track_timing = false;
 
 static const struct config_enum_entry simd_options[] = {
 	{"auto", GM_SIMD_AUTO, false},
@@ -167,6 +168,11 @@ gm_guc_define(void)
 							"Sets how long a query waits for the shared image.",
 							"0 means that it does not wait.", &gm_guc_sync_timeout, 10000, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("graphmem.track_timing",
+							 "Measures how long each call of a function takes.",
+							 "The times are shown in graphmem.stat_function and graphmem.stat_backend.",
+							 &gm_guc_track_timing, false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	for (size_t i = 0; i < lengthof(weights); i++)
 		DefineCustomRealVariable(weights[i].name, weights[i].description, NULL,
 								 weights[i].variable, *weights[i].variable, 0.0, 1000.0,

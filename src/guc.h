@@ -46,6 +46,8 @@ extern bool gm_guc_shared_image;
 extern int	gm_guc_consistency;
 extern int	gm_guc_sync_timeout;	/* ms; 0: do not wait */
 
+extern bool gm_guc_track_timing;
+
 extern void gm_guc_define(void);
 
 #endif							/* GM_GUC_H */

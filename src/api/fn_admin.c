@@ -25,6 +25,7 @@
 #include "error.h"
 #include "guc.h"
 #include "image/fetch.h"
+#include "image/call.h"
 #include "image/image.h"
 #include "image/load.h"
 #include "shm/area.h"
@@ -369,6 +370,7 @@ check_graph(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 	truth = gm_image_open_private(check->graph);
+	gm_call_phase(GM_PHASE_CHECKING, 0, 0);
 	gm_error_check(gm_graph_check_until(image->graph, &gm_server_interrupt, add_invariant, check),
 				   "checking an image");
 	if (check->count > 0)
@@ -418,6 +420,7 @@ graphmem_check(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	MemoryContext old;
 	Check	   *check = palloc0(sizeof(Check));
+	bool		outermost;
 
 	if (name != NULL && count == 0 && strcmp(name, "default") != 0)
 		gm_image_undefined_graph(name);
@@ -425,17 +428,20 @@ graphmem_check(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(CurrentMemoryContext, "graphmem check",
 									ALLOCSET_DEFAULT_SIZES);
 	fcinfo->flinfo->fn_extra = check;
+	outermost = gm_call_begin(GM_CALL_graphmem_check);
 	for (uint64 i = 0; i < count; i++)
 	{
 		check->graph = names[i];
 		check->count = 0;
 		old = MemoryContextSwitchTo(context);
-		(void) gm_image_call(fcinfo, check_graph);
+		(void) gm_image_call(fcinfo, check_graph, GM_CALL_graphmem_check);
 		put_violations(check);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 		CHECK_FOR_INTERRUPTS();
 	}
 	fcinfo->flinfo->fn_extra = NULL;
+	if (outermost)
+		gm_call_end(check->rows.count, gm_call_records());
 	return (Datum) 0;
 }

@@ -19,6 +19,7 @@
 
 #include "compat.h"
 #include "integrity.h"
+#include "image/call.h"
 
 #define GM_GRAPH_NAME_BYTES 1000
 
@@ -178,6 +179,7 @@ graphmem_drop_graph(PG_FUNCTION_ARGS)
 	int64		triples = 0;
 	int32		id = 0;
 	int			nest_level;
+	bool		outermost = gm_call_begin(GM_CALL_graphmem_drop_graph);
 
 	connect_spi();
 	/* Row security would leave rows behind; the statements fail instead. */
@@ -191,9 +193,13 @@ graphmem_drop_graph(PG_FUNCTION_ARGS)
 	gm_integrity_begin_drop(id);
 	PG_TRY();
 	{
+		gm_call_phase(GM_PHASE_DELETING, 0, lengthof(drop_statements) + 2);
 		triples = delete_rows(drop_triples, id);
 		for (size_t i = 0; i < lengthof(drop_statements); i++)
+		{
+			gm_call_phase(GM_PHASE_DELETING, i + 1, lengthof(drop_statements) + 2);
 			(void) delete_rows(drop_statements[i], id);
+		}
 		(void) delete_rows(drop_graph_row, id);
 	}
 	PG_FINALLY();
@@ -203,5 +209,7 @@ graphmem_drop_graph(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	AtEOXact_GUC(false, nest_level);
 	SPI_finish();
+	if (outermost)
+		gm_call_end(1, gm_call_records());
 	PG_RETURN_INT64(triples);
 }

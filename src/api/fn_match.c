@@ -23,6 +23,7 @@ typedef struct Slots
 	GmSlot	   *slots;
 	uint64		count;
 	uint64		room;
+	uint64		looked;			/* at so many records */
 } Slots;
 
 static void
@@ -134,6 +135,7 @@ match_node(const GmGraph *g, GmView *view, const Pattern *p, Slots *found)
 	gm_edges_begin(&iter, g, view, out ? p->subject : p->object);
 	while (gm_edges_next(&iter, &edge))
 	{
+		found->looked++;
 		/* the stated direction counts, also for a symmetric predicate */
 		if (edge.out != out && edge.neighbor != iter.node)
 			continue;
@@ -151,7 +153,9 @@ static void
 match_slots(const GmGraph *g, const GmView *view, const Pattern *p, GmSlot first, GmSlot end,
 			uint64_t limit, Slots *found)
 {
-	for (GmSlot slot = first; slot < end && found->count < limit; slot++)
+	GmSlot		slot;
+
+	for (slot = first; slot < end && found->count < limit; slot++)
 	{
 		if (slot % GM_INTERRUPT_EVERY == 0)
 			CHECK_FOR_INTERRUPTS();
@@ -162,6 +166,7 @@ match_slots(const GmGraph *g, const GmView *view, const Pattern *p, GmSlot first
 		if (gm_graph_visible(g, view, slot))
 			add_slot(found, slot);
 	}
+	found->looked += slot - first;
 }
 
 /*
@@ -224,6 +229,7 @@ GM_READING_FUNCTION(graphmem_match)
 	gm_arg_view(fcinfo, 4, image, &view);
 	gm_rows_begin(fcinfo, &rows);
 	find_matches(g, &view, &pattern, limit, &found);
+	image->scratch->records += found.looked;
 	for (uint64 i = 0; i < found.count && i < limit; i++)
 	{
 		GmTriple	t;
@@ -307,6 +313,7 @@ GM_READING_FUNCTION(graphmem_neighbors)
 	if (node == GM_NONE)
 		return (Datum) 0;
 	edges = collect_edges(g, &view, node, limit, &count);
+	image->scratch->records += count;
 	for (uint64 i = 0; i < count; i++)
 	{
 		GmTriple	t;
@@ -372,6 +379,7 @@ GM_READING_FUNCTION(graphmem_confidence)
 	gm_view_settle(g, &view);
 	gm_rows_begin(fcinfo, &rows);
 	find_matches(g, &view, &pattern, GM_ALL_ROWS, &found);
+	image->scratch->records += found.looked;
 	for (uint64 i = 0; i < found.count; i++)
 	{
 		GmSlot		slot = found.slots[i];

@@ -14,6 +14,8 @@
  *	 graphmem_stat_get_graph			a row for each entry of the directory
  *	 graphmem_stat_get_memory			a row for each part
  *	 graphmem_stat_get_progress_load	a row for each graph being loaded
+ *	 graphmem_stat_get_progress_query	a row for each call that runs long
+ *	 graphmem_stat_get_function			a row for each function that is counted
  *	 graphmem_stat_get_backend			one row
  *	 graphmem_stat_reset				counters to 0
  *
@@ -22,8 +24,11 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/timestamp.h"
 
 #include "api/rows.h"
@@ -38,6 +43,8 @@ PG_FUNCTION_INFO_V1(graphmem_stat_get_worker);
 PG_FUNCTION_INFO_V1(graphmem_stat_get_graph);
 PG_FUNCTION_INFO_V1(graphmem_stat_get_memory);
 PG_FUNCTION_INFO_V1(graphmem_stat_get_progress_load);
+PG_FUNCTION_INFO_V1(graphmem_stat_get_progress_query);
+PG_FUNCTION_INFO_V1(graphmem_stat_get_function);
 PG_FUNCTION_INFO_V1(graphmem_stat_get_backend);
 PG_FUNCTION_INFO_V1(graphmem_stat_reset);
 
@@ -458,6 +465,160 @@ graphmem_stat_get_progress_load(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Calls
+ */
+static const char *const call_names[] = {
+	[GM_CALL_NONE] = NULL,
+#define GM_CALL(name)	#name,
+#include "shm/calls.h"
+#undef GM_CALL
+};
+
+StaticAssertDecl(lengthof(call_names) == GM_CALLS, "every call has a name");
+
+static const char *
+call_phase(GmPhase phase)
+{
+	switch (phase)
+	{
+		case GM_PHASE_NONE:
+			return "starting";
+		case GM_PHASE_WAITING:
+			return "waiting for the worker";
+		case GM_PHASE_LOADING:
+			return "loading a private image";
+		case GM_PHASE_WALKING:
+			return "walking";
+		case GM_PHASE_ITERATING:
+			return "iterating";
+		case GM_PHASE_VECTORS:
+			return "vectors";
+		case GM_PHASE_CHECKING:
+			return "checking";
+		case GM_PHASE_ROWS:
+			return "returning rows";
+		case GM_PHASE_DELETING:
+			return "deleting rows";
+	}
+	return "unknown";
+}
+
+/* others' calls are theirs */
+static bool
+may_see(Oid user)
+{
+	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
+		has_privs_of_role(GetUserId(), user);
+}
+
+#define SHOWN_COLUMNS	6		/* that not everybody sees */
+
+static void
+put_shown(GmRows *rows, const GmShownCall *shown)
+{
+	gm_row_int4(rows, shown->pid);
+	if (!may_see(shown->user))
+	{
+		put_nulls(rows, SHOWN_COLUMNS);
+		gm_rows_put(rows);
+		return;
+	}
+	gm_row_oid(rows, shown->user);
+	gm_row_cstring(rows, call_names[shown->call]);
+	gm_row_cstring(rows, call_phase(shown->phase));
+	put_uint64(rows, shown->done);
+	if (shown->total == 0)
+		gm_row_null(rows);
+	else
+		put_uint64(rows, shown->total);
+	put_uint64(rows, shown->records);
+	gm_rows_put(rows);
+}
+
+Datum
+graphmem_stat_get_progress_query(PG_FUNCTION_ARGS)
+{
+	GmArea	   *area = current_area();
+	GmRows		rows;
+
+	gm_rows_begin(fcinfo, &rows);
+	for (uint32 i = 0; area != NULL && i < area->ar_slots; i++)
+	{
+		PGPROC	   *proc = &ProcGlobal->allProcs[i];
+		GmShownCall shown;
+
+		if (gm_area_shown(gm_area_calls(area, i), &shown) && shown.call < GM_CALLS &&
+			proc->pid == shown.pid && proc->databaseId == MyDatabaseId)
+			put_shown(&rows, &shown);
+	}
+	return (Datum) 0;
+}
+
+static void
+add_counters(GmCallCounters *sum, const GmCallCounters *c, int sign)
+{
+	GmCallCounters *from = unconstify(GmCallCounters *, c);
+
+	atomic_fetch_add(&sum->cc_calls, sign * atomic_load(&from->cc_calls));
+	atomic_fetch_add(&sum->cc_rows, sign * atomic_load(&from->cc_rows));
+	atomic_fetch_add(&sum->cc_records, sign * atomic_load(&from->cc_records));
+	atomic_fetch_add(&sum->cc_timed, sign * atomic_load(&from->cc_timed));
+	atomic_fetch_add(&sum->cc_us, sign * atomic_load(&from->cc_us));
+}
+
+/* of all processes, since the worker started */
+static void
+sum_counters(GmArea *area, GmCall call, GmCallCounters *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (uint32 i = 0; area != NULL && i < area->ar_slots; i++)
+		add_counters(sum, &gm_area_calls(area, i)->bc_counters[call], 1);
+}
+
+Datum
+graphmem_stat_get_function(PG_FUNCTION_ARGS)
+{
+	GmArea	   *area = current_area();
+	GmRows		rows;
+
+	gm_rows_begin(fcinfo, &rows);
+	for (GmCall call = GM_CALL_NONE + 1; call < GM_CALLS; call++)
+	{
+		GmCallCounters sum;
+
+		sum_counters(area, call, &sum);
+		if (area != NULL)
+			add_counters(&sum, &area->ar_calls_before[call], -1);
+		gm_row_cstring(&rows, call_names[call]);
+		put_uint64(&rows, atomic_load(&sum.cc_calls));
+		put_uint64(&rows, atomic_load(&sum.cc_rows));
+		put_uint64(&rows, atomic_load(&sum.cc_records));
+		put_uint64(&rows, atomic_load(&sum.cc_timed));
+		put_ms(&rows, atomic_load(&sum.cc_us));
+		gm_rows_put(&rows);
+	}
+	return (Datum) 0;
+}
+
+/* the counters stay their processes' own: what they are now is what to count from */
+static void
+reset_functions(GmArea *area)
+{
+	for (GmCall call = GM_CALL_NONE + 1; call < GM_CALLS; call++)
+	{
+		GmCallCounters *before = &area->ar_calls_before[call];
+		GmCallCounters sum;
+
+		sum_counters(area, call, &sum);
+		atomic_store(&before->cc_calls, atomic_load(&sum.cc_calls));
+		atomic_store(&before->cc_rows, atomic_load(&sum.cc_rows));
+		atomic_store(&before->cc_records, atomic_load(&sum.cc_records));
+		atomic_store(&before->cc_timed, atomic_load(&sum.cc_timed));
+		atomic_store(&before->cc_us, atomic_load(&sum.cc_us));
+	}
+}
+
+/*
  * Memory
  */
 static void
@@ -579,6 +740,18 @@ graphmem_stat_get_backend(PG_FUNCTION_ARGS)
 	put_ms(&rows, s->wait_us);
 	put_ms(&rows, s->last_wait_us);
 	gm_row_int8(&rows, bytes);
+	put_text(&rows, call_names[s->call]);
+	if (s->call == GM_CALL_NONE)
+		put_nulls(&rows, 2);
+	else
+	{
+		put_uint64(&rows, s->rows);
+		put_uint64(&rows, s->records);
+	}
+	if (s->timed)
+		put_ms(&rows, s->us);
+	else
+		gm_row_null(&rows);
 	gm_rows_put(&rows);
 	return (Datum) 0;
 }
@@ -600,6 +773,7 @@ graphmem_stat_reset(PG_FUNCTION_ARGS)
 	gm_backend_stats.last_wait_us = 0;
 	if (area != NULL)
 	{
+		reset_functions(area);
 		atomic_store(&area->ar_batches, 0);
 		atomic_store(&area->ar_changes, 0);
 		atomic_store(&area->ar_aborted, 0);

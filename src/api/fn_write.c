@@ -33,6 +33,7 @@
 #include "compat.h"
 #include "core/base.h"
 #include "guc.h"
+#include "image/call.h"
 
 PG_FUNCTION_INFO_V1(graphmem_current_graph_id);
 PG_FUNCTION_INFO_V1(graphmem_to_vector);
@@ -572,6 +573,7 @@ graphmem_set_embeddings(PG_FUNCTION_ARGS)
 	int64		nfloats;
 	int			dim;
 	GmVectorWriter *writer;
+	bool		outermost;
 
 	for (int i = 0; i < 3; i++)
 		if (PG_ARGISNULL(i))
@@ -605,12 +607,16 @@ graphmem_set_embeddings(PG_FUNCTION_ARGS)
 	floats = (const float4 *) ARR_DATA_PTR(flat);
 	writer = gm_vectors_begin(CurrentMemoryContext, gm_graph_name(text_arg(fcinfo, 4)),
 							  GM_VECTOR_PUT);
+	outermost = gm_call_begin(GM_CALL_graphmem_set_embeddings);
 	for (int i = 0; i < nitems; i++)
 	{
+		gm_call_phase(GM_PHASE_VECTORS, i, nitems);
 		CHECK_FOR_INTERRUPTS();
 		gm_vectors_put_floats(writer, no_name[i] ? NULL : DatumGetTextPP(names[i]),
 							  floats + (Size) i * dim, dim, text_arg(fcinfo, 3));
 	}
 	(void) gm_vectors_finish(writer);
+	if (outermost)
+		gm_call_end(1, gm_call_records());
 	PG_RETURN_INT64(nitems);
 }

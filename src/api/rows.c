@@ -16,6 +16,9 @@
 #include "utils/timestamp.h"
 
 #include "api/rows.h"
+#include "image/call.h"
+
+#define ROWS_PER_LOOK	1024
 
 #define ARENA_BYTES		8192
 
@@ -54,6 +57,8 @@ gm_rows_put(GmRows *rows)
 	rows->arena_used = 0;
 	rows->next = 0;
 	rows->count++;
+	if (rows->count % ROWS_PER_LOOK == 0)
+		gm_call_phase(GM_PHASE_ROWS, rows->count, 0);
 	CHECK_FOR_INTERRUPTS();
 }
 
@@ -162,6 +167,12 @@ void
 gm_row_int4(GmRows *rows, int32_t value)
 {
 	put(rows, Int32GetDatum(value), false);
+}
+
+void
+gm_row_oid(GmRows *rows, Oid value)
+{
+	put(rows, ObjectIdGetDatum(value), false);
 }
 
 void

@@ -18,6 +18,7 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+#include "image/call.h"
 #include "image/fetch.h"
 #include "shm/capture.h"
 
@@ -67,6 +68,7 @@ capture_one(Relation rel, GmTable table, HeapTuple tuple, bool inserted)
 	GmPlace		at;
 	const GmPlace *place;
 
+	gm_call_wrote();
 	if (gm_capture_carries())
 		gm_row_view(rel, table, tuple, &view);
 	place = describe(rel, table, tuple, &view, &row, &at);
@@ -91,6 +93,7 @@ capture_update(Relation rel, GmTable table, HeapTuple before, HeapTuple after)
 	int64		old_key[2];
 	int64		new_key[2];
 
+	gm_call_wrote();
 	gm_row_view(rel, table, before, &old_view);
 	gm_row_view(rel, table, after, &new_view);
 	if (gm_row_view_same(table, &old_view, &new_view))

@@ -55,10 +55,33 @@ typedef enum GmStatus
  * means stop now and return GM_INTERRUPTED.  It must not longjmp: whoever
  * provides it raises the server's error after the call has returned.
  */
+typedef enum GmPhase
+{
+	GM_PHASE_NONE = 0,			/* begun */
+	GM_PHASE_WAITING,			/* for the worker */
+	GM_PHASE_LOADING,			/* a private image; rows read */
+	GM_PHASE_WALKING,			/* arcs, of those it may look at */
+	GM_PHASE_ITERATING,			/* passes over the graph */
+	GM_PHASE_VECTORS,			/* compared, or stored */
+	GM_PHASE_CHECKING,			/* rules of an image */
+	GM_PHASE_ROWS,				/* returned */
+	GM_PHASE_DELETING			/* tables emptied of a graph */
+} GmPhase;
+
+/* how far a call is; written before each look at interrupts */
+typedef struct GmProgress
+{
+	GmPhase		phase;
+	uint64_t	done;			/* units of the phase */
+	uint64_t	total;			/* 0: not known */
+	uint64_t	records;		/* of facts looked at, in all phases */
+} GmProgress;
+
 typedef struct GmInterrupt
 {
 	bool		(*pending) (void *arg);
 	void	   *arg;
+	GmProgress *progress;		/* NULL: nobody wants to know */
 } GmInterrupt;
 
 /* Edges (or comparable units of work) between two looks at the callback. */
@@ -68,6 +91,16 @@ static inline bool
 gm_interrupted(const GmInterrupt *intr)
 {
 	return intr != NULL && intr->pending != NULL && intr->pending(intr->arg);
+}
+
+static inline void
+gm_progress_at(const GmInterrupt *intr, GmPhase phase, uint64_t done, uint64_t total)
+{
+	if (intr == NULL || intr->progress == NULL)
+		return;
+	intr->progress->phase = phase;
+	intr->progress->done = done;
+	intr->progress->total = total;
 }
 
 #ifdef __GNUC__

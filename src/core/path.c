@@ -76,6 +76,14 @@ search_begin(GmPathSearch *s, const GmGraph *graph, const GmView *view, GmScratc
 }
 
 static void
+search_end(GmPathSearch *s)
+{
+	gm_walk_end(&s->forward);
+	gm_walk_end(&s->backward);
+	gm_scratch_end(s->scratch);
+}
+
+static void
 describe(const GmPathSearch *s, const GmPathStep *steps, uint32_t hops, GmPath *path)
 {
 	path->hops = hops;
@@ -101,7 +109,7 @@ gm_shortest_path(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 
 	GM_TRY(search_begin(&s, graph, view, scratch, a, b, opts, intr));
 	GM_TRY(search(&s, found));
-	gm_scratch_end(scratch);
+	search_end(&s);
 	if (*found)
 		describe(&s, s.steps, s.hops, path);
 	return GM_OK;
@@ -277,6 +285,7 @@ run_yen(Yen *y, uint32_t k, uint64_t budget, bool *complete)
 				*complete = false;
 				return GM_OK;
 			}
+			gm_progress_at(s->forward.intr, GM_PHASE_WALKING, work, budget);
 			GM_TRY(deviate(y, p, at));
 		}
 		if (y->accepted == y->count)
@@ -302,7 +311,7 @@ gm_paths(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	GM_TRY(gm_scratch_get(scratch, GM_BUF_PATH, (size_t) y.accepted * sizeof(GmPath), &result));
 	for (uint32_t i = 0; i < y.accepted; i++)
 		describe(&y.search, y.search.steps + y.list[i].first, y.list[i].hops, &result[i]);
-	gm_scratch_end(scratch);
+	search_end(&y.search);
 	*paths = result;
 	*count = y.accepted;
 	return GM_OK;

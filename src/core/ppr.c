@@ -592,6 +592,7 @@ ppr_end(Push *p, GmMasses *result)
 	result->list = list;
 	result->count = n;
 	result->missing = p->damping * left;
+	gm_walk_end(&p->walk);
 	gm_scratch_end(p->walk.scratch);
 	return GM_OK;
 }

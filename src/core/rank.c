@@ -317,10 +317,12 @@ gm_pagerank(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	result->change = n > 0 ? INFINITY : 0;
 	while (result->change >= opts->tolerance && result->iterations < opts->max_iterations)
 	{
+		gm_progress_at(intr, GM_PHASE_ITERATING, result->iterations, opts->max_iterations);
 		GM_TRY(iterate(&walk, &csr, opts->damping, rank, share, &result->change));
 		result->iterations++;
 	}
 	rank_by_node(&csr.order, nodes, rank, share);
+	gm_walk_end(&walk);
 	gm_scratch_end(scratch);
 	result->rank = rank;
 	return GM_OK;
@@ -437,6 +439,7 @@ gm_hops_decay(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 		d.score[v] = 0;
 		gm_bit_clear(d.queued, v);
 	}
+	gm_walk_end(&d.walk);
 	gm_scratch_end(scratch);
 	result->list = list;
 	result->count = d.touched_count;
@@ -603,6 +606,7 @@ gm_components(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	GM_TRY(join_rest(&walk, parent, largest));
 	flatten(parent, n);
 	GM_TRY(name_components(graph, scratch, parent, size, &result->count));
+	gm_walk_end(&walk);
 	gm_scratch_end(scratch);
 	result->label = parent;
 	result->size = size;
@@ -880,6 +884,8 @@ proofs_end(Proofs *p, const GmNode *targets, uint32_t target_count, const GmProo
 		if (p->allowed != NULL)
 			p->allowed[p->labels[i].node >> 6] = 0;
 	}
+	gm_walk_end(&p->walk);
+	gm_walk_end(&p->back);
 	gm_scratch_end(p->walk.scratch);
 }
 

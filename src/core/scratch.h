@@ -97,6 +97,7 @@ typedef struct GmScratch
 	size_t		bytes;			/* allocated in all buffers */
 	size_t		limit;
 	bool		dirty;			/* a call is running, or was left early */
+	uint64_t	records;		/* that walks which ended have looked at; only grows */
 	GmBuffer	buffers[GM_BUF_COUNT];
 } GmScratch;
 

@@ -611,6 +611,7 @@ search_all(const GmSpace *space, const GmSpaceQuery *query, const GmInterrupt *i
 		if (since_look > per_look)
 		{
 			since_look = (uint32_t) n;
+			gm_progress_at(intr, GM_PHASE_VECTORS, row, rows);
 			if (gm_interrupted(intr))
 				return GM_INTERRUPTED;
 		}
@@ -671,6 +672,7 @@ search_allowed(const GmSpace *space, const GmSpaceQuery *query, const uint64_t *
 			if (since_look >= FLOATS_PER_LOOK)
 			{
 				since_look = 0;
+				gm_progress_at(intr, GM_PHASE_VECTORS, w * 64, space->root->sp_rows);
 				if (gm_interrupted(intr))
 					return GM_INTERRUPTED;
 			}

@@ -36,6 +36,17 @@ gm_walk_begin(GmWalk *walk, const GmGraph *graph, const GmView *view,
 		(view->direction == GM_BOTH || !graph->root->gr_symmetric);
 	walk->work = 0;
 	walk->total = 0;
+	gm_progress_at(intr, GM_PHASE_WALKING, 0, 0);
+}
+
+bool
+gm_walk_look(GmWalk *walk)
+{
+	walk->total += walk->work;
+	if (walk->intr != NULL && walk->intr->progress != NULL)
+		walk->intr->progress->records += walk->work;
+	walk->work = 0;
+	return gm_interrupted(walk->intr);
 }
 
 /*
@@ -665,6 +676,7 @@ gm_reach(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	*checksum = sum_of_ids(graph, seen, queue, tail) -
 		(uint64_t) gm_graph_entity_id(graph, seed);
 	clear_bits(seen, n, queue, tail);
+	gm_walk_end(&walk);
 	gm_scratch_end(scratch);
 	return GM_OK;
 }
@@ -691,6 +703,7 @@ gm_near(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 		tail = mark_new(&seeds[i], 1, bitmap, queue, tail);
 	}
 	GM_TRY(flood(&walk, bitmap, queue, &tail, max_hops));
+	gm_walk_end(&walk);
 	gm_scratch_end(scratch);
 	return GM_OK;
 }
@@ -833,6 +846,7 @@ end_rows(Rows *r)
 {
 	for (uint32_t i = 0; i < r->count; i++)
 		r->index[r->rows[i].node] = 0;
+	gm_walk_end(&r->walk);
 	gm_scratch_end(r->walk.scratch);
 }
 
@@ -1043,6 +1057,7 @@ gm_subgraph(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 		GM_TRY(add_level(&r, head));
 		head = end;
 	}
+	gm_walk_end(&both);
 	end_rows(&r);
 	*rows = found;
 	return GM_OK;

@@ -192,15 +192,23 @@ gm_walk_arcs(GmWalk *walk, GmNode node, GmArcs *arcs)
 	return GM_OK;
 }
 
+/* count what was done, and ask the callback */
+extern bool gm_walk_look(GmWalk *walk);
+
 /* ask the callback if enough was done since the last time */
 static inline bool
 gm_walk_interrupted(GmWalk *walk)
 {
 	if (gm_likely(walk->work < GM_INTERRUPT_EVERY))
 		return false;
-	walk->total += walk->work;
-	walk->work = 0;
-	return gm_interrupted(walk->intr);
+	return gm_walk_look(walk);
+}
+
+/* what it has looked at counts */
+static inline void
+gm_walk_end(GmWalk *walk)
+{
+	walk->scratch->records += walk->total + walk->work;
 }
 
 /* runs of a node soon, its records sooner */

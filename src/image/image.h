@@ -26,6 +26,7 @@
 #include "core/graph.h"
 #include "core/scratch.h"
 #include "core/space.h"
+#include "shm/area.h"
 
 /* a vector space's row in graphmem.vector_spaces */
 typedef struct GmSpaceInfo
@@ -61,8 +62,8 @@ extern GmImage *gm_image_open(const char *graph_name);
 extern GmImage *gm_image_open_shared(const char *graph_name, const char **why);
 extern GmImage *gm_image_open_private(const char *graph_name);
 
-/* calls the body and closes what it opened */
-extern Datum gm_image_call(FunctionCallInfo fcinfo, PGFunction body);
+/* calls the body, counts the call and closes what it opened */
+extern Datum gm_image_call(FunctionCallInfo fcinfo, PGFunction body, GmCall call);
 
 #define GM_READING_FUNCTION(name) \
 	PG_FUNCTION_INFO_V1(name); \
@@ -70,7 +71,7 @@ extern Datum gm_image_call(FunctionCallInfo fcinfo, PGFunction body);
 	Datum \
 	name(PG_FUNCTION_ARGS) \
 	{ \
-		return gm_image_call(fcinfo, name##_body); \
+		return gm_image_call(fcinfo, name##_body, GM_CALL_##name); \
 	} \
 	static Datum \
 	name##_body(PG_FUNCTION_ARGS)

@@ -24,16 +24,19 @@
 #include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/execnodes.h"
 #include "portability/instr_time.h"
 #include "utils/acl.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
+#include "utils/tuplestore.h"
 
 #include "compat.h"
 #include "error.h"
 #include "guc.h"
+#include "image/call.h"
 #include "image/fetch.h"
 #include "image/image.h"
 #include "image/load.h"
@@ -208,14 +211,35 @@ make_room(void)
 	opened_room *= 2;
 }
 
+static uint64
+records_looked_at(void)
+{
+	return scratch == NULL ? 0 : scratch->records;
+}
+
+/* one that returns no set returns one row */
+static uint64
+rows_returned(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	if (info == NULL || !IsA(info, ReturnSetInfo) || info->setResult == NULL)
+		return 1;
+	return (uint64) tuplestore_tuple_count(info->setResult);
+}
+
 Datum
-gm_image_call(FunctionCallInfo fcinfo, PGFunction body)
+gm_image_call(FunctionCallInfo fcinfo, PGFunction body, GmCall call)
 {
 	int			before = opened_count;
+	bool		outermost = gm_call_begin(call);
+	uint64		records = records_looked_at();
 	Datum		result = body(fcinfo);
 
 	while (opened_count > before)
 		gm_shared_close(opened[--opened_count].image);
+	if (outermost)
+		gm_call_end(rows_returned(fcinfo), records_looked_at() - records);
 	return result;
 }
 

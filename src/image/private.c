@@ -46,6 +46,7 @@
 #include "compat.h"
 #include "error.h"
 #include "guc.h"
+#include "image/call.h"
 #include "image/image.h"
 #include "image/load.h"
 
@@ -235,6 +236,15 @@ give_way(void *arg, size_t bytes)
 	return false;
 }
 
+static void
+show_progress(GmTable table, uint64 rows)
+{
+	if (table == GM_TABLE_NONE)
+		gm_call_look();
+	else
+		gm_call_phase(GM_PHASE_LOADING, rows, 0);
+}
+
 /* the image of one graph, not kept yet; connected to SPI */
 static Private *
 load(const char *name, const Key *key, Snapshot snapshot)
@@ -253,6 +263,7 @@ load(const char *name, const Key *key, Snapshot snapshot)
 	p->image.graph_name = MemoryContextStrdup(context, name);
 	ops.pressure = give_way;
 	ops.arg = p;
+	gm_load_progress = show_progress;
 	PG_TRY();
 	{
 		MemoryContext old;
@@ -270,10 +281,12 @@ load(const char *name, const Key *key, Snapshot snapshot)
 	}
 	PG_CATCH();
 	{
+		gm_load_progress = NULL;
 		destroy(p);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	gm_load_progress = NULL;
 	return p;
 }
 
@@ -330,6 +343,7 @@ gm_private_load_space(GmImage *image, GmSpaceInfo *info)
 	Private    *p = (Private *) image;
 
 	p->mem->limit = limit_beside_kept(p);
+	gm_load_progress = show_progress;
 	PG_TRY();
 	{
 		SPI_connect();
@@ -338,6 +352,8 @@ gm_private_load_space(GmImage *image, GmSpaceInfo *info)
 	}
 	PG_CATCH();
 	{
+		gm_load_progress = NULL;
+
 		/* half a space, and memory that only the whole image gives back */
 		gm_space_destroy(info->space);
 		info->space = NULL;
@@ -345,6 +361,7 @@ gm_private_load_space(GmImage *image, GmSpaceInfo *info)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	gm_load_progress = NULL;
 }
 
 size_t

@@ -20,6 +20,7 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "image/call.h"
 #include "image/fetch.h"
 #include "image/identity.h"
 #include "image/shared.h"
@@ -46,6 +47,7 @@ static bool
 sleep_a_little(GmWait *wait)
 {
 	begin_wait(wait);
+	gm_call_phase(GM_PHASE_WAITING, 0, 0);
 	GM_STOP(reader_waiting);
 	return gm_control_sleep(wait->db, wait->deadline);
 }

@@ -8,7 +8,10 @@
 #ifndef GM_IMAGE_STATS_H
 #define GM_IMAGE_STATS_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "shm/area.h"
 
 typedef enum GmAnswerPath
 {
@@ -24,6 +27,11 @@ typedef struct GmBackendStats
 	const char *reason;			/* why privately; NULL otherwise */
 	int32_t		graph_id;
 	char		graph[64];		/* cut off if longer */
+	GmCall		call;			/* the last one that came to its end */
+	uint64_t	rows;			/* that it returned */
+	uint64_t	records;		/* of facts that it looked at */
+	bool		timed;
+	uint64_t	us;				/* if it was timed */
 	uint64_t	shared;			/* queries by path, since the session began or reset */
 	uint64_t	overlay;
 	uint64_t	private_;

@@ -12,10 +12,19 @@
 #define LINE	64
 #define ALIGN_LINE(n)	(((n) + LINE - 1) & ~((Size) LINE - 1))
 
+#define CALL_SIZE	ALIGN_LINE(sizeof(GmBackendCalls))
+#define ATTEMPTS	1000		/* at an entry that changes while it is read */
+
+static Size
+calls_at(uint32 slots)
+{
+	return ALIGN_LINE(sizeof(GmArea)) + ALIGN_LINE(slots * sizeof(GmEpochSlot));
+}
+
 static Size
 graphs_at(uint32 slots)
 {
-	return ALIGN_LINE(sizeof(GmArea)) + ALIGN_LINE(slots * sizeof(GmEpochSlot));
+	return calls_at(slots) + slots * CALL_SIZE;
 }
 
 static Size
@@ -42,6 +51,7 @@ gm_area_init(GmArea *area, uint32 slots, Oid db, uint64 generation)
 	area->ar_db = db;
 	area->ar_slots = slots;
 	area->ar_slots_at = ALIGN_LINE(sizeof(GmArea));
+	area->ar_calls_at = calls_at(slots);
 	area->ar_graphs_at = graphs_at(slots);
 	area->ar_queue_at = queue_at(slots);
 	atomic_store(&area->ar_epoch, 1);
@@ -161,4 +171,57 @@ gm_area_drop(GmArea *area, GmGraphEntry *entry)
 		atomic_store_explicit(&graphs[i].gr_id, 0, memory_order_release);
 		i = (i + GM_AREA_GRAPHS - 1) % GM_AREA_GRAPHS;
 	}
+}
+
+/*
+ * Calls.  Entries have lines of their own, so that no process waits for
+ * another's counting.
+ */
+GmBackendCalls *
+gm_area_calls(GmArea *area, uint32 place)
+{
+	return (GmBackendCalls *) (GM_AREA_AT(area, area->ar_calls_at) + place * CALL_SIZE);
+}
+
+void
+gm_area_show(GmBackendCalls *e, const GmShownCall *shown)
+{
+	static const GmShownCall nothing;
+	uint32_t	change = atomic_load_explicit(&e->bc_change, memory_order_relaxed) | 1;
+
+	if (shown == NULL)
+		shown = &nothing;
+	atomic_store_explicit(&e->bc_change, change, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	atomic_store_explicit(&e->bc_pid, (uint32_t) shown->pid, memory_order_relaxed);
+	atomic_store_explicit(&e->bc_user, shown->user, memory_order_relaxed);
+	atomic_store_explicit(&e->bc_call, shown->call, memory_order_relaxed);
+	atomic_store_explicit(&e->bc_phase, shown->phase, memory_order_relaxed);
+	atomic_store_explicit(&e->bc_done, shown->done, memory_order_relaxed);
+	atomic_store_explicit(&e->bc_total, shown->total, memory_order_relaxed);
+	atomic_store_explicit(&e->bc_records, shown->records, memory_order_relaxed);
+	atomic_store_explicit(&e->bc_change, change + 1, memory_order_release);
+}
+
+bool
+gm_area_shown(GmBackendCalls *e, GmShownCall *shown)
+{
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++)
+	{
+		uint32_t	change = atomic_load_explicit(&e->bc_change, memory_order_acquire);
+
+		if (change % 2 != 0)
+			continue;
+		shown->pid = (int) atomic_load_explicit(&e->bc_pid, memory_order_relaxed);
+		shown->user = atomic_load_explicit(&e->bc_user, memory_order_relaxed);
+		shown->call = (GmCall) atomic_load_explicit(&e->bc_call, memory_order_relaxed);
+		shown->phase = (GmPhase) atomic_load_explicit(&e->bc_phase, memory_order_relaxed);
+		shown->done = atomic_load_explicit(&e->bc_done, memory_order_relaxed);
+		shown->total = atomic_load_explicit(&e->bc_total, memory_order_relaxed);
+		shown->records = atomic_load_explicit(&e->bc_records, memory_order_relaxed);
+		atomic_thread_fence(memory_order_acquire);
+		if (atomic_load_explicit(&e->bc_change, memory_order_relaxed) == change)
+			return shown->call != GM_CALL_NONE;
+	}
+	return false;
 }

@@ -51,6 +51,7 @@
 
 #include <stdatomic.h>
 
+#include "core/base.h"
 #include "core/epoch.h"
 #include "core/mem.h"
 #include "shm/control.h"
@@ -180,6 +181,49 @@ typedef struct GmTicket
 #define GM_TICKET_RELOAD	1	/* no bytes: load tk_graph (0: everything) again */
 #define GM_TICKET_GRAPHS	2	/* changes the table graphs */
 
+/*
+ * PROTOCOL calls
+ * Shared		an entry for each process, by its place in ProcGlobal->allProcs; goes
+ *				with the area.  An entry outlives its process: the counters belong to
+ *				whoever has the place.
+ * Writer		the process.  Counters only grow, one at a time.
+ * Publication	bc_change odd, release fence, fields, bc_change even, release.
+ * Readers		read bc_change, fields, fence, bc_change, until it is even and the same;
+ *				a process that died in between leaves it odd: they give up after some
+ *				attempts, and take no entry whose pid is not that place's process.
+ * Tests		test/t/141_progress.pl
+ */
+typedef enum GmCall
+{
+	GM_CALL_NONE = 0,
+#define GM_CALL(name)	GM_CALL_graphmem_##name,
+#include "shm/calls.h"
+#undef GM_CALL
+	GM_CALLS					/* how many, plus one */
+} GmCall;
+
+typedef struct GmCallCounters
+{
+	_Atomic uint64_t cc_calls;
+	_Atomic uint64_t cc_rows;
+	_Atomic uint64_t cc_records;
+	_Atomic uint64_t cc_timed;	/* calls that were */
+	_Atomic uint64_t cc_us;		/* of those */
+} GmCallCounters;
+
+typedef struct GmBackendCalls
+{
+	_Atomic uint32_t bc_change;
+	_Atomic uint32_t bc_pid;
+	_Atomic uint32_t bc_user;
+	_Atomic uint32_t bc_call;	/* GmCall; GM_CALL_NONE: none that is shown */
+	_Atomic uint32_t bc_phase;	/* GmPhase */
+	_Atomic uint64_t bc_done;
+	_Atomic uint64_t bc_total;
+	_Atomic uint64_t bc_records;
+	GmCallCounters bc_counters[GM_CALLS];
+} GmBackendCalls;
+
 typedef struct GmArea
 {
 	uint32		ar_magic;
@@ -248,7 +292,11 @@ typedef struct GmArea
 	_Atomic uint32_t ar_lock_holder;	/* pid of who keeps the worker out; 0 nobody */
 	_Atomic uint32_t ar_dangling;	/* rows left out */
 
+	/* what counters of calls were when graphmem.stat_reset() was called */
+	GmCallCounters ar_calls_before[GM_CALLS];
+
 	/* the directory, and the bytes of the queue, follow */
+	uint32		ar_calls_at;	/* offset of GmBackendCalls [ar_slots] */
 	uint32		ar_graphs_at;	/* offset of GmGraphEntry [GM_AREA_GRAPHS] */
 	uint32		ar_queue_at;	/* offset of char [GM_QUEUE_BYTES] */
 } GmArea;
@@ -335,6 +383,25 @@ extern GmGraphEntry *gm_area_find(GmArea *area, int32_t graph_id);
 
 /* why a graph in this state is not in memory and will not soon be; NULL: it may be */
 extern const char *gm_area_why_not(const GmGraphEntry *entry, GmGraphState state);
+
+/* what an entry shows */
+typedef struct GmShownCall
+{
+	int			pid;
+	Oid			user;
+	GmCall		call;
+	GmPhase		phase;
+	uint64_t	done;
+	uint64_t	total;
+	uint64_t	records;
+} GmShownCall;
+
+/* of the process with that place in ProcGlobal->allProcs */
+extern GmBackendCalls *gm_area_calls(GmArea *area, uint32 place);
+
+/* NULL: nothing */
+extern void gm_area_show(GmBackendCalls *entry, const GmShownCall *shown);
+extern bool gm_area_shown(GmBackendCalls *entry, GmShownCall *shown);
 
 /* worker: the entry of the id, made if need be; NULL if the directory is full */
 extern GmGraphEntry *gm_area_enter(GmArea *area, int32_t graph_id);

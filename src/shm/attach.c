@@ -209,6 +209,12 @@ gm_attach(GmDatabase **db)
 	return area;
 }
 
+GmArea *
+gm_attached(void)
+{
+	return area;
+}
+
 char **
 gm_attach_base(void)
 {

@@ -5,6 +5,7 @@
  *
  * Interface
  *	 gm_attach			the area of the current generation; NULL if there is none
+ *	 gm_attached		the area at hand, without a look
  *	 gm_attach_extents	map the extents that are new, unmap those that are empty
  *	 gm_attach_base		addresses by extent number
  *	 gm_read_enter, gm_read_leave	an epoch section; sections nest
@@ -25,6 +26,9 @@
  * NULL if the database has no entry.  The pointer is good until the next call.
  */
 extern GmArea *gm_attach(GmDatabase **db);
+
+/* the one that is attached, of whatever generation; NULL: none.  At any time. */
+extern GmArea *gm_attached(void);
 
 /*
  * Inside a section, after loading a root: maps what the root may refer to.

@@ -22,5 +22,9 @@ GM_STOP_POINT(worker_load_start)
 GM_STOP_POINT(worker_load_scanned)
 /* a reader has loaded a root and looks at the image */
 GM_STOP_POINT(reader_entered)
+/* a call has looked at the clock for the first time */
+GM_STOP_POINT(call_looked)
+/* a call that runs long has shown how far it is */
+GM_STOP_POINT(call_shown)
 /* a reader goes to sleep until the worker has done something */
 GM_STOP_POINT(reader_waiting)
