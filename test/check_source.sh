@@ -114,7 +114,7 @@ check_files()
 	done | rule "every file above core includes postgres.h first"
 	for file in $(find src test/unit -name '*.h'); do
 		grep -q '^#ifndef GM_[A-Z0-9_]*_H$' "$file" || echo "$file"
-	done | grep -v '/stop_points\.h$' | rule "every header has its guard"
+	done | grep -v '/\(stop_points\|calls\)\.h$' | rule "every header has its guard"
 	for file in $all_sources; do
 		sed -n 3p "$file" | grep -qx " \* $(basename "$file")" || echo "$file"
 	done | rule "every file begins with its name and purpose"
