@@ -226,7 +226,7 @@ copy_kept(const Touched *t, const GmRunView *old, uint32_t *to, uint32_t cap)
 		if (is_touched(t, old->slot[i]))
 			continue;
 		to[n] = old->neighbor[i];
-		to[cap + n] = old->predicate[i];
+		to[(size_t) cap + n] = old->predicate[i];
 		to[2 * (size_t) cap + n++] = old->slot[i];
 	}
 }
@@ -250,7 +250,7 @@ place_of(const GmGraph *g, const uint32_t *block, uint32_t cap, uint32_t n, cons
 		uint32_t	mid = lo + (hi - lo) / 2;
 
 		if (gm_graph_record_before(g, added->predicate, added->neighbor, added->slot,
-								   block[cap + mid], block[mid], block[2 * (size_t) cap + mid]))
+								   block[(size_t) cap + mid], block[mid], block[2 * (size_t) cap + mid]))
 			hi = mid;
 		else
 			lo = mid + 1;
@@ -270,7 +270,7 @@ merge_added(const GmGraph *g, uint32_t *block, uint32_t cap, uint32_t kept,
 
 		move_records(block, cap, at + n, at, kept - at);
 		block[at + n - 1] = a->neighbor;
-		block[cap + at + n - 1] = a->predicate;
+		block[(size_t) cap + at + n - 1] = a->predicate;
 		block[2 * (size_t) cap + at + n - 1] = a->slot;
 		kept = at;
 		n--;

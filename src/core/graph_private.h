@@ -15,10 +15,10 @@
 #define GM_GRAPH_MAGIC		UINT32_C(0x676d6731)	/* "gmg1" */
 #define GM_GRAPH_LAYOUT		2
 
-/* in loops over everything: i counts the iterations, about 1 ms apart */
+/* in loops over everything: i counts the iterations, each of which may miss the caches */
 #define GM_PAUSE(intr, i) \
 	do { \
-		if (((i) & (GM_INTERRUPT_EVERY * 16 - 1)) == 0 && gm_interrupted(intr)) \
+		if (((i) & (GM_INTERRUPT_EVERY - 1)) == 0 && gm_interrupted(intr)) \
 			return GM_INTERRUPTED; \
 	} while (0)
 

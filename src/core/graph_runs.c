@@ -43,16 +43,20 @@ gm_flips_add(GmFlips *f, const GmTimes *t, int64_t now)
 	}
 }
 
-static void
-find_flips(GmGraph *g, int64_t now)
+static GmStatus
+find_flips(GmGraph *g, int64_t now, const GmInterrupt *intr)
 {
 	GmFlips		f;
 
 	gm_flips_init(&f);
 	for (uint64_t i = 1; i < g->root->gr_times.ar_length; i++)
+	{
+		GM_PAUSE(intr, i);
 		gm_flips_add(&f, gm_array_at(&g->times, i), now);
+	}
 	g->root->gr_built_at = f.last;
 	g->root->gr_next_flip = f.next;
+	return GM_OK;
 }
 
 /* one adjacency record on its way into a run */
@@ -65,21 +69,26 @@ typedef struct Record
 
 #define INSERTION_RUN	16
 
-/* stable, by predicate: insertion sorted pieces, then merges */
-static void
-sort_records(Record *a, uint32_t n, Record *spare)
+/*
+ * Stable, by predicate: insertion sorted pieces, then merges.  *sorted is a or
+ * spare, whichever holds the records then.
+ */
+static GmStatus
+sort_records(Record *a, uint64_t n, Record *spare, const GmInterrupt *intr,
+			 const Record **sorted)
 {
 	Record	   *from = a;
 	Record	   *to = spare;
 
-	for (uint32_t start = 0; start < n; start += INSERTION_RUN)
+	for (uint64_t start = 0; start < n; start += INSERTION_RUN)
 	{
-		uint32_t	end = start + INSERTION_RUN < n ? start + INSERTION_RUN : n;
+		uint64_t	end = start + INSERTION_RUN < n ? start + INSERTION_RUN : n;
 
-		for (uint32_t i = start + 1; i < end; i++)
+		GM_PAUSE(intr, start);
+		for (uint64_t i = start + 1; i < end; i++)
 		{
 			Record		r = a[i];
-			uint32_t	at = i;
+			uint64_t	at = i;
 
 			for (; at > start && a[at - 1].predicate > r.predicate; at--)
 				a[at] = a[at - 1];
@@ -99,6 +108,7 @@ sort_records(Record *a, uint32_t n, Record *spare)
 
 			for (uint64_t at = start; at < end; at++)
 			{
+				GM_PAUSE(intr, at);
 				if (k >= end || (i < middle && from[i].predicate <= from[k].predicate))
 					to[at] = from[i++];
 				else
@@ -109,8 +119,8 @@ sort_records(Record *a, uint32_t n, Record *spare)
 		from = to;
 		to = t;
 	}
-	if (from != a)
-		memcpy(a, from, (size_t) n * sizeof(Record));
+	*sorted = from;
+	return GM_OK;
 }
 
 /* temporary arrays of make_both */
@@ -126,25 +136,30 @@ typedef struct Scatter
 	uint32_t   *count;			/* by predicate */
 } Scatter;
 
-/* stable, by predicate; returns a or s->spare, whichever holds the records then */
-static const Record *
-sort_by_predicate(Record *a, uint32_t n, const Scatter *s, uint32_t predicates)
+/* as sort_records, but linear where there are not many more predicates than records */
+static GmStatus
+sort_by_predicate(Record *a, uint32_t n, const Scatter *s, uint32_t predicates,
+				  const GmInterrupt *intr, const Record **sorted)
 {
 	uint32_t	sum = 0;
 	uint32_t	i = 1;
 
 	while (i < n && a[i - 1].predicate <= a[i].predicate)
-		i++;
-	if (i >= n)
-		return a;
-	if (n < predicates / 8)
 	{
-		sort_records(a, n, s->spare);
-		return a;
+		GM_PAUSE(intr, i);
+		i++;
 	}
+	*sorted = a;
+	if (i >= n)
+		return GM_OK;
+	if (n < predicates / 8)
+		return sort_records(a, n, s->spare, intr, sorted);
 	memset(s->count, 0, predicates * sizeof(uint32_t));
 	for (i = 0; i < n; i++)
+	{
+		GM_PAUSE(intr, i);
 		s->count[a[i].predicate]++;
+	}
 	for (i = 0; i < predicates; i++)
 	{
 		uint32_t	c = s->count[i];
@@ -153,23 +168,32 @@ sort_by_predicate(Record *a, uint32_t n, const Scatter *s, uint32_t predicates)
 		sum += c;
 	}
 	for (i = 0; i < n; i++)
+	{
+		GM_PAUSE(intr, i);
 		s->spare[s->count[a[i].predicate]++] = a[i];
-	return s->spare;
+	}
+	*sorted = s->spare;
+	return GM_OK;
 }
 
 /* copy sorted records into a fresh run */
 static GmStatus
-store_run(GmGraph *g, const Record *records, uint32_t n, GmRun *run)
+store_run(GmGraph *g, const Record *records, uint32_t n, const GmInterrupt *intr, GmRun *run)
 {
-	uint32_t   *block;
+	uint32_t   *neighbor;
+	uint32_t   *predicate;
+	uint32_t   *slot;
 
 	GM_TRY(gm_mem_alloc_words(g->mem, (size_t) n * 3, &run->rn_block));
-	block = gm_mem_ptr(g->mem, run->rn_block);
+	neighbor = gm_mem_ptr(g->mem, run->rn_block);
+	predicate = neighbor + n;
+	slot = predicate + n;
 	for (uint32_t i = 0; i < n; i++)
 	{
-		block[i] = records[i].neighbor;
-		block[n + i] = records[i].predicate;
-		block[n * 2 + i] = records[i].slot;
+		GM_PAUSE(intr, i);
+		neighbor[i] = records[i].neighbor;
+		predicate[i] = records[i].predicate;
+		slot[i] = records[i].slot;
 	}
 	run->rn_cap = run->rn_length = n;
 	return GM_OK;
@@ -182,22 +206,22 @@ is_member(const GmGraph *g, GmSlot slot, bool current, int64_t now, const Scatte
 }
 
 /* counts become places */
-static uint32_t
-add_up(uint32_t *place, uint32_t nodes)
+static GmStatus
+add_up(uint32_t *place, uint32_t nodes, const GmInterrupt *intr, uint32_t *longest)
 {
 	uint32_t	sum = 0;
-	uint32_t	longest = 0;
 
 	for (GmNode node = 0; node < nodes; node++)
 	{
 		uint32_t	c = place[node];
 
-		if (c > longest)
-			longest = c;
+		GM_PAUSE(intr, node);
+		if (c > *longest)
+			*longest = c;
 		place[node] = sum;
 		sum += c;
 	}
-	return longest;
+	return GM_OK;
 }
 
 static GmStatus
@@ -205,8 +229,6 @@ count_both(GmGraph *g, bool current, int64_t now, Scatter *s, const GmInterrupt 
 		   uint32_t *longest)
 {
 	uint32_t	nodes = g->root->gr_nodes;
-	uint32_t	out;
-	uint32_t	in;
 
 	for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
 	{
@@ -216,10 +238,9 @@ count_both(GmGraph *g, bool current, int64_t now, Scatter *s, const GmInterrupt 
 		s->out[GM_ARRAY_U32(&g->subject, slot)]++;
 		s->in[GM_ARRAY_U32(&g->object, slot)]++;
 	}
-	out = add_up(s->out, nodes);
-	in = add_up(s->in, nodes);
-	*longest = out > in ? out : in;
-	return GM_OK;
+	*longest = 0;
+	GM_TRY(add_up(s->out, nodes, intr, longest));
+	return add_up(s->in, nodes, intr, longest);
 }
 
 static GmStatus
@@ -269,29 +290,29 @@ scatter_in(GmGraph *g, const GmArray *runs, bool current, Scatter *s, const GmIn
 	uint32_t	first = 0;
 
 	/* each end back to where the node's first record goes */
-	if (nodes > 0)
+	for (GmNode node = nodes; node-- > 0;)
 	{
-		memmove(s->in + 1, s->in, (size_t) (nodes - 1) * sizeof(uint32_t));
-		s->in[0] = 0;
+		GM_PAUSE(intr, node);
+		s->in[node] = node > 0 ? s->in[node - 1] : 0;
 	}
 	for (GmNode node = 0; node < nodes; node++)
 	{
 		GmRunView	v;
 
-		if ((node & 1023) == 0 && gm_interrupted(intr))
-			return GM_INTERRUPTED;
+		GM_PAUSE(intr, node);
 		if (s->out[node] == first)
 			continue;
-		first = s->out[node];
 		v = gm_graph_run_view(g, &runs_of(g, runs, current, node)->out);
 		for (uint32_t i = 0; i < v.length; i++)
 		{
 			Record	   *r = &s->records[s->in[v.neighbor[i]]++];
 
+			GM_PAUSE(intr, first + i);
 			r->neighbor = node;
 			r->predicate = v.predicate[i];
 			r->slot = v.slot[i];
 		}
+		first = s->out[node];
 	}
 	return GM_OK;
 }
@@ -301,6 +322,8 @@ store_runs(GmGraph *g, const GmArray *runs, bool out, bool current, Scatter *s,
 		   const GmInterrupt *intr)
 {
 	const uint32_t *end = out ? s->out : s->in;
+	const Record *sorted;
+	uint64_t	work = 0;
 	uint32_t	first = 0;
 
 	for (GmNode node = 0; node < g->root->gr_nodes; node++)
@@ -308,13 +331,18 @@ store_runs(GmGraph *g, const GmArray *runs, bool out, bool current, Scatter *s,
 		uint32_t	n = end[node] - first;
 		GmNodeRuns *r;
 
-		if ((node & 1023) == 0 && gm_interrupted(intr))
-			return GM_INTERRUPTED;
+		work += 1 + n;
+		if (work >= GM_INTERRUPT_EVERY)
+		{
+			work = 0;
+			if (gm_interrupted(intr))
+				return GM_INTERRUPTED;
+		}
 		if (n == 0)
 			continue;
 		r = runs_of(g, runs, current, node);
-		GM_TRY(store_run(g, sort_by_predicate(s->records + first, n, s, g->root->gr_predicates),
-						 n, out ? &r->out : &r->in));
+		GM_TRY(sort_by_predicate(s->records + first, n, s, g->root->gr_predicates, intr, &sorted));
+		GM_TRY(store_run(g, sorted, n, intr, out ? &r->out : &r->in));
 		first = end[node];
 	}
 	return GM_OK;
@@ -353,7 +381,10 @@ number_pasts(GmGraph *g, int64_t now, const GmInterrupt *intr, uint32_t *count)
 	GM_TRY(gm_array_reserve(g->mem, &g->past_of, nodes));
 	g->root->gr_past_of.ar_length = nodes;
 	for (GmNode node = 0; node < nodes; node++)
+	{
+		GM_PAUSE(intr, node);
 		GM_ARRAY_U32(&g->past_of, node) = 0;
+	}
 	for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
 	{
 		GM_PAUSE(intr, slot);
@@ -363,8 +394,11 @@ number_pasts(GmGraph *g, int64_t now, const GmInterrupt *intr, uint32_t *count)
 		GM_ARRAY_U32(&g->past_of, GM_ARRAY_U32(&g->object, slot)) = 1;
 	}
 	for (GmNode node = 0; node < nodes; node++)
+	{
+		GM_PAUSE(intr, node);
 		if (GM_ARRAY_U32(&g->past_of, node) != 0)
 			GM_ARRAY_U32(&g->past_of, node) = ++*count;
+	}
 	return GM_OK;
 }
 
@@ -378,7 +412,10 @@ make_both(GmGraph *g, GmArray *runs, uint32_t n, uint32_t members, bool current,
 	GM_TRY(gm_array_reserve(g->mem, runs, n));
 	runs->root->ar_length = n;
 	for (uint32_t i = 0; i < n; i++)
+	{
+		GM_PAUSE(intr, i);
 		memset(gm_array_at(runs, i), 0, sizeof(GmNodeRuns));
+	}
 	status = fill_runs(g, runs, current, now, &s, intr);
 	gm_mem_temp_free(g->mem, s.by_object);
 	gm_mem_temp_free(g->mem, s.records);
@@ -393,6 +430,7 @@ static GmStatus
 count_degrees(GmGraph *g, const GmInterrupt *intr)
 {
 	uint32_t	nodes = g->root->gr_nodes;
+	uint64_t	work = 0;
 
 	GM_TRY(gm_array_reserve(g->mem, &g->degree, nodes));
 	g->root->gr_degree.ar_length = nodes;
@@ -402,10 +440,15 @@ count_degrees(GmGraph *g, const GmInterrupt *intr)
 		GmRunView	out = gm_graph_run_view(g, &r->out);
 		uint32_t	loops = 0;
 
-		if ((node & 1023) == 0 && gm_interrupted(intr))
-			return GM_INTERRUPTED;
 		for (uint32_t i = 0; i < out.length; i++)
 			loops += out.neighbor[i] == node;
+		work += 1 + out.length;
+		if (work >= GM_INTERRUPT_EVERY)
+		{
+			work = 0;
+			if (gm_interrupted(intr))
+				return GM_INTERRUPTED;
+		}
 		GM_ARRAY_U32(&g->degree, node) = out.length + r->in.rn_length - loops;
 	}
 	return GM_OK;
@@ -419,7 +462,7 @@ gm_graph_make_runs(GmGraph *g, int64_t now, const GmInterrupt *intr)
 	uint32_t	current = 0;
 	uint32_t	pasts;
 
-	find_flips(g, now);
+	GM_TRY(find_flips(g, now, intr));
 	for (GmSlot slot = 0; slot < slots; slot++)
 	{
 		GM_PAUSE(intr, slot);

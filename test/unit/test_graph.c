@@ -428,6 +428,55 @@ test_interrupt(void)
 	}
 }
 
+static bool
+count_looks(void *arg)
+{
+	(*(int64_t *) arg)++;
+	return false;
+}
+
+/* looks at interrupts while one entity's facts, of two predicates by turns, become runs */
+static int64_t
+looks_for_hub(int64_t n)
+{
+	int64_t		looks = 0;
+	GmInterrupt intr = {count_looks, &looks};
+	GmTimes		t = {GM_TIME_MIN, GM_TIME_MAX, 0, GM_TIME_MAX};
+	GmMem	   *mem;
+	GmGraph    *g;
+
+	if (!CHECK(gm_mem_create(4096, 0, NULL, &mem) == GM_OK) ||
+		!CHECK(gm_graph_create(mem, &g) == GM_OK))
+		return 0;
+	CHECK(gm_graph_add_predicate(g, 1, "p", 1, false, false, 1) == GM_OK);
+	CHECK(gm_graph_add_predicate(g, 2, "q", 1, false, false, 1) == GM_OK);
+	CHECK(gm_graph_add_entity(g, 1, "a", 1, NULL, 0, NULL, 0) == GM_OK);
+	CHECK(gm_graph_add_entity(g, 2, "b", 1, NULL, 0, NULL, 0) == GM_OK);
+	for (int64_t i = 1; i <= n; i++)
+		CHECK(gm_graph_add_triple(g, i, i, 1, 1 + i % 2, 2, 1, &t) == GM_OK);
+	CHECK(gm_graph_finish(g, 0, &intr) == GM_OK);
+	CHECK(gm_graph_check(g, complain, NULL) == 0);
+	gm_graph_destroy(g);
+	gm_mem_destroy(mem);
+	return looks;
+}
+
+/*
+ * An entity may have nearly all facts, so all that is done for each of them looks
+ * at interrupts by facts, not by entities: once for each time that they are read.
+ * Four times they are read as slots, six times as records of a run: moved over,
+ * compared or counted, sorted, stored.
+ */
+static void
+test_hub(void)
+{
+	const int64_t step = GM_INTERRUPT_EVERY * 64;
+	int64_t		looks = looks_for_hub(step * 2) - looks_for_hub(step);
+
+	if (!CHECK(looks >= 64 * (4 + 6)))
+		printf("# %" PRId64 " looks\n", looks);
+}
+
 /* more rows than are sorted in one piece, in an order unlike their ids' */
 static void
 test_many(void)
@@ -578,4 +627,4 @@ test_array(void)
 
 UNIT_MAIN(UNIT(test_array), UNIT(test_small), UNIT(test_plain), UNIT(test_history),
 		  UNIT(test_names), UNIT(test_predicates), UNIT(test_bad_references), UNIT(test_interrupt),
-		  UNIT(test_many), UNIT(test_budget))
+		  UNIT(test_hub), UNIT(test_many), UNIT(test_budget))
