@@ -40,6 +40,7 @@
 #include "image/fetch.h"
 #include "image/image.h"
 #include "image/load.h"
+#include "image/shared.h"
 #include "image/stats.h"
 
 #define REST_MOST_US	20000
@@ -151,8 +152,10 @@ static void
 subtransaction_ends(SubXactEvent event, SubTransactionId mine, SubTransactionId parent,
 					void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		forget_from(GetCurrentTransactionNestLevel());
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	gm_wait_end();
+	forget_from(GetCurrentTransactionNestLevel());
 }
 
 /*
@@ -182,6 +185,7 @@ transaction_ends(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
 	{
+		gm_wait_end();
 		forget_from(0);
 		gm_shared_end_transaction();
 		rest();

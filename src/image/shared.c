@@ -450,7 +450,7 @@ open_graph(GmWait *wait, const char *name, Snapshot snapshot, const GmOwnChanges
 		why = gm_wait_changes(wait, graph_id, snapshot);
 	if (why != NULL)
 		return why;
-	gm_wait_end(wait);
+	gm_wait_end();
 	area = wait->area;
 	atomic_store_explicit(&entry->gr_used, (uint64) GetCurrentStatementStartTimestamp(),
 						  memory_order_relaxed);
@@ -505,7 +505,7 @@ gm_shared_open(const char *name, const char **why)
 		CHECK_FOR_INTERRUPTS();
 		*why = open_graph(&wait, name, snapshot, &own, &h, &again);
 	} while (*why == NULL && again);
-	gm_wait_end(&wait);
+	gm_wait_end();
 	if (*why != NULL)
 		return NULL;
 	h->image.graph_name = NULL;

@@ -23,9 +23,7 @@ typedef struct GmWait
 {
 	GmDatabase *db;
 	GmArea	   *area;
-	bool		begun;
-	instr_time	start;
-	TimestampTz deadline;
+	TimestampTz deadline;		/* 0: the call has not waited yet */
 } GmWait;
 
 /*
@@ -39,7 +37,9 @@ extern const char *gm_wait_graph(GmWait *wait, int32_t graph_id, const char *nam
 
 /* all that the snapshot sees of the graph (0: of the list of graphs) has been applied */
 extern const char *gm_wait_changes(GmWait *wait, int32_t graph_id, Snapshot snapshot);
-extern void gm_wait_end(GmWait *wait);
+
+/* stops the clock of the session's wait, if it runs; after an error too */
+extern void gm_wait_end(void);
 
 /*
  * shared_see.c, inside an epoch section: what the image of a version holds that

@@ -31,14 +31,20 @@
 
 #define LOOK_ON_US		50
 
+/* of the wait under way, which may end in an error far from here */
+static bool waiting;
+static instr_time began;
+
 static void
 begin_wait(GmWait *wait)
 {
-	if (wait->begun)
+	if (!waiting)
+		INSTR_TIME_SET_CURRENT(began);
+	waiting = true;
+	if (wait->deadline != 0)
 		return;
-	wait->begun = true;
-	INSTR_TIME_SET_CURRENT(wait->start);
 	wait->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), gm_guc_sync_timeout);
+	gm_backend_stats.last_wait_us = 0;
 	gm_backend_stats.waits++;
 }
 
@@ -53,18 +59,18 @@ sleep_a_little(GmWait *wait)
 }
 
 void
-gm_wait_end(GmWait *wait)
+gm_wait_end(void)
 {
 	instr_time	now;
 
-	if (!wait->begun)
+	if (gm_likely(!waiting))
 		return;
+	waiting = false;
 	ConditionVariableCancelSleep();
 	INSTR_TIME_SET_CURRENT(now);
-	INSTR_TIME_SUBTRACT(now, wait->start);
-	gm_backend_stats.last_wait_us = INSTR_TIME_GET_MICROSEC(now);
-	gm_backend_stats.wait_us += gm_backend_stats.last_wait_us;
-	wait->begun = false;
+	INSTR_TIME_SUBTRACT(now, began);
+	gm_backend_stats.last_wait_us += INSTR_TIME_GET_MICROSEC(now);
+	gm_backend_stats.wait_us += INSTR_TIME_GET_MICROSEC(now);
 }
 
 const char *
@@ -283,7 +289,7 @@ look_on(GmWait *wait, uint64 ticket)
 	instr_time	start;
 	instr_time	now;
 
-	if (wait->begun)
+	if (wait->deadline != 0)
 		return false;
 	begin_wait(wait);
 	gm_control_wake(wait->db);

@@ -221,6 +221,18 @@ kill 'STOP', $pid;
 $node->safe_psql('views', q{SELECT graphmem.add_triple('e1', 'p1', 'late')});
 like(error_of('SELECT graphmem.wait_for_sync(100)'), qr/ERROR:  57P03: graph memory is behind the tables\nDETAIL:  The worker has applied \d+ of \d+ batches/,
 	'wait_for_sync() has an end');
+$background = $node->background_psql('views', on_error_stop => 0);
+$background->query(q{SET graphmem.sync_timeout = '50ms'; SELECT count(*) FROM graphmem.match('e1')});
+is($background->query('SELECT waits, wait_time >= 50, last_wait = wait_time FROM graphmem.stat_backend'),
+	'1|t|t', 'a wait that ends in an error is counted with its time');
+$background->query(q{SET graphmem.sync_timeout = '60s'; SET statement_timeout = 150; SELECT count(*) FROM graphmem.match('e1')});
+is($background->query('RESET statement_timeout; SELECT waits, wait_time >= 150, last_wait < wait_time FROM graphmem.stat_backend'),
+	'2|t|t', '... and one that is cancelled');
+$background->query(q{SET statement_timeout = 150;
+	DO $$ BEGIN PERFORM * FROM graphmem.match('e1'); EXCEPTION WHEN query_canceled THEN NULL; END $$});
+is($background->query('RESET statement_timeout; SELECT waits, wait_time >= 300 FROM graphmem.stat_backend'),
+	'3|t', '... in a subtransaction too');
+$background->quit;
 is($node->safe_psql('views', q{SELECT behind > 0 FROM graphmem.stat_worker}), 't', '... and the view tells how far behind it is');
 kill 'CONT', $pid;
 is($node->safe_psql('views', q{SELECT graphmem.wait_for_sync(60000), (SELECT behind FROM graphmem.stat_worker)}), 't|0', '... and comes to it');
