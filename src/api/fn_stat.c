@@ -165,6 +165,9 @@ worker_hint(const GmDatabase *db)
 				return "A standby answers from private images.";
 			if (!gm_guc_worker)
 				return "Set graphmem.worker to on and reload the configuration.";
+			if (gm_control_full())
+				return psprintf("%d other databases of this server have used graphmem, which is the limit: queries are answered from private images until one of those databases is dropped.",
+								GM_MAX_DATABASES);
 			return "The next query starts it.";
 		case GM_WORKER_STARTING:
 		case GM_WORKER_PREPARING:

@@ -278,10 +278,20 @@ gm_control_database(bool create)
 			ereport(LOG,
 					(errmsg("no graphmem worker for database %u: %d others have one",
 							MyDatabaseId, GM_MAX_DATABASES),
-					 errdetail("Queries load private images.")));
+					 errdetail("Queries load private images."),
+					 errhint("Dropping one of those databases makes room.")));
 		refused = GetCurrentTimestamp();
 	}
 	return mine;
+}
+
+bool
+gm_control_full(void)
+{
+	GmControl  *c = gm_control();
+
+	return c != NULL && gm_control_find(c, InvalidOid) == NULL &&
+		gm_control_find(c, MyDatabaseId) == NULL;
 }
 
 static void

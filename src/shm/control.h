@@ -127,6 +127,9 @@ extern void gm_control_preload(void);
  */
 extern GmDatabase *gm_control_database(bool create);
 
+/* every entry is taken, and none is MyDatabaseId's; may be a moment old */
+extern bool gm_control_full(void);
+
 /* NULL if it has none; the caller holds control's lock, or can do with an old answer */
 extern GmDatabase *gm_control_find(GmControl *control, Oid db_oid);
 

@@ -292,6 +292,12 @@ release(void *arg, GmRef ref, size_t bytes)
 	publish_totals(pool);
 }
 
+bool
+gm_pool_over_limit(const GmPool *pool)
+{
+	return pool->limit > 0 && pool->used > pool->limit;
+}
+
 void
 gm_pool_ops(GmPool *pool, GmMemOps *ops)
 {

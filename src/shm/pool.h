@@ -39,6 +39,7 @@ extern void gm_pool_destroy(GmPool *pool);
  * the message is then gm_pool_error()).
  */
 extern void gm_pool_set_limit(GmPool *pool, size_t limit);
+extern bool gm_pool_over_limit(const GmPool *pool);
 extern void gm_pool_ops(GmPool *pool, GmMemOps *ops);
 extern char **gm_pool_base(GmPool *pool);
 extern void gm_pool_trim(GmPool *pool, uint64 oldest);

@@ -437,6 +437,14 @@ evict(const GmWorkerGraph *to)
 	return false;
 }
 
+void
+gm_graphs_fit_limit(void)
+{
+	set_limit();
+	while (gm_pool_over_limit(pool) && evict(NULL))
+		;
+}
+
 /* would it not fit if it had everything; looked at once that is in question */
 static bool
 is_hopeless(const GmWorkerGraph *g, size_t more)

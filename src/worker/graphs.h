@@ -10,6 +10,7 @@
  *	 gm_graphs_publish		readers find it from now on
  *	 gm_graphs_unpublish	readers find it no more, its memory follows them
  *	 gm_graphs_create_memory	memory that drives others out before it is refused
+ *	 gm_graphs_fit_limit	what is beyond the setting's limit goes
  *	 gm_graphs_tidy			what no reader looks at any more is used again
  *
  *-------------------------------------------------------------------------
@@ -121,6 +122,9 @@ extern void gm_graphs_unpublish(GmWorkerGraph *g, GmGraphState state, GmRefusal 
 
 /* unpublish, and load again if it would be missed */
 extern void gm_graphs_reload(GmWorkerGraph *g);
+
+/* the setting may have changed; pinned graphs stay whatever it is */
+extern void gm_graphs_fit_limit(void);
 
 /* retired memory, buried images, runs that time has changed; when next; -1: no hurry */
 extern void gm_graphs_tidy(void);

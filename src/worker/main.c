@@ -55,6 +55,7 @@
 #include "shm/pool.h"
 #include "shm/queue.h"
 #include "shm/segment.h"
+#include "worker/graphs.h"
 #include "worker/main.h"
 #include "worker/sync.h"
 
@@ -332,7 +333,7 @@ reload_settings(void)
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	if (pool != NULL)
-		gm_pool_set_limit(pool, (size_t) gm_guc_memory_limit * 1024 * 1024);
+		gm_graphs_fit_limit();
 	if (!gm_guc_worker)
 		retire(GM_WORKER_DISABLED, "\"graphmem.worker\" is off");
 	gm_worker_set_friendly(true);

@@ -91,6 +91,15 @@ for (my $i = 0; $i < 100 && $path ne 'shared|'; $i++)
 	select undef, undef, undef, 0.2;
 }
 is($path, 'shared|', 'a larger limit lets the large one in');
+
+$node->append_conf('postgresql.conf', "graphmem.memory_limit = 8MB\n");
+$node->reload;
+ok($node->poll_query_until('g', q{SELECT sum(bytes) <= 8 * 1024 * 1024 FROM graphmem.stat_graph}),
+	'a smaller one sends it away, though nobody asks for memory');
+is(graph_of('large', 'state'), 'absent', '... as the largest has to go');
+is(graph_of('kept', 'state'), 'ready', '... but not what is pinned');
+is(graph_of('kept', 'loads'), $loads, '... which was not loaded again');
+is(path_of('kept'), 'shared|', '... and serves');
 $node->stop;
 
 done_testing();
