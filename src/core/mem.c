@@ -13,7 +13,9 @@
  *
  * Neighbours are not joined when they become free, but all at once (rebuild)
  * when much was freed since the last time, and on abort.  In slabs this is
- * also when what has become wholly free is released.
+ * also when what has become wholly free is released.  It takes up to 100 ns a
+ * free block, which the owner chooses the moment for (gm_mem_tidy); the next
+ * version does it before it begins only when a good deal more was freed.
  *
  * Abort	What a version took from the free lists is listed; all else that it
  *			allocated lies in what was the bump area at its beginning or in
@@ -43,6 +45,8 @@
 #define MAX_SLAB			((size_t) 1 << 20)
 #define FORK_EXTENT			((size_t) 64 << 10)
 #define REBUILD_SHARE		8		/* of all bytes, freed since the last time */
+#define REBUILD_SHARE_LATE	4		/* the same, where nobody called gm_mem_tidy */
+#define SORT_PIECE			8192	/* blocks, less than a millisecond */
 
 /* the table of addresses never moves, since every array's handle points to it */
 #define OWN_EXTENTS			4096
@@ -79,6 +83,7 @@ struct GmMemVersions
 {
 	GmRef		head[LISTS];
 	uint64_t	any[(LISTS + 63) / 64];		/* bitmap: lists that are not empty */
+	size_t		blocks;			/* in the lists */
 	size_t		free_bytes;
 	size_t		freed;			/* since the last rebuild */
 
@@ -364,6 +369,7 @@ push(GmMem *mem, GmRef ref, size_t size)
 	v->head[list] = ref;
 	v->any[list / 64] |= UINT64_C(1) << (list % 64);
 	v->free_bytes += size;
+	v->blocks++;
 }
 
 static GmRef
@@ -376,6 +382,7 @@ pop(GmMem *mem, uint32_t list)
 	if (v->head[list] == 0)
 		v->any[list / 64] &= ~(UINT64_C(1) << (list % 64));
 	v->free_bytes -= list_size(list);
+	v->blocks--;
 	return ref;
 }
 
@@ -496,41 +503,77 @@ free_stretch(GmMem *mem, GmRef ref, GmRef end)
 		push_all(mem, ref, end - ref);
 }
 
-/*
- * Make the free lists anew from what is in them, the rest of the bump area and
- * n more blocks, all of which may overlap.  False, and nothing done, if there
- * is no memory for that.
- */
-static bool
-rebuild(GmMem *mem, const Block *more, size_t n)
+/* by qsort in pieces, then merges; the result is in a or in spare */
+static GmStatus
+sort_blocks(Block *a, Block *spare, size_t n, const GmInterrupt *intr, Block **sorted)
 {
-	GmMemVersions *v = mem->versions;
-	size_t		count = n + 1;
-	uint32_t	kept = 0;
-	Block	   *all;
+	Block	   *from = a;
+	Block	   *to = spare;
+
+	for (size_t start = 0; start < n; start += SORT_PIECE)
+	{
+		if (gm_interrupted(intr))
+			return GM_INTERRUPTED;
+		qsort(a + start, n - start < SORT_PIECE ? n - start : SORT_PIECE, sizeof(Block),
+			  compare_blocks);
+	}
+	for (size_t width = SORT_PIECE; width < n; width *= 2)
+	{
+		Block	   *t;
+
+		for (size_t start = 0; start < n; start += width * 2)
+		{
+			size_t		middle = start + width < n ? start + width : n;
+			size_t		end = start + width * 2 < n ? start + width * 2 : n;
+			size_t		i = start;
+			size_t		k = middle;
+
+			for (size_t at = start; at < end; at++)
+			{
+				if ((at & (GM_INTERRUPT_EVERY - 1)) == 0 && gm_interrupted(intr))
+					return GM_INTERRUPTED;
+				if (k >= end || (i < middle && from[i].ref <= from[k].ref))
+					to[at] = from[i++];
+				else
+					to[at] = from[k++];
+			}
+		}
+		t = from;
+		from = to;
+		to = t;
+	}
+	*sorted = from;
+	return GM_OK;
+}
+
+/* everything in the lists, behind what is in all already */
+static GmStatus
+list_blocks(const GmMem *mem, Block *all, size_t *count, const GmInterrupt *intr)
+{
+	const GmMemVersions *v = mem->versions;
 
 	for (uint32_t list = next_list(v, 0, LISTS); list < LISTS; list = next_list(v, list + 1, LISTS))
-		for (GmRef ref = v->head[list]; ref != 0; count++)
-			memcpy(&ref, gm_mem_ptr(mem, ref), sizeof(GmRef));
-	all = malloc(count * sizeof(Block));
-	if (all == NULL)
-		return false;
-	if (n > 0)
-		memcpy(all, more, n * sizeof(Block));
-	count = n;
-	if (mem->left > 0)
-		all[count++] = (Block) {mem->next, mem->left};
-	for (uint32_t list = next_list(v, 0, LISTS); list < LISTS; list = next_list(v, list + 1, LISTS))
-		for (GmRef ref = v->head[list]; ref != 0; count++)
+		for (GmRef ref = v->head[list]; ref != 0; (*count)++)
 		{
-			all[count] = (Block) {ref, list_size(list)};
+			/* each is a cache miss */
+			if ((*count & 1023) == 0 && gm_interrupted(intr))
+				return GM_INTERRUPTED;
+			all[*count] = (Block) {ref, list_size(list)};
 			memcpy(&ref, gm_mem_ptr(mem, ref), sizeof(GmRef));
 		}
-	qsort(all, count, sizeof(Block), compare_blocks);
+	return GM_OK;
+}
+
+/* the lists become what these blocks are when joined, overlaps too; they are in order */
+static void
+make_lists(GmMem *mem, const Block *all, size_t count)
+{
+	GmMemVersions *v = mem->versions;
+	uint32_t	kept = 0;
 
 	memset(v->head, 0, sizeof(v->head));
 	memset(v->any, 0, sizeof(v->any));
-	v->free_bytes = v->freed = 0;
+	v->blocks = v->free_bytes = v->freed = 0;
 	mem->next = mem->left = 0;
 	if (mem->shared)
 		sort_slabs(mem);
@@ -545,7 +588,6 @@ rebuild(GmMem *mem, const Block *more, size_t n)
 				end = all[i].ref + all[i].bytes;
 		free_stretch(mem, ref, end);
 	}
-	free(all);
 	for (uint32_t i = 0; i < mem->extents; i++)
 	{
 		if (mem->size[i] == 0)
@@ -554,7 +596,34 @@ rebuild(GmMem *mem, const Block *more, size_t n)
 		mem->size[kept++] = mem->size[i];
 	}
 	mem->extents = kept;
-	return true;
+}
+
+/*
+ * Make the free lists anew from what is in them, the rest of the bump area and
+ * n more blocks.  Interrupted, or without memory for it, nothing is done.
+ */
+static GmStatus
+rebuild(GmMem *mem, const Block *more, size_t n, const GmInterrupt *intr)
+{
+	size_t		most = mem->versions->blocks + n + 1;
+	size_t		count = n;
+	Block	   *all = malloc(most * 2 * sizeof(Block));
+	Block	   *sorted;
+	GmStatus	status;
+
+	if (all == NULL)
+		return GM_NO_MEMORY;
+	if (n > 0)
+		memcpy(all, more, n * sizeof(Block));
+	if (mem->left > 0)
+		all[count++] = (Block) {mem->next, mem->left};
+	status = list_blocks(mem, all, &count, intr);
+	if (status == GM_OK)
+		status = sort_blocks(all, all + most, count, intr, &sorted);
+	if (status == GM_OK)
+		make_lists(mem, sorted, count);
+	free(all);
+	return status;
 }
 
 /*
@@ -835,6 +904,20 @@ committed(const GmMemVersions *v)
 	return v->batches == 0 ? v->reclaimed : v->batch[v->batches - 1].end;
 }
 
+static bool
+is_due(const GmMem *mem, size_t share)
+{
+	return mem->versions->freed > 0 && mem->versions->freed >= mem->charged / share;
+}
+
+GmStatus
+gm_mem_tidy(GmMem *mem, const GmInterrupt *intr)
+{
+	if (mem->versions == NULL || mem->versions->active || !is_due(mem, REBUILD_SHARE))
+		return GM_OK;
+	return rebuild(mem, NULL, 0, intr);
+}
+
 GmStatus
 gm_mem_begin(GmMem *mem)
 {
@@ -855,8 +938,8 @@ gm_mem_begin(GmMem *mem)
 		v->batch = batch;
 		v->batch_room = room;
 	}
-	if (v->freed >= mem->charged / REBUILD_SHARE && v->freed > 0)
-		(void) rebuild(mem, NULL, 0);
+	if (is_due(mem, REBUILD_SHARE_LATE))
+		(void) rebuild(mem, NULL, 0, NULL);
 	v->active = true;
 	v->used = 0;
 	v->mark = mem->next;
@@ -902,7 +985,7 @@ gm_mem_abort(GmMem *mem)
 		all[n++] = (Block) {v->mark, v->mark_left};
 	for (uint32_t i = v->mark_extents; i < mem->extents; i++)
 		all[n++] = (Block) {mem->start[i], mem->size[i]};
-	(void) rebuild(mem, all, n);
+	(void) rebuild(mem, all, n, NULL);
 	free(all);
 }
 

@@ -35,6 +35,7 @@
  *	 gm_mem_retire		reuse a block when this version's predecessors are gone
  *	 gm_mem_begin, gm_mem_commit, gm_mem_abort
  *	 gm_mem_reclaim		make retired blocks free that no reader can see
+ *	 gm_mem_tidy		join free blocks that are neighbours, in an idle moment
  *	 gm_mem_ptr			resolve a reference
  *	 gm_mem_charge		count process-local memory against the limit too
  *	 gm_mem_temp		process-local working memory, charged until it is freed
@@ -142,6 +143,12 @@ extern GmStatus gm_mem_begin(GmMem *mem);
 extern void gm_mem_commit(GmMem *mem, uint64_t epoch);
 extern void gm_mem_abort(GmMem *mem);
 extern void gm_mem_reclaim(GmMem *mem, uint64_t oldest);
+
+/*
+ * Does something if an eighth of all bytes was freed since the last time, and
+ * no version is open.  Interrupted, it has done nothing; so without memory.
+ */
+extern GmStatus gm_mem_tidy(GmMem *mem, const GmInterrupt *intr);
 
 /* bytes retired and not reclaimed yet */
 extern size_t gm_mem_limbo(const GmMem *mem);

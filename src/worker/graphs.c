@@ -25,6 +25,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
+#include "storage/latch.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -86,6 +87,7 @@ static int	handle_count;
 static Grave *graveyard;
 static size_t buried;
 static bool limbo;				/* some graph has retired blocks */
+static bool untidy;				/* some graph may have many free blocks */
 static Candidate candidates[CANDIDATES];	/* the next to go last */
 static int	candidate_count;
 static TimestampTz tidied_at;
@@ -122,7 +124,7 @@ gm_graphs_start(GmDatabase *database, GmArea *a, GmPool *p)
 	graveyard = NULL;
 	buried = 0;
 	candidate_count = 0;
-	limbo = false;
+	limbo = untidy = false;
 	locked_since = 0;
 	flip_at = GM_TIME_MAX;
 }
@@ -790,7 +792,7 @@ try_apply(GmWorkerGraph *g)
 	g->apply = NULL;
 	g->root = root;
 	GM_STOP(worker_after_publish);
-	limbo = true;
+	limbo = untidy = true;
 	set_dangling(g, gm_apply_dangling(g->graph));
 	if (!g->loading)
 		set_state(g);
@@ -1033,8 +1035,42 @@ reclaim(uint64 oldest)
 		if (g->loading || gm_mem_limbo(g->mem) == 0)
 			continue;
 		gm_mem_reclaim(g->mem, oldest);
+		untidy = true;
 		limbo |= gm_mem_limbo(g->mem) > 0;
 		atomic_store_explicit(&g->entry->gr_limbo, gm_mem_limbo(g->mem), memory_order_relaxed);
+	}
+}
+
+/* somebody wants something done */
+static bool
+work_waits(void *arg)
+{
+	(void) arg;
+	return InterruptPending || MyLatch->is_set ||
+		atomic_load(&area->ar_tickets) != atomic_load(&area->ar_passed);
+}
+
+/* what is left undone is begun again at the next idle moment */
+static void
+join_free(void)
+{
+	const GmInterrupt intr = {work_waits, NULL};
+	dlist_iter	iter;
+
+	untidy = false;
+	dlist_foreach(iter, &in_memory)
+	{
+		GmWorkerGraph *g = dlist_container(GmWorkerGraph, node, iter.cur);
+
+		if (g->loading)
+			continue;
+		untidy |= gm_mem_tidy(g->mem, &intr) != GM_OK;
+		atomic_store_explicit(&g->entry->gr_bytes, g->mem->charged, memory_order_relaxed);
+		if (work_waits(NULL))
+		{
+			untidy = true;
+			break;
+		}
 	}
 }
 
@@ -1052,6 +1088,8 @@ gm_graphs_tidy(void)
 	if (limbo)
 		reclaim(oldest);
 	(void) reap();
+	if (untidy && !work_waits(NULL))
+		join_free();
 	if (TimestampDifferenceExceeds(loaded_at, now, TRIM_MS))
 		gm_pool_trim(pool, oldest);
 }
@@ -1063,7 +1101,7 @@ gm_graphs_next_ms(void)
 
 	if (locked_since != 0)
 		return LOCKED_LOOK_MS;
-	if (limbo || graveyard != NULL)
+	if (limbo || untidy || graveyard != NULL)
 		ms = TIDY_MS;
 	if (flip_at != GM_TIME_MAX)
 	{

@@ -19,6 +19,7 @@
 #include "unit.h"
 
 #define MAX_LIVE	6000
+#define TIDY_BLOCKS	200000
 
 typedef enum State
 {
@@ -471,6 +472,69 @@ test_limit(void)
 	pool_free(&w.pool);
 }
 
+static bool
+now_pending(void *arg)
+{
+	int		   *left = arg;
+
+	return (*left)-- <= 0;
+}
+
+/*
+ * Free blocks are joined between versions, not when one begins; a tidying that
+ * is interrupted, wherever, leaves everything as it was.
+ */
+static void
+test_tidy(void)
+{
+	static GmRef ref[TIDY_BLOCKS];
+	size_t		full;
+	int			looks = 0;
+	int			left = 0;
+	GmInterrupt intr = {now_pending, &left};
+
+	memset(&w, 0, sizeof(w));
+	w.epoch = 1;
+	REQUIRE(pool_make(&w.pool, &w.ops));
+	REQUIRE(gm_mem_create_shared(w.pool.base, 8192, 0, &w.ops, &w.mem) == GM_OK);
+	CHECK(gm_mem_tidy(w.mem, NULL) == GM_OK);
+	for (int i = 0; i < TIDY_BLOCKS; i++)
+		REQUIRE(gm_mem_alloc(w.mem, 96, &ref[i]) == GM_OK);
+	for (int i = 0; i < 1000; i++)
+	{
+		w.live[w.n] = (Live) {ref[TIDY_BLOCKS - 1 - i], 96, false, LIVE, false, 0, w.numbers++};
+		fill(&w.live[w.n++]);
+	}
+	for (int i = 0; i < TIDY_BLOCKS / 6; i++)
+		gm_mem_free(w.mem, ref[i], 96);
+	full = w.pool.out;
+
+	CHECK(gm_mem_begin(w.mem) == GM_OK);
+	gm_mem_commit(w.mem, w.epoch++);
+	CHECK(w.pool.out == full);
+	while (gm_mem_tidy(w.mem, &intr) == GM_INTERRUPTED)
+	{
+		CHECK(w.pool.out == full && w.mem->charged == full);
+		left = ++looks;
+		if (looks % 10 == 0)
+		{
+			CHECK(gm_mem_begin(w.mem) == GM_OK);
+			CHECK(add(96, false));
+			w.live[w.n - 1].state = LIVE;
+			gm_mem_commit(w.mem, w.epoch++);
+		}
+	}
+	CHECK(looks > 20);
+	CHECK(w.pool.out < full - full / 8 && w.mem->charged == w.pool.out);
+	for (int i = 0; i < w.n; i++)
+		CHECK(intact(&w.live[i]));
+	full = w.pool.out;
+	CHECK(gm_mem_tidy(w.mem, NULL) == GM_OK && w.pool.out == full);
+	gm_mem_destroy(w.mem);
+	CHECK(w.pool.out == 0);
+	pool_free(&w.pool);
+}
+
 /* a worker's life: pages copied and small blocks replaced, without growth */
 static void
 test_steady(void)
@@ -510,4 +574,4 @@ test_steady(void)
 }
 
 UNIT_MAIN(UNIT(test_private), UNIT(test_shared), UNIT(test_fork), UNIT(test_readers_handle),
-		  UNIT(test_limit), UNIT(test_steady))
+		  UNIT(test_limit), UNIT(test_tidy), UNIT(test_steady))
