@@ -68,6 +68,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "core/space.h"
 #include "integrity.h"
 
 /* Distinct ids per parent after which what was collected is checked. */
@@ -642,7 +643,7 @@ check_vector(const Space *space, int64 item, Datum value)
 {
 	ArrayType  *array = DatumGetArrayTypeP(value);
 	const float4 *x = (const float4 *) ARR_DATA_PTR(array);
-	bool		zero = true;
+	double		sum = 0;
 
 	if (ARR_NDIM(array) != 1)
 		ereport(ERROR,
@@ -675,14 +676,18 @@ check_vector(const Space *space, int64 item, Datum value)
 							(long long) item, space->name),
 					 errdetail("Element %d is %s.", i + 1,
 							   isnan(x[i]) ? "NaN" : x[i] > 0 ? "Infinity" : "-Infinity")));
-		zero = zero && x[i] == 0;
+		sum += (double) x[i] * x[i];
 	}
-	if (zero && space->cosine)
+	if (sum > GM_SPACE_MOST_STORED)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("embedding of item %lld in space \"%s\" has length zero", (long long) item, space->name),
-				 errdetail("All %d elements are zero, which has no direction for the cosine metric.",
-						   (int) space->dim)));
+				 errmsg("embedding of item %lld in space \"%s\" is too long", (long long) item, space->name),
+				 errdetail("Its length is %g; the limit is %g.", sqrt(sum), sqrt(GM_SPACE_MOST_STORED))));
+	if (sum < GM_SPACE_LEAST_STORED && space->cosine)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("embedding of item %lld in space \"%s\" has no direction", (long long) item, space->name),
+				 errdetail("Its length is %g; distances of metric \"cosine\" need a direction.", sqrt(sum))));
 	if ((Pointer) array != DatumGetPointer(value))
 		pfree(array);
 }

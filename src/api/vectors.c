@@ -3,9 +3,8 @@
  * vectors.c
  *	  Storing the user's vectors, a statement's worth at a time.
  *
- * What is let in is what the distance kernels can work with (core/vec.h):
- * finite numbers, a squared length of at most FLT_MAX / 4, and in a cosine
- * space one that float32 can tell from zero.
+ * What is let in is what images can work with (core/space.h): finite numbers
+ * of which the squares' sum does not overflow, nor vanish in a cosine space.
  *
  * Memory	two sorts or stores of GM_SQL_STORE_KB, the pool's names, and a
  *			round of GM_SQL_BATCH_BYTES
@@ -14,7 +13,6 @@
  */
 #include "postgres.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "catalog/pg_type_d.h"
@@ -29,6 +27,7 @@
 #include "api/sql.h"
 #include "api/vectors.h"
 #include "compat.h"
+#include "core/space.h"
 
 typedef struct Space
 {
@@ -273,13 +272,13 @@ check_vector(const Space *space, const char *item, const float4 *vector, int dim
 					 errdetail("Element %d is %g.", i + 1, vector[i])));
 		sum += (double) vector[i] * vector[i];
 	}
-	if (sum > (double) FLT_MAX / 4)
+	if (sum > GM_SPACE_MOST_STORED)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("vector of \"%s\" for space \"%s\" is too long", item, space->name),
 				 errdetail("Its length is %g; the limit is %g.", sqrt(sum),
-						   sqrt((double) FLT_MAX / 4))));
-	if (space->cosine && sum < FLT_MIN)
+						   sqrt(GM_SPACE_MOST_STORED))));
+	if (space->cosine && sum < GM_SPACE_LEAST_STORED)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("vector of \"%s\" for space \"%s\" has no direction", item, space->name),

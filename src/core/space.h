@@ -31,6 +31,8 @@
 #ifndef GM_CORE_SPACE_H
 #define GM_CORE_SPACE_H
 
+#include <float.h>
+
 #include "core/array.h"
 #include "core/base.h"
 #include "core/index.h"
@@ -71,6 +73,13 @@ typedef struct GmSpace
  * products of two of them still have all their bits.
  */
 #define GM_SPACE_MIN_SQUARE	0x1p-108f
+
+/*
+ * What tables let in, as the sum of squares in double precision: half, and twice,
+ * of what an image takes, so that no kernel's rounding makes it refuse a row.
+ */
+#define GM_SPACE_MOST_STORED	((double) FLT_MAX / 8)
+#define GM_SPACE_LEAST_STORED	0x1p-107	/* under cosine */
 
 /* a query vector made ready for one space's metric */
 typedef struct GmSpaceQuery
