@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
 #include "error.h"
@@ -14,6 +15,7 @@
 
 GmProgress	gm_progress;
 void		(*gm_interrupt_look) (void);
+#define QUOTED_BYTES	200
 
 /*
  * Cancel, timeout and termination are left to the caller, who raises them once
@@ -40,6 +42,17 @@ interrupt_pending(void *arg)
 }
 
 const GmInterrupt gm_server_interrupt = {interrupt_pending, NULL, &gm_progress};
+
+char *
+gm_error_quote(const char *bytes, size_t len)
+{
+	int			clipped;
+
+	if (len <= QUOTED_BYTES)
+		return pnstrdup(bytes, len);
+	clipped = pg_mbcliplen(bytes, (int) Min(len, 2 * QUOTED_BYTES), QUOTED_BYTES);
+	return psprintf("%.*s...", clipped, bytes);
+}
 
 void
 gm_error_check(GmStatus status, const char *what)

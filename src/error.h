@@ -17,6 +17,9 @@
  */
 extern void gm_error_check(GmStatus status, const char *what);
 
+/* The start of a value, for a message: values may have a gigabyte. */
+extern char *gm_error_quote(const char *bytes, size_t len);
+
 /* The callback to hand to core/: true when the server wants this query ended. */
 extern const GmInterrupt gm_server_interrupt;
 

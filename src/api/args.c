@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "error.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -122,7 +123,7 @@ gm_arg_direction(FunctionCallInfo fcinfo, int n)
 		return GM_IN;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid direction \"%s\"", direction),
+			 errmsg("invalid direction \"%s\"", gm_error_quote(direction, strlen(direction))),
 			 errhint("Directions are \"out\", \"in\" and \"both\".")));
 	return GM_BOTH;
 }

@@ -34,6 +34,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
+#include "error.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -286,7 +287,7 @@ gm_fact_describe(int64 subject, int64 predicate, int64 object)
 		text	   *name = isnull ? NULL : DatumGetTextPP(value);
 
 		names[i] = isnull ? pstrdup("?") :
-			gm_sql_quote(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+			gm_error_quote(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
 	}
 	gm_sql_done();
 	return psprintf("(\"%s\", \"%s\", \"%s\")", names[0], names[1], names[2]);

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "error.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -87,7 +88,7 @@ check_residency(const char *residency)
 		strcmp(residency, "none") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown residency \"%s\"", residency),
+				 errmsg("unknown residency \"%s\"", gm_error_quote(residency, strlen(residency))),
 				 errhint("Residency is \"auto\", \"pinned\" or \"none\".")));
 }
 
@@ -128,7 +129,8 @@ graphmem_create_graph(PG_FUNCTION_ARGS)
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("graph \"%s\" already exists", text_to_cstring(name))));
+				 errmsg("graph \"%s\" already exists", text_to_cstring(name)),
+				 errhint("Write to it as it is, choose another name, or call graphmem.drop_graph() first.")));
 	id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
 	PG_RETURN_INT32(id);
@@ -189,7 +191,9 @@ graphmem_drop_graph(PG_FUNCTION_ARGS)
 	if (!find_graph(name, &id) || !gm_integrity_lock_graph(id))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("graph \"%s\" does not exist", text_to_cstring(name))));
+				 errmsg("graph \"%s\" does not exist",
+						gm_error_quote(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name))),
+				 errhint("The table graphmem.graphs lists the graphs.")));
 	gm_integrity_begin_drop(id);
 	PG_TRY();
 	{

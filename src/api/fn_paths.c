@@ -32,7 +32,7 @@ weight_is_confidence(FunctionCallInfo fcinfo, int n)
 		return true;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid path weight \"%s\"", weight),
+			 errmsg("invalid path weight \"%s\"", gm_error_quote(weight, strlen(weight))),
 			 errhint("Weights are \"hops\" and \"confidence\".")));
 	return false;
 }

@@ -29,7 +29,7 @@ depth_first(FunctionCallInfo fcinfo, int n)
 		return true;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid traversal order \"%s\"", order),
+			 errmsg("invalid traversal order \"%s\"", gm_error_quote(order, strlen(order))),
 			 errhint("Orders are \"bfs\" and \"dfs\".")));
 	return false;
 }

@@ -18,6 +18,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
+#include "error.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -169,7 +170,7 @@ word_arg(FunctionCallInfo fcinfo, int n, const char *what, const char *const *wo
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%s \"%s\" is unknown", what, gm_sql_quote(given, strlen(given))),
+			 errmsg("%s \"%s\" is unknown", what, gm_error_quote(given, strlen(given))),
 			 errhint("It is one of %s.", list.data)));
 	return (Datum) 0;
 }
@@ -286,7 +287,7 @@ graphmem_to_vector(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_EXCEPTION),
 					 errmsg("element %d of the vector is not finite", n + 1),
-					 errdetail("It is \"%s\".", gm_sql_quote(at, end - at))));
+					 errdetail("It is \"%s\".", gm_error_quote(at, end - at))));
 		if (n == GM_VEC_MAX_DIM)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -463,7 +464,7 @@ graphmem_set_predicate(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("predicate \"%s\" does not exist",
-						gm_sql_quote(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name))),
+						gm_error_quote(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name))),
 				 errhint("State a fact with it first.")));
 	args[0] = Int64GetDatum(id);
 	for (int i = 1; i < 4; i++)
@@ -536,7 +537,7 @@ graphmem_drop_vector_space(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("vector space \"%s\" does not exist",
-						gm_sql_quote(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)))));
+						gm_error_quote(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)))));
 	args[0] = gm_sql_datum(0, 1, &isnull);
 	gm_sql_done();
 	gm_sql_run(&drop_vectors, args, NULL);

@@ -21,6 +21,7 @@
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
+#include "error.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -216,7 +217,7 @@ report_no_graph(const char *name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("graph \"%s\" does not exist", gm_sql_quote(name, strlen(name))),
+			 errmsg("graph \"%s\" does not exist", gm_error_quote(name, strlen(name))),
 			 errhint("Create it with graphmem.create_graph().")));
 }
 
@@ -515,7 +516,7 @@ report_lost_name(const Round *round, int name)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("%s \"%s\" can be neither seen nor created", nouns[round->class],
-					gm_sql_quote(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value))),
+					gm_error_quote(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value))),
 			 errhint("Row security may hide it from the current role.")));
 }
 

@@ -13,7 +13,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -23,7 +22,6 @@
 #include "api/sql.h"
 #include "compat.h"
 
-#define QUOTED_BYTES	200
 
 /* the writers keep int8 values of rows that are gone */
 StaticAssertDecl(sizeof(Datum) == 8, "bigint must be passed by value");
@@ -166,17 +164,6 @@ gm_sql_relid(const char *name)
 	if (!OidIsValid(relid))
 		elog(ERROR, "relation graphmem.%s does not exist", name);
 	return relid;
-}
-
-char *
-gm_sql_quote(const char *bytes, size_t len)
-{
-	int			clipped;
-
-	if (len <= QUOTED_BYTES)
-		return pnstrdup(bytes, len);
-	clipped = pg_mbcliplen(bytes, (int) Min(len, (size_t) 2 * QUOTED_BYTES), QUOTED_BYTES);
-	return psprintf("%.*s...", clipped, bytes);
 }
 
 TupleDesc

@@ -76,7 +76,4 @@ extern void gm_sql_put_sorted(Tuplesortstate *sort, TupleTableSlot *slot,
 /* oid of a table or index of the schema graphmem */
 extern Oid	gm_sql_relid(const char *name);
 
-/* The start of a value, for a message. */
-extern char *gm_sql_quote(const char *bytes, size_t len);
-
 #endif							/* GM_API_SQL_H */

@@ -16,6 +16,7 @@
 #include <math.h>
 
 #include "catalog/pg_type_d.h"
+#include "error.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -156,7 +157,7 @@ report_no_space(const char *name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("vector space \"%s\" does not exist", gm_sql_quote(name, strlen(name))),
+			 errmsg("vector space \"%s\" does not exist", gm_error_quote(name, strlen(name))),
 			 errhint("Create it with graphmem.create_vector_space().")));
 }
 
@@ -352,7 +353,7 @@ buffer(GmVectorWriter *writer, int space, int64 item, bool is_id, const ArrayTyp
 static char *
 label(const text *item)
 {
-	return gm_sql_quote(VARDATA_ANY(item), VARSIZE_ANY_EXHDR(item));
+	return gm_error_quote(VARDATA_ANY(item), VARSIZE_ANY_EXHDR(item));
 }
 
 void

@@ -290,7 +290,7 @@ gm_image_undefined_graph(const char *name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("graph \"%s\" does not exist", name),
+			 errmsg("graph \"%s\" does not exist", gm_error_quote(name, strlen(name))),
 			 errhint("Create it with graphmem.create_graph().")));
 }
 
@@ -406,7 +406,7 @@ gm_image_space(GmImage *image, const char *name, char target)
 	if (name != NULL && found == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("vector space \"%s\" does not exist", name),
+				 errmsg("vector space \"%s\" does not exist", gm_error_quote(name, strlen(name))),
 				 errhint("Create it with graphmem.create_vector_space().")));
 	if (candidates != 1)
 		return NULL;

@@ -207,7 +207,8 @@ sub control
 			LATERAL graphmem.neighbors(e.name, graph => g.name) WITH ORDINALITY n ORDER BY e.entity_id, n.ordinality;
 		SELECT 'similar', g.name, e.entity_id, n.* FROM graphmem.entities e JOIN graphmem.graphs g USING (graph_id),
 			LATERAL graphmem.similar(e.name, space => 'default', graph => g.name) n
-		WHERE EXISTS (SELECT FROM graphmem.vector_spaces v WHERE v.graph_id = g.graph_id AND v.name = 'default')
+		WHERE EXISTS (SELECT FROM graphmem.vector_spaces v
+			WHERE v.graph_id = g.graph_id AND v.name = 'default' AND v.target = 'entity')
 		ORDER BY g.name, e.entity_id, n.rank});
 }
 

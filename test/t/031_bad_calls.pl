@@ -169,6 +169,40 @@ unexpected('calls that stay', $calls, $states);
 is($node->safe_psql('bad', 'SET client_min_messages = error; SELECT * FROM graphmem.check()'), '', 'the image is sound after them');
 is(control($node, 'bad', 1), control($node, 'bad', 0), '... and equals the tables');
 
+# ---- messages ----
+
+# the names in a message are not a megabyte long
+my @long;
+foreach my $f (@functions)
+{
+	for my $i (0 .. $#{ $f->{types} })
+	{
+		my ($type, $at) = ($f->{types}[$i], $i);
+		my @arguments;
+
+		next unless $type =~ /^text/;
+		for my $k (0 .. $#{ $f->{types} })
+		{
+			push @arguments, qq{"$f->{names}[$k]" => }
+			  . ( $k == $i ? ($type eq 'text' ? q{repeat('x', 1000000)} : q{ARRAY[repeat('x', 1000000)]})
+				: { 'text' => q{'Ada'}, 'text[]' => q{'{Ada}'}, 'real[]' => q{'{1,0,0}'} }->{ $f->{types}[$k] } // '3')
+			  if $k == $i || $k < $f->{required};
+		}
+		push @long, "graphmem.$f->{name}(" . join(', ', @arguments) . ')';
+	}
+}
+cmp_ok(scalar @long, '>', 50, 'calls with a long name are made');
+is($node->safe_psql('bad', 'CREATE TABLE messages (call text, length int); DO $do$ DECLARE call text; BEGIN FOREACH call IN ARRAY ARRAY['
+	  . join(', ', map { "\$call\$$_\$call\$" } @long) . q{] LOOP
+		BEGIN
+			EXECUTE 'SELECT count(*) FROM ' || call;
+			RAISE EXCEPTION 'undone';
+		EXCEPTION WHEN OTHERS THEN
+			INSERT INTO messages VALUES (call, length(SQLERRM));
+		END;
+	END LOOP; END $do$;
+	SELECT call FROM messages WHERE length > 1000}), '', 'messages show the start of a long value');
+
 is($node->safe_psql('bad', 'SELECT pg_postmaster_start_time()'), $restarted, 'no restart');
 unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC|TRAP:/, 'no crash');
 $node->stop;
