@@ -298,7 +298,7 @@ free_apply(GmApply *ap)
 	free(ap->doomed_nodes.entry);
 	free(ap->doomed_predicates.entry);
 	free(ap->doomed_sources.entry);
-	free(ap->doomed_spaces.entry);
+	free(ap->doomed_spaces.data);
 	free(ap->rejudged.entry);
 	(void) gm_mem_charge(ap->mem, -(int64_t) ap->charged);
 	free(ap);

@@ -28,7 +28,7 @@ typedef struct GmList
 	size_t		n;
 } GmList;
 
-/* a set of numbers */
+/* a set of numbers, which are below GM_NONE - 1 */
 typedef struct GmNumbers
 {
 	uint32_t   *entry;			/* number + 1; 0 free */
@@ -93,7 +93,7 @@ struct GmApply
 	GmNumbers	doomed_nodes;
 	GmNumbers	doomed_predicates;
 	GmNumbers	doomed_sources;
-	GmNumbers	doomed_spaces;	/* by id */
+	GmList		doomed_spaces;	/* int32: their ids, which may be any */
 	GmNumbers	rejudged;		/* sources of another reliability */
 	GmList		spaces;			/* GmOpenSpace */
 	bool		predicates_changed;

@@ -178,6 +178,27 @@ delete_space(GmApply *ap, uint32_t at)
 	return GM_OK;
 }
 
+/* position among the spaces that go, or how many there are */
+static size_t
+find_doomed(const GmApply *ap, int32_t space_id)
+{
+	size_t		i = 0;
+
+	while (i < ap->doomed_spaces.n && *GM_LIST_AT(&ap->doomed_spaces, int32_t, i) != space_id)
+		i++;
+	return i;
+}
+
+static void
+spare_space(GmApply *ap, int32_t space_id)
+{
+	size_t		i = find_doomed(ap, space_id);
+
+	if (i < ap->doomed_spaces.n)
+		*GM_LIST_AT(&ap->doomed_spaces, int32_t, i) =
+			*GM_LIST_AT(&ap->doomed_spaces, int32_t, --ap->doomed_spaces.n);
+}
+
 GmStatus
 gm_put_space(GmApply *ap, const GmRow *row)
 {
@@ -191,7 +212,7 @@ gm_put_space(GmApply *ap, const GmRow *row)
 
 	if (!found)
 		return insert_space(ap, at, row);
-	gm_numbers_remove(&ap->doomed_spaces, (uint32_t) row->u.space.space_id);
+	spare_space(ap, row->u.space.space_id);
 	have = gm_graph_space_info(g, at);
 	if (have->dim != row->u.space.dim || have->metric != row->u.space.metric ||
 		have->target != row->u.space.target)
@@ -211,11 +232,16 @@ gm_put_space(GmApply *ap, const GmRow *row)
 GmStatus
 gm_remove_space(GmApply *ap, const GmRow *row)
 {
+	int32_t		space_id = row->u.space.space_id;
 	bool		found;
+	int32_t    *doomed;
 
-	(void) gm_graph_space_at(ap->graph, row->u.space.space_id, &found);
-	return !found ? GM_OK :
-		gm_numbers_add(ap, &ap->doomed_spaces, (uint32_t) row->u.space.space_id);
+	(void) gm_graph_space_at(ap->graph, space_id, &found);
+	if (!found || find_doomed(ap, space_id) < ap->doomed_spaces.n)
+		return GM_OK;
+	GM_TRY(gm_list_add(ap, &ap->doomed_spaces, sizeof(int32_t), &doomed));
+	*doomed = space_id;
+	return GM_OK;
 }
 
 /*
@@ -331,13 +357,12 @@ GmStatus
 gm_finish_spaces(GmApply *ap)
 {
 	GmGraph    *g = ap->graph;
-	uint32_t	next = 0;
-	uint32_t	space_id;
 
-	while ((space_id = gm_numbers_next(&ap->doomed_spaces, &next)) != GM_NONE)
+	for (size_t i = 0; i < ap->doomed_spaces.n; i++)
 	{
 		bool		found;
-		uint32_t	at = gm_graph_space_at(g, (int32_t) space_id, &found);
+		uint32_t	at = gm_graph_space_at(g, *GM_LIST_AT(&ap->doomed_spaces, int32_t, i),
+										   &found);
 
 		if (found)
 			GM_TRY(delete_space(ap, at));

@@ -75,8 +75,8 @@ typedef struct GmNodeRuns
 
 typedef struct GmPredicate
 {
-	int64_t		predicate_id;	/* INT64_MIN: the number belongs to nothing */
-	GmRef		name;
+	int64_t		predicate_id;
+	GmRef		name;			/* 0: the number belongs to nothing */
 	float		weight;
 	uint32_t	triples;
 	bool		functional;
@@ -85,8 +85,8 @@ typedef struct GmPredicate
 
 typedef struct GmSource
 {
-	int64_t		source_id;		/* INT64_MIN: the number belongs to nothing */
-	GmRef		name;
+	int64_t		source_id;
+	GmRef		name;			/* 0: the number belongs to nothing */
 	GmRef		session;		/* 0: none */
 	GmRef		kind;			/* 0: none */
 	float		reliability;
@@ -201,8 +201,8 @@ typedef struct GmGraphRoot
 	uint64_t	gr_max_xid;		/* largest full xid in it since the first build */
 	GmRef		gr_base;		/* GmGraphBase; 0: not set */
 
-	GmArrayRoot gr_entity_id;	/* int64 by node; INT64_MIN: it belongs to nothing */
-	GmArrayRoot gr_name;		/* GmRef to GmString by node */
+	GmArrayRoot gr_entity_id;	/* int64 by node */
+	GmArrayRoot gr_name;		/* GmRef to GmString by node; 0: it belongs to nothing */
 	GmArrayRoot gr_hash;		/* uint32 by node, of the name */
 	GmArrayRoot gr_kind;		/* uint32 by node: string number, 0 none */
 	GmArrayRoot gr_type;		/* uint32 by node: string number, 0 entity */
@@ -454,7 +454,7 @@ gm_graph_entity_id(const GmGraph *g, GmNode node)
 static inline bool
 gm_graph_node_live(const GmGraph *g, GmNode node)
 {
-	return g->root->gr_nodes_ascend || gm_graph_entity_id(g, node) != INT64_MIN;
+	return g->root->gr_nodes_ascend || *(GmRef *) gm_array_at(&g->name, node) != 0;
 }
 
 static inline const GmPredicate *
@@ -472,13 +472,13 @@ gm_graph_source(const GmGraph *g, uint32_t source)
 static inline bool
 gm_graph_predicate_live(const GmGraph *g, uint32_t predicate)
 {
-	return gm_graph_predicate(g, predicate)->predicate_id != INT64_MIN;
+	return gm_graph_predicate(g, predicate)->name != 0;
 }
 
 static inline bool
 gm_graph_source_live(const GmGraph *g, uint32_t source)
 {
-	return gm_graph_source(g, source)->source_id != INT64_MIN;
+	return gm_graph_source(g, source)->name != 0;
 }
 
 /*

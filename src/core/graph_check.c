@@ -146,7 +146,7 @@ check_nodes(Check *c)
 		}
 		expect(c, GM_ARRAY_U32(&g->degree, node) == distinct_edges(g, node),
 			   "degree is not the number of edges", node);
-		if (gm_graph_entity_id(g, node) == INT64_MIN)
+		if (gm_graph_name(g, node) == NULL)
 		{
 			expect(c, !g->root->gr_nodes_ascend, "node belongs to nothing", node);
 			expect(c, runs->out.rn_length == 0 && runs->in.rn_length == 0,

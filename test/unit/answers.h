@@ -156,7 +156,7 @@ pair_view(Pair *p, int64_t now)
 		memset(p->predicates[i], 0, sizeof(p->predicates[i]));
 		for (uint32_t k = 0; k < g->root->gr_predicates; k++)
 			if (gm_graph_predicate_live(g, k))
-				p->predicates[i][k] = allowed >> (gm_graph_predicate(g, k)->predicate_id / 10 % 64) & 1;
+				p->predicates[i][k] = allowed >> ((uint64_t) gm_graph_predicate(g, k)->predicate_id / 10 % 64) & 1;
 		if (some)
 			p->view[i].predicates = p->predicates[i];
 		gm_view_settle(g, &p->view[i]);
@@ -352,7 +352,8 @@ compare_ranks(const Pair *p)
 	compare_masses(p, &masses[0], &masses[1]);
 	for (int i = 0; i < 2; i++)
 		CHECK(gm_components(p->g[i], &p->view[i], p->scratch[i], NULL, &components[i]) == GM_OK);
-	CHECK(components[0].count == components[1].count);
+	if (!CHECK(components[0].count == components[1].count))
+		printf("# %s: %u components, not %u\n", p->what, components[0].count, components[1].count);
 	for (uint32_t v = 0; v < p->nodes; v++)
 	{
 		GmNode		a = components[0].label[p->node[0][v]];

@@ -808,6 +808,77 @@ test_bad_vector(void)
 	gm_mem_destroy(mem);
 }
 
-UNIT_MAIN(UNIT(test_from_nothing), UNIT(test_tidy), UNIT(test_loose), UNIT(test_budget),
+/*
+ * Tables hold ids from one end of their type to the other, and so do images:
+ * rows of all of them come in one version, half of them go in the next
+ */
+static void
+test_extreme_ids(void)
+{
+	static const int64_t ids[] = {INT64_MIN, INT64_MAX, UINT32_MAX, -1, -2, 0};
+	static const int32_t space_ids[] = {INT32_MIN, INT32_MAX, 0, -1, -2, 1};
+	static const GmTable tables[] = {
+		GM_TABLE_ENTITIES, GM_TABLE_PREDICATES, GM_TABLE_SOURCES, GM_TABLE_SPACES
+	};
+	GmMem	   *mem;
+	GmGraph    *g;
+	GmApply    *apply;
+	GmRef		root;
+
+	(void) gm_vec_choose(GM_SIMD_AUTO);
+	REQUIRE(gm_mem_create(4096, 0, NULL, &mem) == GM_OK);
+	REQUIRE(gm_graph_create(mem, &g) == GM_OK);
+	REQUIRE(gm_graph_finish(g, 0, NULL) == GM_OK);
+	for (int version = 0; version < 2; version++)
+	{
+		uint32_t	left = version == 0 ? 6 : 3;
+
+		REQUIRE(gm_apply_begin(g, NULL, &apply) == GM_OK);
+		for (int t = 0; t < 4; t++)
+			for (int i = 0; i < 6; i++)
+			{
+				GmRow		row;
+				char		name = (char) ('a' + i);
+				GmText		text = {&name, 1};
+				int64_t		key[2] = {tables[t] == GM_TABLE_SPACES ? space_ids[i] : ids[i], 0};
+
+				gm_row_set_key(tables[t], 1, key, &row);
+				if (tables[t] == GM_TABLE_ENTITIES)
+					row.u.entity.name = text;
+				else if (tables[t] == GM_TABLE_PREDICATES)
+					row.u.predicate.name = text;
+				else if (tables[t] == GM_TABLE_SOURCES)
+					row.u.source.name = text;
+				else
+				{
+					row.u.space.name = text;
+					row.u.space.dim = 2;
+					row.u.space.target = 'e';
+				}
+				if (version == 0)
+					REQUIRE(gm_apply_put(apply, &row) == GM_OK);
+				else if (i % 2 == 1)
+					REQUIRE(gm_apply_remove(apply, &row) == GM_OK);
+			}
+		REQUIRE(gm_apply_finish(apply, 0, &root) == GM_OK);
+		gm_apply_commit(apply, 1);
+		CHECK(gm_graph_check(g, answers_complain, (void *) "extreme ids") == 0);
+		CHECK(g->root->gr_live_nodes == left && g->root->gr_live_predicates == left &&
+			  g->root->gr_live_sources == left && gm_graph_spaces(g) == left);
+		for (int i = 0; i < 6; i++)
+		{
+			bool		there = version == 0 || i % 2 == 0;
+			GmNode		node = gm_graph_find_entity(g, ids[i]);
+			uint32_t	source = gm_graph_find_source_id(g, ids[i]);
+
+			CHECK((node != GM_NONE && gm_graph_node_live(g, node)) == there);
+			CHECK((source != GM_NONE && gm_graph_source_live(g, source)) == there);
+		}
+	}
+	gm_graph_destroy(g);
+	gm_mem_destroy(mem);
+}
+
+UNIT_MAIN(UNIT(test_extreme_ids), UNIT(test_from_nothing), UNIT(test_tidy), UNIT(test_loose), UNIT(test_budget),
 		  UNIT(test_interrupt), UNIT(test_bad_vector), UNIT(test_copy), UNIT(test_small), UNIT(test_large),
 		  UNIT(test_threads))
