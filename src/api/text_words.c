@@ -7,8 +7,8 @@
  * No text search configuration fits names as it is.  "english" has no lexeme
  * at all for "The Who" and reads "AC/DC" as a path; "simple" keeps "engines"
  * from "engine", and its stop words make every question common.  So words are
- * cut here, plainly and for all scripts alike, and PostgreSQL's dictionary
- * english_stem makes lexemes of them; whole names are found by a key over all
+ * cut by core/words.h, plainly and for all scripts alike, and PostgreSQL's
+ * dictionary english_stem makes lexemes of them; whole names are found by a key over all
  * their words, stop words included.  English endings are all that stemming
  * takes off; words of other languages stay as they are, mostly.
  *
@@ -38,63 +38,6 @@
 #define WORD_BYTES		128
 #define CONTENT_BYTES	(1024 * 1024)
 
-typedef struct CodeRange
-{
-	uint32		first;
-	uint32		last;
-} CodeRange;
-
-/* Above ASCII: what separates words.  Everything else is a letter. */
-static const CodeRange separators[] = {
-	{0x0080, 0x00A9}, {0x00AB, 0x00B4}, {0x00B6, 0x00B9}, {0x00BB, 0x00BF},
-	{0x00D7, 0x00D7}, {0x00F7, 0x00F7}, {0x055A, 0x055F}, {0x0589, 0x058A},
-	{0x05BE, 0x05BE}, {0x05F3, 0x05F4}, {0x060C, 0x060D}, {0x061B, 0x061F},
-	{0x066A, 0x066D}, {0x06D4, 0x06D4}, {0x0964, 0x0965}, {0x0E2F, 0x0E2F},
-	{0x104A, 0x104F}, {0x1680, 0x1680}, {0x17D4, 0x17DB}, {0x2000, 0x206F},
-	{0x20A0, 0x20CF}, {0x2190, 0x23FF}, {0x2500, 0x25FF}, {0x3000, 0x3004},
-	{0x3008, 0x3020}, {0x3030, 0x3030}, {0x30FB, 0x30FB}, {0xFE00, 0xFE6F},
-	{0xFEFF, 0xFEFF}, {0xFF01, 0xFF0F}, {0xFF1A, 0xFF20}, {0xFF3B, 0xFF40},
-	{0xFF5B, 0xFF65}
-};
-
-/* Scripts written without spaces. */
-static const CodeRange singles[] = {
-	{0x0E00, 0x0EFF}, {0x1000, 0x109F}, {0x1780, 0x17FF}, {0x3005, 0x3007},
-	{0x3021, 0x302F}, {0x3031, 0x30FF}, {0x31F0, 0x31FF}, {0x3400, 0x4DBF},
-	{0x4E00, 0x9FFF}, {0xF900, 0xFAFF}, {0xFF66, 0xFF9F}, {0x20000, 0x3FFFF}
-};
-
-/* Capital letters above ASCII, every step-th of a range, and how far the small ones are. */
-typedef struct CapitalRange
-{
-	uint16		first;
-	uint16		last;
-	int16		distance;
-	int16		step;
-} CapitalRange;
-
-static const CapitalRange capitals[] = {
-	{0x00C0, 0x00D6, 32, 1}, {0x00D8, 0x00DE, 32, 1},
-	{0x0100, 0x012E, 1, 2}, {0x0130, 0x0130, 'i' - 0x0130, 1}, {0x0132, 0x0136, 1, 2},
-	{0x0139, 0x0147, 1, 2}, {0x014A, 0x0176, 1, 2}, {0x0178, 0x0178, 0x00FF - 0x0178, 1},
-	{0x0179, 0x017D, 1, 2}, {0x01CD, 0x01DB, 1, 2}, {0x01DE, 0x01EE, 1, 2},
-	{0x01F8, 0x021E, 1, 2}, {0x0222, 0x0232, 1, 2},
-	{0x0386, 0x0386, 38, 1}, {0x0388, 0x038A, 37, 1}, {0x038C, 0x038C, 64, 1},
-	{0x038E, 0x038F, 63, 1}, {0x0391, 0x03A1, 32, 1}, {0x03A3, 0x03AB, 32, 1},
-	{0x03C2, 0x03C2, 1, 1},
-	{0x0400, 0x040F, 80, 1}, {0x0410, 0x042F, 32, 1}, {0x0460, 0x0480, 1, 2},
-	{0x048A, 0x04BE, 1, 2}, {0x04C1, 0x04CD, 1, 2}, {0x04D0, 0x052E, 1, 2},
-	{0x0531, 0x0556, 48, 1}, {0x1E00, 0x1E94, 1, 2}, {0x1EA0, 0x1EFE, 1, 2},
-	{0xFF21, 0xFF3A, 32, 1}
-};
-
-typedef enum CharClass
-{
-	CHAR_SEPARATOR,
-	CHAR_LETTER,
-	CHAR_SINGLE
-} CharClass;
-
 /* Lexemes on their way into a tsvector. */
 typedef struct LexemeRef
 {
@@ -115,165 +58,42 @@ PG_FUNCTION_INFO_V1(graphmem_search_vector);
 PG_FUNCTION_INFO_V1(graphmem_search_name_vector);
 PG_FUNCTION_INFO_V1(graphmem_search_name);
 
-static bool
-in_ranges(uint32 code, const CodeRange *ranges, int n)
+/* bytes of the character at p, in encodings but UTF-8 */
+static GmCharLength
+char_length(void)
 {
-	int			low = 0;
-	int			high = n;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (code > ranges[middle].last)
-			low = middle + 1;
-		else if (code < ranges[middle].first)
-			high = middle;
-		else
-			return true;
-	}
-	return false;
-}
-
-static inline CharClass
-char_class(const char *p, int *len)
-{
-	unsigned char c = (unsigned char) *p;
-	uint32		code;
-
-	*len = 1;
-	if (c < 0x80)
-		return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-			(c >= 'A' && c <= 'Z') ? CHAR_LETTER : CHAR_SEPARATOR;
-	*len = pg_mblen(p);
-	if (GetDatabaseEncoding() != PG_UTF8)
-		return CHAR_LETTER;
-	code = utf8_to_unicode((const unsigned char *) p);
-	if (in_ranges(code, separators, lengthof(separators)))
-		return CHAR_SEPARATOR;
-	return in_ranges(code, singles, lengthof(singles)) ? CHAR_SINGLE : CHAR_LETTER;
-}
-
-static uint32
-lower_code(uint32 code)
-{
-	int			low = 0;
-	int			high = lengthof(capitals);
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-		const CapitalRange *range = &capitals[middle];
-
-		if (code > range->last)
-			low = middle + 1;
-		else if (code < range->first)
-			high = middle;
-		else
-			return (code - range->first) % range->step == 0 ? code + range->distance : code;
-	}
-	return code;
-}
-
-/*
- * The same in every locale and for every version of its library, as an index
- * rests on it.  No small letter is longer than its capital.
- */
-static char *
-fold_case(const char *text, int len, int *folded_len)
-{
-	char	   *folded = palloc(len + 1);
-	bool		unicode = GetDatabaseEncoding() == PG_UTF8;
-	char	   *out = folded;
-
-	for (int i = 0, step; i < len; i += step)
-	{
-		unsigned char c = (unsigned char) text[i];
-
-		step = 1;
-		if (c < 0x80)
-			*out++ = (char) (c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-		else if (unicode)
-		{
-			uint32		code = utf8_to_unicode((const unsigned char *) text + i);
-
-			step = pg_utf_mblen((const unsigned char *) text + i);
-			unicode_to_utf8(lower_code(code), (unsigned char *) out);
-			out += pg_utf_mblen((const unsigned char *) out);
-		}
-		else
-		{
-			step = pg_mblen(text + i);
-			memcpy(out, text + i, step);
-			out += step;
-		}
-	}
-	*out = '\0';
-	*folded_len = (int) (out - folded);
-	return folded;
-}
-
-static void
-add_word(GmWords *w, int *capacity, GmWord word)
-{
-	if (w->n == *capacity)
-	{
-		*capacity *= 2;
-		w->words = repalloc(w->words, sizeof(GmWord) * *capacity);
-	}
-	w->words[w->n++] = word;
+	return GetDatabaseEncoding() == PG_UTF8 ? NULL : pg_mblen;
 }
 
 void
 gm_words_split(GmWords *w, const char *text, int len)
 {
 	int			capacity = 16;
-	GmWord		word = {0};
-	bool		joined = false;
+	GmWordIter	iter;
+	GmWord		word;
 
-	w->text = fold_case(text, len, &w->len);
+	w->text = palloc(len + 1);
+	w->len = (int) gm_word_fold(text, len, char_length(), w->text);
+	w->text[w->len] = '\0';
 	w->n = 0;
 	w->words = palloc(sizeof(GmWord) * capacity);
-	for (int i = 0, step; i <= w->len; i += step)
+	gm_word_begin(&iter, w->text, w->len, char_length());
+	while (gm_word_next(&iter, &word))
 	{
-		CharClass	class = CHAR_SEPARATOR;
-
-		step = 1;
-		if (i < w->len)
-			class = char_class(w->text + i, &step);
-		if (class == CHAR_LETTER)
+		if (w->n == capacity)
 		{
-			if (word.len == 0)
-				word = (GmWord) {i, 0, false, joined};
-			word.len += step;
-			joined = true;
-			continue;
+			capacity *= 2;
+			w->words = repalloc(w->words, sizeof(GmWord) * capacity);
 		}
-		if (word.len > 0)
-			add_word(w, &capacity, word);
-		word.len = 0;
-		if (class == CHAR_SINGLE)
-			add_word(w, &capacity, (GmWord) {i, step, true, joined});
-		joined = class == CHAR_SINGLE;
+		w->words[w->n++] = word;
 	}
 }
 
 bool
 gm_words_term(const GmWords *w, int i, const char **term, int *len)
 {
-	const GmWord *word = &w->words[i];
-	const GmWord *next = word + 1;
-
-	*term = w->text + word->start;
-	*len = word->len;
-	if (!word->single)
-		return true;
-	if (i + 1 < w->n && next->single && next->joined)
-	{
-		*len += next->len;
-		return true;
-	}
-	return !(word->joined && i > 0 && word[-1].single);
+	*term = w->text + w->words[i].start;
+	return gm_word_term(w->words, w->n, i, len);
 }
 
 static TSDictionaryCacheEntry *

@@ -3,11 +3,7 @@
  * text_words.h
  *	  Words and lexemes of names, contents and questions.
  *
- * Glossary
- *	 word		run of letters and digits, case folded; in scripts written
- *				without spaces (Chinese, Japanese, Thai, ...) one character
- *	 term		what is searched as one: a word, or two neighbouring
- *				characters of a script without spaces
+ * Glossary, with words and terms as in core/words.h
  *	 lexeme		a term as pg_catalog.english_stem leaves it; stop words have none
  *	 key		hash of all words of a name, or of a span of a question
  *
@@ -25,6 +21,8 @@
 #ifndef GM_API_TEXT_WORDS_H
 #define GM_API_TEXT_WORDS_H
 
+#include "core/words.h"
+
 /*
  * Rows that one sampled row stands for.  A hash of the row's text decides, so
  * equal rows are equally chosen everywhere.
@@ -39,14 +37,6 @@
 
 /* Bytes of the longest lexeme, with its graph. */
 #define GM_LEXEME_BYTES	160
-
-typedef struct GmWord
-{
-	int			start;			/* in GmWords.text */
-	int			len;			/* bytes */
-	bool		single;			/* a character of a script without spaces */
-	bool		joined;			/* nothing between it and the word before */
-} GmWord;
 
 typedef struct GmWords
 {
