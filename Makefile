@@ -6,6 +6,7 @@
 #	make demo [KEEP=1]		WordNet in a throw-away server, with a short session
 #	make bench				measured claims; no part of pass or fail
 #	make torture [MINUTES=30]	crashes and disturbances under writers and readers
+#	make fuzz [MINUTES=6]	a coverage-guided fuzzer over every decoder of bytes and text
 #	make headers-check		compile against the headers of newer majors
 
 MODULE_big = graphmem
@@ -49,7 +50,7 @@ EXTRA_CLEAN = build tmp_check tmp_check_iso output_iso results
 # Targets that need no installed server headers come without PGXS, whose own
 # "check" would take the name.
 OWN_TARGETS = check check-source unit unit-programs list-regress list-isolation demo \
-	bench torture sqlsmith valgrind headers-check
+	bench torture sqlsmith valgrind fuzz fuzz-programs headers-check
 PG_CONFIG ?= pg_config
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(OWN_TARGETS),$(MAKECMDGOALS)),all),)
@@ -86,6 +87,9 @@ sqlsmith:
 
 valgrind:
 	@TESTS='$(TESTS)' exec test/valgrind/run.sh
+
+fuzz:
+	@MINUTES='$(MINUTES)' exec test/fuzz/run.sh
 
 headers-check:
 	@exec test/headers_check.sh
@@ -125,5 +129,29 @@ $(UNIT_TESTS): $(UNIT_DIR)/%: test/unit/%.c $(wildcard test/unit/*.h) $(UNIT_DIR
 
 $(UNIT_RUNS): %.run: %
 	$<
+
+# ---- fuzz targets: clang's libFuzzer, the core built with its counters ----
+# fuzz_queue takes a file of shm/ besides, and headers of the server for it.
+
+FUZZ_DIR = build/fuzz-programs
+FUZZ_CC = clang
+FUZZ_SAN = address,undefined
+FUZZ_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -fno-strict-aliasing -fno-omit-frame-pointer \
+	-fno-sanitize-recover=all -Isrc -Itest/unit
+FUZZ_OBJS = $(CORE_SRCS:src/core/%.c=$(FUZZ_DIR)/core/%.o)
+FUZZ_TARGETS = $(patsubst test/fuzz/%.c,$(FUZZ_DIR)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+
+fuzz-programs: $(FUZZ_TARGETS)
+
+$(FUZZ_OBJS): $(FUZZ_DIR)/core/%.o: src/core/%.c $(INCLUDED)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -c -o $@ $<
+
+$(FUZZ_DIR)/fuzz_queue: override FUZZ_CFLAGS += -Wno-sign-compare \
+	-isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev/null) src/shm/queue.c
+$(FUZZ_DIR)/fuzz_queue: src/shm/queue.c
+
+$(FUZZ_TARGETS): $(FUZZ_DIR)/%: test/fuzz/%.c test/fuzz/fuzz.h $(wildcard test/unit/*.h) $(FUZZ_OBJS)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $< $(FUZZ_OBJS) -lm
 
 .PHONY: $(OWN_TARGETS) $(UNIT_RUNS)
