@@ -99,4 +99,10 @@ gm_compat_proc_number(void)
 #endif
 }
 
+/*
+ * Declared here since tsearch/ts_locale.h includes ICU's headers, which a
+ * machine with no more than the server's development package can lack.
+ */
+extern int	t_isalpha(const char *ptr);
+
 #endif							/* GM_COMPAT_H */

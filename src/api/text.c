@@ -69,7 +69,6 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "tcop/dest.h"
-#include "tsearch/ts_locale.h"
 #include "tsearch/ts_type.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
