@@ -32,8 +32,9 @@
  *
  * Output is tab-separated: what, CPU microseconds a call of the floor, the
  * same of the core, their ratio, and a check of each that should agree (reach:
- * sum of ids; path: sum of hops; PPR: sum of the masses pushed).  Rounds of
- * floor and core alternate; the faster of three counts.
+ * sum of ids; path: sum of hops; PPR: sum of the masses pushed; PageRank: sum
+ * of the squared ranks; components: their number).  Rounds of floor and core
+ * alternate; the faster of three counts.
  *
  * Reference	R-MAT: Chakrabarti, Zhan, Faloutsos, SDM 2004, with (a, b, c, d)
  *				= (.57, .19, .19, .05), permuted, 20 predicates by Zipf's law
@@ -60,6 +61,8 @@
 #define PREDICATES	20
 #define ROUNDS		3
 #define DAMPING		0.85
+/* iterations of the PageRank that ends at a tolerance, as GAP's does */
+#define PAGERANK_MOST 20
 
 typedef struct Data
 {
@@ -434,7 +437,7 @@ floor_reach(Bench *b, uint32_t i, double hops)
 
 	queue[0] = b->seeds[i];
 	mark[queue[0]] = epoch;
-	for (int h = 0; h < (int) hops; h++)
+	for (int h = 0; h < (int) hops && head < tail; h++)
 	{
 		for (uint32_t end = tail; head < end; head++)
 		{
@@ -644,20 +647,21 @@ core_ppr_filtered(Bench *b, uint32_t i, double epsilon)
 	return 1 - masses.missing;
 }
 
-/* arg iterations, time included once */
+/* until an iteration changes the ranks by less than tolerance in all */
 static double
-floor_pagerank(Bench *b, uint32_t i, double iterations)
+rank_floor(Bench *b, double tolerance, int most)
 {
 	const Csr  *g = &b->multi;
+	double		change = INFINITY;
 	double		sum = 0;
 
-	(void) i;
 	for (uint32_t v = 0; v < g->nodes; v++)
 		b->mass[v] = 1.0 / g->nodes;
-	for (int k = 0; k < (int) iterations; k++)
+	for (int k = 0; k < most && change >= tolerance; k++)
 	{
 		double		lost = 0;
 
+		change = 0;
 		for (uint32_t v = 0; v < g->nodes; v++)
 		{
 			uint32_t	degree = g->start[v + 1] - g->start[v];
@@ -668,10 +672,13 @@ floor_pagerank(Bench *b, uint32_t i, double iterations)
 		for (uint32_t v = 0; v < g->nodes; v++)
 		{
 			double		in = 0;
+			double		rank;
 
 			for (uint32_t e = g->start[v]; e < g->start[v + 1]; e++)
 				in += b->residue[g->to[e]];
-			b->mass[v] = (1 - DAMPING + DAMPING * lost) / g->nodes + DAMPING * in;
+			rank = (1 - DAMPING + DAMPING * lost) / g->nodes + DAMPING * in;
+			change += fabs(rank - b->mass[v]);
+			b->mass[v] = rank;
 		}
 	}
 	for (uint32_t v = 0; v < g->nodes; v++)
@@ -683,17 +690,44 @@ floor_pagerank(Bench *b, uint32_t i, double iterations)
 }
 
 static double
-core_pagerank(Bench *b, uint32_t i, double iterations)
+floor_pagerank(Bench *b, uint32_t i, double iterations)
 {
-	GmPagerankOpts opts = {DAMPING, 1e-300, (uint32_t) iterations};
+	(void) i;
+	return rank_floor(b, 1e-300, (int) iterations);
+}
+
+static double
+floor_pagerank_to(Bench *b, uint32_t i, double tolerance)
+{
+	(void) i;
+	return rank_floor(b, tolerance, PAGERANK_MOST);
+}
+
+static double
+rank_core(Bench *b, double tolerance, uint32_t most)
+{
+	GmPagerankOpts opts = {DAMPING, tolerance, most};
 	GmPagerank	result;
 	double		sum = 0;
 
-	(void) i;
 	ok(gm_pagerank(b->graph, &b->view, b->scratch, &opts, NULL, &result));
 	for (uint32_t v = 0; v < b->data.nodes; v++)
 		sum += result.rank[v] * result.rank[v];
 	return sum;
+}
+
+static double
+core_pagerank(Bench *b, uint32_t i, double iterations)
+{
+	(void) i;
+	return rank_core(b, 1e-300, (uint32_t) iterations);
+}
+
+static double
+core_pagerank_to(Bench *b, uint32_t i, double tolerance)
+{
+	(void) i;
+	return rank_core(b, tolerance, PAGERANK_MOST);
 }
 
 /* union-find with path halving over the list of triples */
@@ -957,6 +991,7 @@ measure_all(Bench *b, bool core, const char *only)
 		{"reach 1", floor_reach, core_reach, 1, UINT32_MAX},
 		{"reach 2", floor_reach, core_reach, 2, UINT32_MAX},
 		{"reach 3", floor_reach, core_reach, 3, 50},
+		{"reach, all hops", floor_reach, core_reach, 100, 20},
 		{"reach 2, filtered", floor_reach, core_reach_filtered, 2, UINT32_MAX},
 		{"traverse 2", NULL, core_traverse, 2, UINT32_MAX},
 		{"shortest path", floor_path, core_path, 0, UINT32_MAX},
@@ -968,6 +1003,7 @@ measure_all(Bench *b, bool core, const char *only)
 		{"ppr 1e-4, filtered", floor_ppr, core_ppr_filtered, 1e-4, 50},
 		{"pagerank, 10 iterations", floor_pagerank, core_pagerank, 10, 1},
 		{"pagerank, 30 iterations", floor_pagerank, core_pagerank, 30, 1},
+		{"pagerank to 1e-4", floor_pagerank_to, core_pagerank_to, 1e-4, 1},
 		{"components", floor_components, core_components, 0, 1},
 		{"decay 2, 20 seeds", NULL, core_decay, 2, 50},
 		{"proofs 2, 50 seeds, 100 targets", NULL, core_proofs, 2, 50},
