@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The measured claims of graphmem beside their baselines, in one table.
 
-    bench.py [SECTION...]       copy, load, loops, sync, vectors, fusion, text
+    bench.py [SECTION...]       copy, load, graph, sync, vectors, fusion, text
 
 Started by run.sh, on whose server it works; settings are described there.
 Every figure is the CPU time of the one backend that did the work, with the
@@ -15,6 +15,7 @@ import sys
 import time
 
 import generate
+import graph
 import loops
 import measure
 import sync
@@ -33,6 +34,7 @@ SCALE = setting("SCALE", 18, 15)
 EDGES = setting("EDGES", 8_000_000, 500_000)
 ROWS = min(setting("ROWS", 1_000_000, 100_000), EDGES)
 NAMES = setting("NAMES", 1_000_000, 50_000)
+SCALES = [int(word) for word in (os.environ.get("SCALES") or ("12 13 14" if QUICK else "15 17 19")).split()]
 ROUNDS = 2       # bare, ours, ours, bare
 COLUMNS = ("triple_id fact_id subject_id predicate_id object_id confidence"
            " valid_from valid_to recorded_at expired_at").split()
@@ -128,23 +130,6 @@ def section_copy(table, triples):
 
 # ---- loading an image ----
 
-def kron_database(triples):
-    """The whole graph, in a table without the indexes that loading never reads."""
-    graph_id = measure.create_database("bench_kron", "kron")
-    generate.write_binary(at("kron.bin"), triples, graph_id)
-    with Session("bench_kron") as session:
-        measure.fill_dictionary(session, graph_id, triples.nodes)
-        # filling these would take minutes
-        for index in ("spo", "pos", "osp", "fact", "functional"):
-            session.run("DROP INDEX graphmem.triples_" + index)
-        session.run("SET session_replication_role = replica")
-        session.run("COPY graphmem.triples (graph_id, subject_id, predicate_id, object_id, confidence)"
-                    " FROM '%s' (FORMAT binary)" % at("kron.bin"))
-        session.run("VACUUM (ANALYZE, FREEZE)")
-        session.run("CHECKPOINT")
-    os.unlink(at("kron.bin"))
-
-
 FIRST_QUERY = "SELECT count FROM graphmem.reach('%s', 1)" % generate.person(0)
 
 
@@ -233,7 +218,7 @@ def section_text(table):
 
 # ---- the whole ----
 
-SECTIONS = "copy load loops sync vectors fusion text".split()
+SECTIONS = "copy load graph sync vectors fusion text".split()
 
 
 def main():
@@ -250,18 +235,18 @@ def main():
         say("SKIP      real data sets: there is no folder " + DATA)
     table = measure.Table()
     triples = None
-    if {"copy", "load", "loops", "sync"} & set(chosen):
+    if {"copy", "load", "graph", "sync"} & set(chosen):
         say("\n== making the graph")
         triples = generate.rmat(SCALE, EDGES)
     if "copy" in chosen:
         section_copy(table, triples)
-    if {"load", "loops", "sync"} & set(chosen):
+    if {"load", "graph", "sync"} & set(chosen):
         say("\n== filling the tables with the graph")
-        kron_database(triples)
+        graph.fill("bench_kron", "kron", triples)
     if "load" in chosen:
         section_load(table, triples)
-    if "loops" in chosen:
-        loops.section_loops(table, triples, QUICK)
+    if "graph" in chosen:
+        graph.section_graph(table, triples, DATA, SCALES, QUICK)
     if "sync" in chosen:
         sync.section_sync(table, triples, ROWS, COLUMNS, QUICK)
     if {"vectors", "fusion"} & set(chosen):

@@ -80,7 +80,7 @@ def create_database(name, graph=None):
         return session.value("SELECT graphmem.create_graph(%s)", (graph,)) if graph else None
 
 
-def fill_dictionary(session, graph_id, nodes):
+def fill_dictionary(session, graph_id, nodes, predicates=generate.PREDICATES):
     """Entities 1 to nodes and the predicates, by COPY."""
     path = os.path.join(os.environ["WORK"], "entities.tsv")
     with open(path, "w") as out:
@@ -90,9 +90,9 @@ def fill_dictionary(session, graph_id, nodes):
                 (path,))
     session.run("INSERT INTO graphmem.predicates (predicate_id, graph_id, name)"
                 " SELECT i + 1, %s, 'predicate ' || i FROM generate_series(0, %s) AS i",
-                (graph_id, generate.PREDICATES - 1))
+                (graph_id, predicates - 1))
     session.run("SELECT setval('graphmem.entities_entity_id_seq', %s),"
-                " setval('graphmem.predicates_predicate_id_seq', %s)", (nodes, generate.PREDICATES))
+                " setval('graphmem.predicates_predicate_id_seq', %s)", (nodes, predicates))
 
 
 def median(values):
@@ -104,6 +104,11 @@ class Table:
 
     def __init__(self):
         self.rows = []
+        self.comparisons = []
+
+    def compare(self, data, what, ours, **others):
+        """A line of the published table: microseconds of each, None: not measured."""
+        self.comparisons.append(dict(others, data=data, what=what, graphmem=ours))
 
     def at_least(self, what, figure, baseline, ratio, target):
         self.add(what, figure, baseline, "%.2f" % ratio, ">= %.2f" % target,

@@ -4,11 +4,12 @@
 # fail.
 #
 #	test/bench/run.sh				all sections
-#	test/bench/run.sh SECTION...	copy, load, loops, sync, vectors, fusion, text
+#	test/bench/run.sh SECTION...	copy, load, graph, sync, vectors, fusion, text
 #
 # Settings, from the environment:
 #	QUICK=1			small data, two minutes; figures of this size prove nothing
 #	SCALE, EDGES	the R-MAT graph: 2^SCALE nodes (18), EDGES triples (8000000)
+#	SCALES			sizes at which the ratio to plain C is taken, 2^SCALE nodes ("15 17 19")
 #	ROWS			rows of each COPY (1000000)
 #	NAMES			names of the text section (1000000)
 #	DATA			folder of real data sets (../shared/data)
@@ -28,6 +29,7 @@ if [ "${1:-}" != --inside ]; then
 	gm_as_user "$WORK/tree" env -i PATH="$BIN:/usr/bin:/bin" LANG=C.UTF-8 HOME="$WORK" \
 		WORK="$WORK" BIN="$BIN" TMPDIR="$WORK" DATA="$DATA" QUICK="${QUICK:-}" \
 		SCALE="${SCALE:-}" EDGES="${EDGES:-}" ROWS="${ROWS:-}" NAMES="${NAMES:-}" \
+		SCALES="${SCALES:-}" \
 		test/bench/run.sh --inside "$@"
 	exit
 fi
