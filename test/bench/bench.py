@@ -18,6 +18,7 @@ import generate
 import graph
 import loops
 import measure
+import report
 import sync
 from measure import Session, median, say
 
@@ -253,10 +254,14 @@ def main():
         loops.section_vectors(table, QUICK, "fusion" in chosen)
     if "text" in chosen:
         section_text(table)
-    say("\n" + "\n".join(measure.machine()))
+    machine = measure.machine()
+    say("\n" + "\n".join(machine))
     say("graph     R-MAT of 2^%d nodes, %d triples; COPY of %d; %d names for text"
         % (SCALE, EDGES, ROWS, NAMES))
     table.show()
+    report.write(os.environ["RESULTS"], table, machine,
+                 {"QUICK": QUICK, "SCALE": SCALE, "EDGES": EDGES, "ROWS": ROWS, "NAMES": NAMES, "SCALES": SCALES,
+                  "sections": chosen})
     say("\n%.0f s in all" % (time.perf_counter() - started))
 
 

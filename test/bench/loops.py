@@ -13,12 +13,14 @@ import numpy as np
 
 import generate
 import measure
+import rivals
 from measure import Session, say
 
 WORK = os.environ["WORK"]
 ROUNDS = 3
 FLOOR_TIMES = 1.5       # through SQL at most so many times the floor,
 CALL_US = 40.0          # and what a call costs in any case
+TARGET_BEYOND_LEGS_US = 60.0
 
 QUESTIONS = """
 CREATE TABLE questions (n int PRIMARY KEY, seed text, other text, words text, vector real[],
@@ -142,8 +144,8 @@ def nearest(vectors, query, k):
 def search_vectors(table, session, names, vectors, queries):
     n, dim = vectors.shape
     floor = run_floor("-s", "6", "-e", "200", "-n", "8", "-v", str(n), "-d", str(dim))
-    cpu, wall, _ = per_call(session, "SELECT max(item_id), max(distance) FROM graphmem.vector_search("
-                            "q.vector, 10, exact => true)", len(queries))
+    cpu, wall, answers = per_call(session, "SELECT max(item_id), max(distance) FROM graphmem.vector_search("
+                                  "q.vector, 10, exact => true)", len(queries))
     hits = 0
     for number, query in enumerate(queries):
         found = {row[0] for row in session.run(
@@ -153,8 +155,94 @@ def search_vectors(table, session, names, vectors, queries):
     recall = hits / (10 * len(queries))
     add_loop(table, "vector_search, exact, %d x %d" % (n, dim), (cpu, wall),
              floor["scan %d x %d" % (n, dim)][0])
+    table.compare("%d × %d vectors" % (n, dim), "10 nearest, exact", cpu, wall=wall,
+                  floor=floor["scan %d x %d" % (n, dim)][0])
     table.add("its recall@10 against numpy", "%.3f" % recall, "", "", "",
               "same answers" if recall >= 0.999 else "ANSWERS DIFFER")
+    return cpu, wall, answers
+
+
+def beside_pgvector(table, session, vectors, queries, ours):
+    """pgvector's exact scan and its index over the same vectors; its version or
+    None."""
+    version = rivals.offers(session, "vector")
+    if version is None:
+        return None
+    cpu, wall, (firsts, _) = ours
+    n, dim = vectors.shape
+    rivals.create_pgvectors(session, dim)
+    session.run("SET work_mem = '256MB'")
+    most = len(queries)
+    exact = rivals.slow_call(session, LOOP, rivals.PG_NEAREST, most, 10, 60)
+    same = sum(a == b for a, b in zip(firsts, exact["answers"][0])) / exact["n"]
+    table.add("pgvector %s, exact" % version, "%.1f us" % exact["cpu"],
+              "%.1f us graphmem; wall %.1f" % (cpu, exact["wall"]), "%.1f" % (exact["cpu"] / cpu), "",
+              "same answers" if same >= 0.98 else "ANSWERS DIFFER")
+    table.comparisons[-1].update(pgvector=exact["cpu"], pgvector_times=exact["cpu"] / cpu)
+    seconds = rivals.index_pgvectors(session)
+    truth = [set(nearest(vectors, query, 10).tolist()) for query in queries]
+    ids = session.run("SELECT array_agg(item_id ORDER BY item_id) FROM graphmem.embeddings")[0][0]
+    places = {item: place for place, item in enumerate(ids)}
+    for effort in (40, 200):
+        session.run("SET hnsw.ef_search = %d" % effort)
+        found = rivals.slow_call(session, LOOP, rivals.PG_NEAREST, most, 10, 60)
+        hits = sum(len(truth[i] & {places[row[0]] for row in session.run(
+            "SELECT item FROM pgvectors ORDER BY embedding <=> (SELECT vector::vector FROM questions WHERE n = %s)"
+            " LIMIT 10", (i,))}) for i in range(most))
+        table.add("pgvector %s, hnsw, ef_search %d" % (version, effort), "%.1f us" % found["cpu"],
+                  "%.1f us graphmem, exact; wall %.1f; recall@10 %.3f; built in %.0f s"
+                  % (cpu, found["wall"], hits / (10 * most), seconds), "%.2f" % (found["cpu"] / cpu))
+    session.run("SET hnsw.ef_search = 100")
+    return version
+
+
+# Another ranking than fusion_query's, so that the answers are not compared.
+def beside_multi_pass(table, session, version, n, ours):
+    arcs = session.run("SELECT subject_id - 1, object_id - 1 FROM graphmem.triples")
+    s, o = np.array(arcs, np.int64).T
+    count = int(max(s.max(), o.max())) + 1
+    rivals.create_arcs(session, generate.Triples(count, s, o, o, None))
+    found = rivals.slow_call(session, LOOP, rivals.MULTI_PASS, n, 10, 60)
+    cpu, wall = ours
+    table.add("20 nearest by pgvector %s, 2 hops by joins, 10 best" % version, "%.2f ms" % (found["cpu"] / 1e3),
+              "%.2f ms fusion_query; wall %.2f" % (cpu / 1e3, found["wall"] / 1e3), "%.2f" % (found["cpu"] / cpu))
+    table.compare("WordNet, vectors and facts", "fusion: by vector (multi-pass)", cpu, wall=wall,
+                  pgvector=found["cpu"], pgvector_times=found["cpu"] / cpu)
+
+
+# What fusion_query costs beyond its legs.  Its words' leg has no function of
+# its own: it is what a fusion by words takes beyond one that starts from the
+# very entities that the words hit.
+LEGS = {
+    "all": "SELECT max(entity_id), max(score) FROM graphmem.fusion_query(q.vector, q.words)",
+    "vector": "SELECT max(item_id), max(distance) FROM graphmem.vector_search(q.vector,"
+              " current_setting('graphmem.vector_candidates')::int)",
+    "words": "SELECT max(entity_id), max(score) FROM graphmem.fusion_query(query_text => q.words)",
+    "from words": "SELECT max(entity_id), max(score) FROM graphmem.fusion_query(seeds => q.word_starts)",
+    "walk": "SELECT max(entity_id), max(score) FROM graphmem.pagerank(q.starts, 10)",
+}
+
+
+def legs_add_up(table, session, n):
+    for column, arguments in (("starts", "q.vector, q.words"), ("word_starts", "query_text => q.words")):
+        session.run("UPDATE questions AS q SET %s = COALESCE((SELECT array_agg(entity) FROM graphmem.fusion_query("
+                    "%s, match_count => 1000, max_hops => 0) WHERE hops = 0), '{}')" % (column, arguments))
+    session.run("VACUUM FULL questions")
+    for i, query in enumerate(LEGS.values()):
+        session.run(LOOP.replace("ask(", "ask_%d(" % i).replace("{0}", query))
+    rounds = []
+    for turn in range(6):
+        figures = {}
+        for i, leg in enumerate(LEGS):
+            session.run("SELECT firsts FROM ask_%d(%d)" % (i, n))
+            figures[leg] = session.cpu / n * 1e6
+        if turn > 0:            # the first one plans
+            rounds.append(figures)
+    parts = {leg: measure.median([r[leg] for r in rounds]) for leg in LEGS}
+    more = measure.median([r["all"] - r["vector"] - (r["words"] - r["from words"]) - r["walk"] for r in rounds])
+    table.at_most("us of fusion_query by vector and words beyond its legs", "%.0f us" % parts["all"],
+                  "vector %.0f, words %.0f - %.0f, walk %.0f us"
+                  % (parts["vector"], parts["words"], parts["from words"], parts["walk"]), more, TARGET_BEYOND_LEGS_US)
 
 
 FUSION_PARTS = (
@@ -168,11 +256,16 @@ FUSION_PARTS = (
 )
 
 
-def fuse(table, session, n):
+def fuse(table, session, n, pgvector):
     for what, arguments in FUSION_PARTS:
         cpu, wall, _ = per_call(session, "SELECT max(entity_id), max(score) FROM"
                                 " graphmem.fusion_query(%s)" % arguments, n)
         table.add("fusion_query, " + what, "%.2f ms" % (cpu / 1e3), "wall %.2f ms" % (wall / 1e3))
+        if what == "vector only" and pgvector:
+            beside_multi_pass(table, session, pgvector, n, (cpu, wall))
+        elif what in ("vector only", "vector and text"):
+            table.compare("WordNet, vectors and facts", "fusion: " + what.replace("only", "alone"), cpu, wall=wall)
+    legs_add_up(table, session, n)
 
 
 def section_vectors(table, quick, fusion):
@@ -187,8 +280,9 @@ def section_vectors(table, quick, fusion):
                     " c.content, ' '))[2:8], ' ') FROM graphmem.sources c WHERE c.name = 'gloss:' || s)"
                     " FROM unnest(%s, %s, %s) AS u(i, s, v)",
                     (list(range(len(queries))), seeds, [literal(q) for q in queries]))
-        search_vectors(table, session, names, vectors, queries)
+        ours = search_vectors(table, session, names, vectors, queries)
+        pgvector = beside_pgvector(table, session, vectors, queries, ours)
         if fusion and quick:
             table.add("fusion_query", "skipped: QUICK has no WordNet")
         elif fusion:
-            fuse(table, session, len(queries))
+            fuse(table, session, len(queries), pgvector)

@@ -3,7 +3,7 @@
 # servers than the installed one: in a chroot of a newer release that this
 # script makes, with graphmem built there too.  Needs root; leaves nothing.
 #
-#	test/bench/peers.sh [SECTION...]		run.sh with the peers beside it
+#	test/bench/peers.sh [SECTION...]		run.sh with the peers beside it (graph vectors fusion)
 #	test/bench/peers.sh --check [STAGE...]	test/run.sh there: the tests on that server
 #
 # Settings, from the environment, besides those of run.sh:
@@ -32,7 +32,7 @@ gm_chroot_install "$ROOT" gcc libc6-dev make perl binutils libipc-run-perl wordn
 	"postgresql-$major" "postgresql-server-dev-$major" "postgresql-$major-age" \
 	"postgresql-$major-pgvector" || gm_die "could not install the peers"
 
-rm -rf "$ROOT/srv/graphmem" "$ROOT/srv/data"
+rm -rf "$ROOT/srv/graphmem" "$ROOT/srv/shared"
 gm_copy_tree "$ROOT/srv/graphmem"
 if [ "${1:-}" = --check ]; then
 	shift
@@ -41,4 +41,14 @@ if [ "${1:-}" = --check ]; then
 		/srv/graphmem/test/run.sh "$@" || status=$?
 	exit $status
 fi
-[ ! -d "$DATA" ] || cp -rL "$DATA" "$ROOT/srv/data"
+if [ -d "$DATA" ]; then
+	mkdir -p "$ROOT/srv/shared"
+	cp -rL "$DATA" "$ROOT/srv/shared/data"
+fi
+[ $# -gt 0 ] || set -- graph vectors fusion
+gm_chroot_run "$ROOT" env PG_CONFIG="/usr/lib/postgresql/$major/bin/pg_config" QUICK="${QUICK:-}" \
+	SCALE="${SCALE:-}" EDGES="${EDGES:-}" ROWS="${ROWS:-}" NAMES="${NAMES:-}" SCALES="${SCALES:-}" \
+	/srv/graphmem/test/bench/run.sh "$@"
+mkdir -p build/bench
+cp "$ROOT"/srv/graphmem/build/bench/results.* build/bench/
+[ -z "${UPDATE:-}" ] || test/bench/update.sh

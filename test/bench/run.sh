@@ -14,6 +14,10 @@
 #	NAMES			names of the text section (1000000)
 #	DATA			folder of real data sets (../shared/data)
 #	PG_CONFIG		the server
+#	PEERS=1			beside Apache AGE and pgvector: peers.sh
+#	UPDATE=1		publish: README's table and test/bench/results.svg
+#
+# All figures are left in build/bench: results.json, results.md, results.svg.
 
 set -eu
 cd "$(dirname "$0")/../.." || exit 1
@@ -21,7 +25,14 @@ cd "$(dirname "$0")/../.." || exit 1
 
 if [ "${1:-}" != --inside ]; then
 	DATA=$(cd "${DATA:-../shared/data}" 2>/dev/null && pwd -P || echo "${DATA:-../shared/data}")
-	gm_packages gcc libc6-dev make perl wordnet-base python3-numpy python3-scipy python3-psycopg2
+	if [ -n "${UPDATE:-}" ] && [ -n "${QUICK:-}" ]; then
+		gm_die "figures of QUICK are not to be published: UPDATE without QUICK"
+	fi
+	if [ -n "${PEERS:-}" ]; then
+		exec test/bench/peers.sh "$@"
+	fi
+	gm_packages gcc libc6-dev make perl wordnet-base python3-numpy python3-scipy python3-psycopg2 \
+		python3-matplotlib
 	gm_find_server
 	gm_work_dir
 	gm_copy_tree "$WORK/tree"
@@ -31,6 +42,9 @@ if [ "${1:-}" != --inside ]; then
 		SCALE="${SCALE:-}" EDGES="${EDGES:-}" ROWS="${ROWS:-}" NAMES="${NAMES:-}" \
 		SCALES="${SCALES:-}" \
 		test/bench/run.sh --inside "$@"
+	mkdir -p build/bench
+	cp "$WORK"/results/* build/bench/
+	[ -z "${UPDATE:-}" ] || test/bench/update.sh
 	exit
 fi
 shift
@@ -69,7 +83,7 @@ CONF
 "$BIN/pg_ctl" -D "$WORK/data" -l "$WORK/server.log" -w start >/dev/null ||
 	{ cat "$WORK/server.log"; exit 1; }
 status=0
-PGHOST="$WORK" PGUSER=graphmem /usr/bin/python3 test/bench/bench.py "$@" || status=$?
+RESULTS="$WORK/results" PGHOST="$WORK" PGUSER=graphmem /usr/bin/python3 test/bench/bench.py "$@" || status=$?
 [ $status -eq 0 ] || tail -n 20 "$WORK/server.log" >&2
 "$BIN/pg_ctl" -D "$WORK/data" -m immediate -w stop >/dev/null
 exit $status
