@@ -4,7 +4,8 @@
 #	make check				every test, on a private server; installs what is missing
 #	make unit [SAN=...]		unit tests of src/core, without a server
 #	make demo [KEEP=1]		WordNet in a throw-away server, with a short session
-#	make bench				measured claims; no part of pass or fail
+#	make bench [QUICK=1] [PEERS=1] [UPDATE=1]	measured claims, beside rivals;
+#							no part of pass or fail
 #	make torture [MINUTES=30]	crashes and disturbances under writers and readers
 #	make fuzz [MINUTES=6]	a coverage-guided fuzzer over every decoder of bytes and text
 #	make headers-check		compile against the headers of newer majors

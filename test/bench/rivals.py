@@ -154,7 +154,8 @@ class Age:
         """From the table arcs; seconds."""
         session.run("CREATE EXTENSION age")
         self.open(session)
-        session.run("SELECT create_graph('peer'), create_vlabel('peer', 'n'), create_elabel('peer', 'e')")
+        for made in ("create_graph('peer')", "create_vlabel('peer', 'n')", "create_elabel('peer', 'e')"):
+            session.run("SELECT ag_catalog." + made)      # there is a graphmem.create_graph
         labels = dict(session.run("SELECT l.name::text, l.id FROM ag_label l JOIN ag_graph g ON l.graph = g.graphid"
                                   " WHERE g.name = 'peer'"))
         self.vertex = labels["n"] << 48
@@ -175,7 +176,7 @@ class Age:
     @staticmethod
     def open(session):
         session.run("LOAD 'age'")
-        session.run("SET search_path = ag_catalog, public")
+        session.run('SET search_path = "$user", public, ag_catalog')
 
     def form(self, session, what):
         """The query of a workload; None where it has none."""
