@@ -162,7 +162,7 @@ def search_vectors(table, session, names, vectors, queries):
     return cpu, wall, answers
 
 
-def beside_pgvector(table, session, vectors, queries, ours):
+def beside_pgvector(table, session, names, vectors, queries, ours):
     """pgvector's exact scan and its index over the same vectors; its version or
     None."""
     version = rivals.offers(session, "vector")
@@ -180,13 +180,12 @@ def beside_pgvector(table, session, vectors, queries, ours):
               "same answers" if same >= 0.98 else "ANSWERS DIFFER")
     table.comparisons[-1].update(pgvector=exact["cpu"], pgvector_times=exact["cpu"] / cpu)
     seconds = rivals.index_pgvectors(session)
-    truth = [set(nearest(vectors, query, 10).tolist()) for query in queries]
-    ids = session.run("SELECT array_agg(item_id ORDER BY item_id) FROM graphmem.embeddings")[0][0]
-    places = {item: place for place, item in enumerate(ids)}
+    ids = dict(session.run("SELECT name, entity_id FROM graphmem.entities"))
+    truth = [{ids[names[i]] for i in nearest(vectors, query, 10)} for query in queries]
     for effort in (40, 200):
         session.run("SET hnsw.ef_search = %d" % effort)
         found = rivals.slow_call(session, LOOP, rivals.PG_NEAREST, most, 10, 60)
-        hits = sum(len(truth[i] & {places[row[0]] for row in session.run(
+        hits = sum(len(truth[i] & {row[0] for row in session.run(
             "SELECT item FROM pgvectors ORDER BY embedding <=> (SELECT vector::vector FROM questions WHERE n = %s)"
             " LIMIT 10", (i,))}) for i in range(most))
         table.add("pgvector %s, hnsw, ef_search %d" % (version, effort), "%.1f us" % found["cpu"],
@@ -281,7 +280,7 @@ def section_vectors(table, quick, fusion):
                     " FROM unnest(%s, %s, %s) AS u(i, s, v)",
                     (list(range(len(queries))), seeds, [literal(q) for q in queries]))
         ours = search_vectors(table, session, names, vectors, queries)
-        pgvector = beside_pgvector(table, session, vectors, queries, ours)
+        pgvector = beside_pgvector(table, session, names, vectors, queries, ours)
         if fusion and quick:
             table.add("fusion_query", "skipped: QUICK has no WordNet")
         elif fusion:

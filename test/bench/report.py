@@ -67,9 +67,14 @@ def picture(path, comparisons, facts):
                                 "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK,
                                 "xtick.color": INK, "ytick.color": INK})
     from matplotlib import pyplot
+    # of each real graph the questions that tell most
+    data = comparisons[0]["data"]
+    comparisons = [c for c in comparisons
+                   if c["data"] == data or c["what"] not in ("reach, 1 hop", "reach, 2 hops")
+                   and not c["what"].startswith("pagerank")]
     columns = present(comparisons)
     height = 0.8 / len(columns)
-    figure, axes = pyplot.subplots(figsize=(8.5, 0.9 + len(comparisons) * (0.14 + 0.11 * len(columns))))
+    figure, axes = pyplot.subplots(figsize=(8.5, 0.9 + len(comparisons) * (0.12 + 0.09 * len(columns))))
     for i, (key, heading, colour) in enumerate(columns):
         at = [(place + (i - (len(columns) - 1) / 2) * height, comparison[key])
               for place, comparison in enumerate(comparisons) if comparison.get(key)]
@@ -78,7 +83,8 @@ def picture(path, comparisons, facts):
     axes.invert_yaxis()
     axes.margins(y=0.01)
     axes.set_xscale("log")
-    axes.set_xlabel("CPU ms a question (logarithmic); " + facts)
+    axes.minorticks_off()
+    axes.set_xlabel("CPU ms a question, logarithmic\n" + facts)
     axes.xaxis.grid(True, color=INK, alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
