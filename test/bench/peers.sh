@@ -20,6 +20,14 @@ DATA=${DATA:-../shared/data}
 gm_packages debootstrap
 gm_work_dir
 ROOT=${CHROOT:-$WORK/root}
+
+# Servers run in the chroot alone and end with their namespace: the process ids
+# that they leave in files are not this machine's.
+gm_stop_servers()
+{
+	:
+}
+
 gm_chroot_make "$ROOT" "${SUITE:-sid}" || gm_die "could not make the chroot"
 
 major=$(gm_chroot_run "$ROOT" apt-cache pkgnames postgresql- | sed -n 's/^postgresql-\([0-9]*\)-age$/\1/p' |
