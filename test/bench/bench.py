@@ -263,6 +263,9 @@ def main():
                  {"QUICK": QUICK, "SCALE": SCALE, "EDGES": EDGES, "ROWS": ROWS, "NAMES": NAMES, "SCALES": SCALES,
                   "sections": chosen})
     say("\n%.0f s in all" % (time.perf_counter() - started))
+    wrong = [row[0] for row in table.rows if "DIFFER" in row[-1]]
+    if wrong:
+        sys.exit("answers differ: " + "; ".join(wrong))
 
 
 if __name__ == "__main__":

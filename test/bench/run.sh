@@ -17,7 +17,8 @@
 #	PEERS=1			beside Apache AGE and pgvector: peers.sh
 #	UPDATE=1		publish: README's table and test/bench/results.svg
 #
-# All figures are left in build/bench: results.json, results.md, results.svg.
+# All figures are left in build/bench: results.json, results.md, results.svg,
+# unless answers differ, which is an error.
 
 set -eu
 cd "$(dirname "$0")/../.." || exit 1
