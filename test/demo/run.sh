@@ -72,7 +72,7 @@ db -o /dev/null -c "SET client_min_messages = warning; CREATE EXTENSION graphmem
 say "loading"
 copy()
 {
-	/usr/bin/python3 test/demo/copy.py "$@"
+	/usr/bin/python3 test/demo/copy_in.py "$@"
 }
 copy "$files/sources.tsv" "glosses as sources" \
 	"CREATE TEMP TABLE incoming (name text, kind text, content text)" \

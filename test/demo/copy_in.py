@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """COPY a file through psql, saying how far it is and how fast it was.
 
-    copy.py FILE WHAT COMMAND...    one of the commands is a COPY ... FROM STDIN
+    copy_in.py FILE WHAT COMMAND...    one of the commands is a COPY ... FROM STDIN
 """
 
 import os
