@@ -106,7 +106,7 @@ sub public_functions
 				 FROM unnest(p.proargtypes) WITH ORDINALITY u(t, o))
 			FROM pg_proc p
 			WHERE p.pronamespace = 'graphmem'::regnamespace AND p.prokind = 'f'
-				AND p.prorettype <> 'trigger'::regtype
+				AND p.prorettype <> 'trigger'::regtype AND 'internal'::regtype <> ALL (p.proargtypes::oid[])
 			ORDER BY p.proname}))
 	{
 		my ($name, $required, $volatile, $names, $types) = split /\|/, $row, -1;
