@@ -9,8 +9,9 @@
  * first node of a's level with a neighbour in b's level lies on the smallest
  * shortest path: the search need not look at the rest.
  *
- * Each step looks for a meeting before it makes a level, reading bitmaps only;
- * most searches end there.
+ * A step makes one side's next level and looks for a meeting meanwhile; when
+ * there is one, what it made of the level is taken back.  Where a meeting is
+ * likely it looks for one first, which reads bitmaps only and needs no order.
  *
  * Reference	Pohl: Bi-directional Search, 1971
  *
@@ -22,6 +23,9 @@
 
 #define AHEAD_RUNS		12
 #define AHEAD_ARCS		5
+#define AHEAD_DEGREES	16
+#define SAMPLE			256		/* nodes of a level */
+#define FIRST_CHUNK		32
 
 /* one of the two searches by hops */
 typedef struct Side
@@ -33,6 +37,7 @@ typedef struct Side
 	uint32_t	tail;
 	uint32_t	fill;			/* end of what its expansion has found */
 	uint32_t	hops;			/* of the last level */
+	uint32_t	chunk;			/* entries to put into order next: order_more */
 	bool		forward;
 } Side;
 
@@ -117,9 +122,56 @@ side_end(const GmPathSearch *s, Side *side)
 	side->seen[s->a >> 6] = 0;
 }
 
+/* the k smallest of n distinct values come first, in any order; Hoare's selection */
+static void
+select_smallest(uint64_t *values, uint32_t n, uint32_t k)
+{
+	while (n > k && n > 1)
+	{
+		uint64_t	a = values[0];
+		uint64_t	b = values[n / 2];
+		uint64_t	c = values[n - 1];
+		uint64_t	pivot = a < b ? (b < c ? b : a < c ? c : a) : (a < c ? a : b < c ? c : b);
+		uint32_t	below = 0;
+
+		for (uint32_t i = 0; i < n; i++)
+		{
+			uint64_t	v = values[i];
+
+			values[i] = values[below];
+			values[below] = v;
+			below += v <= pivot;
+		}
+		if (below <= k)
+		{
+			/* all of these, and the rest of k from what is behind them */
+			values += below;
+			n -= below;
+			k -= below;
+		}
+		else if (below < n)
+			n = below;
+		else
+		{
+			/* the pivot was the largest: it goes last */
+			for (uint32_t i = 0; i < n; i++)
+			{
+				if (values[i] != pivot)
+					continue;
+				values[i] = values[n - 1];
+				values[n - 1] = pivot;
+				break;
+			}
+			n--;
+		}
+	}
+}
+
 /*
  * Puts more of the last level into order, from position *sorted on: for b all
- * of it, by id; for a the nodes found from one predecessor, by id.
+ * of it, by id; for a the nodes found from one predecessor, by id.  The
+ * first few of many often meet b's, so where numbers ascend with ids the
+ * smallest ones are put into order first.
  */
 static GmStatus
 order_more(GmPathSearch *s, Side *side, uint32_t *sorted)
@@ -130,6 +182,14 @@ order_more(GmPathSearch *s, Side *side, uint32_t *sorted)
 
 	while (end < side->tail && (uint32_t) side->queue[end] == (uint32_t) side->queue[start])
 		end++;
+	if (start == side->head || (uint32_t) side->queue[start] != (uint32_t) side->queue[start - 1])
+		side->chunk = FIRST_CHUNK;
+	if (side->forward && s->graph->root->gr_nodes_ascend && end - start > 2 * side->chunk)
+	{
+		select_smallest(side->queue + start, end - start, side->chunk);
+		end = start + side->chunk;
+		side->chunk *= 4;
+	}
 	GM_TRY(gm_scratch_get(s->scratch, GM_BUF_SORT, (size_t) (end - start) * sizeof(uint64_t), &tmp));
 	gm_sort_by_id(&s->graph->entity_id, side->queue + start, end - start, tmp);
 	*sorted = end;
@@ -157,12 +217,12 @@ is_smaller_meeting(const GmPathSearch *s, const Meeting *m, GmNode v, GmSlot slo
 
 /*
  * Of the edges to nodes that the other search has seen and this one has not,
- * the one with the smallest (entity id, triple id), or simply the first; banned
- * nodes are in both bitmaps.
+ * the one with the smallest (entity id, triple id); banned nodes are in both
+ * bitmaps.
  */
 static void
 find_meeting(const GmPathSearch *s, const Side *side, const uint64_t *other, const GmArcs *arcs,
-			 bool first, Meeting *m)
+			 Meeting *m)
 {
 	m->slot = GM_NONE;
 	for (int half = 0; half < 2; half++)
@@ -180,10 +240,17 @@ find_meeting(const GmPathSearch *s, const Side *side, const uint64_t *other, con
 			m->node = v;
 			m->slot = slot;
 			m->out = half == 0;
-			if (first)
-				return;
 		}
 	}
+}
+
+static bool
+has_meeting(const Side *side, const uint64_t *other, const GmNode *nodes, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (gm_unlikely(gm_bit_test(other, nodes[i])) && !gm_bit_test(side->seen, nodes[i]))
+			return true;
+	return false;
 }
 
 static void
@@ -205,7 +272,46 @@ mark_found(Side *side, const GmNode *nodes, uint32_t n, uint32_t from)
 	side->fill = fill;
 }
 
-static inline void
+/*
+ * The same, up to a node that the other search has seen and this one has not:
+ * is there one.
+ */
+static bool
+mark_until_met(Side *side, const uint64_t *other, const GmNode *nodes, uint32_t n, uint32_t from)
+{
+	uint64_t   *seen = side->seen;
+	uint64_t   *queue = side->queue;
+	uint32_t	fill = side->fill;
+	bool		met = false;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		GmNode		v = nodes[i];
+		uint64_t	word = seen[v >> 6];
+		bool		unseen = !((word >> (v & 63)) & 1);
+
+		if (gm_unlikely((other[v >> 6] >> (v & 63)) & 1) && unseen)
+		{
+			met = true;
+			break;
+		}
+		queue[fill] = (uint64_t) v << 32 | from;
+		fill += unseen;
+		seen[v >> 6] = word | UINT64_C(1) << (v & 63);
+	}
+	side->fill = fill;
+	return met;
+}
+
+static void
+unmark_found(Side *side)
+{
+	for (uint32_t i = side->tail; i < side->fill; i++)
+		gm_bit_clear(side->seen, node_of(side->queue[i]));
+	side->fill = side->tail;
+}
+
+static void
 prefetch_level(const Side *side, uint32_t i)
 {
 	if (!side->walk.direct)
@@ -216,22 +322,32 @@ prefetch_level(const Side *side, uint32_t i)
 		gm_walk_prefetch_arcs(&side->walk, node_of(side->queue[i + AHEAD_ARCS]));
 }
 
-/* the last level's neighbours become the next level */
+/*
+ * The last level's neighbours become the next level, unless it meets the other
+ * side.  Then *met is true, *at the first position in the level's order with a
+ * meeting, *arcs what is found there, and nothing has changed.
+ */
 static GmStatus
-next_level(GmPathSearch *s, Side *side)
+next_level(GmPathSearch *s, Side *side, const uint64_t *other, uint32_t *at, GmArcs *arcs,
+		   bool *met)
 {
 	uint32_t	sorted = side->head;
 
+	*met = false;
 	for (uint32_t i = side->head; i < side->tail; i++)
 	{
-		GmArcs		arcs;
-
 		if (i == sorted)
 			GM_TRY(order_more(s, side, &sorted));
 		prefetch_level(side, i);
-		GM_TRY(gm_walk_arcs(&side->walk, node_of(side->queue[i]), &arcs));
-		mark_found(side, arcs.neighbor[0], arcs.length[0], i);
-		mark_found(side, arcs.neighbor[1], arcs.length[1], i);
+		GM_TRY(gm_walk_arcs(&side->walk, node_of(side->queue[i]), arcs));
+		if (mark_until_met(side, other, arcs->neighbor[0], arcs->length[0], i) ||
+			mark_until_met(side, other, arcs->neighbor[1], arcs->length[1], i))
+		{
+			unmark_found(side);
+			*at = i;
+			*met = true;
+			return GM_OK;
+		}
 		if (gm_walk_interrupted(&side->walk))
 			return GM_INTERRUPTED;
 	}
@@ -249,15 +365,34 @@ node_records(const GmPathSearch *s, GmNode node)
 	return (uint64_t) r->out.rn_length + r->in.rn_length;
 }
 
-/* records of the last level from a position on; more than most: any such number */
+/*
+ * About the records of the last level from a position on: those both ways that
+ * are current, which the image counts close together, of a large level judged
+ * by some of its nodes.  More than most: any such number.
+ */
 static uint64_t
 level_records(const GmPathSearch *s, const Side *side, uint32_t from, uint64_t most)
 {
+	const GmArray *degree = &s->graph->degree;
+	uint64_t	step = (side->tail - from) / SAMPLE + 1;
 	uint64_t	sum = 0;
 
-	for (uint32_t i = from; i < side->tail && sum <= most; i++)
-		sum += node_records(s, node_of(side->queue[i]));
-	return sum;
+	for (uint64_t i = from; i < side->tail && sum <= most / step; i += step)
+	{
+		if (i + AHEAD_DEGREES * step < side->tail)
+			gm_prefetch(gm_array_at(degree, node_of(side->queue[i + AHEAD_DEGREES * step])));
+		sum += GM_ARRAY_U32(degree, node_of(side->queue[i]));
+	}
+	return sum * step;
+}
+
+/* if the level's neighbours were any nodes, would one of them be the other side's */
+static bool
+is_likely_to_meet(const GmPathSearch *s, const Side *side, const Side *other)
+{
+	uint64_t	enough = s->graph->root->gr_nodes / other->fill;
+
+	return level_records(s, side, side->head, enough) >= enough;
 }
 
 /*
@@ -283,7 +418,7 @@ meet_from_a(GmPathSearch *s, Side *a, const Side *b, uint64_t max_work, Meeting 
 			return GM_OK;
 		max_work -= records;
 		GM_TRY(gm_walk_arcs(&a->walk, node_of(a->queue[i]), &arcs));
-		find_meeting(s, a, b->seen, &arcs, false, met);
+		find_meeting(s, a, b->seen, &arcs, met);
 		met->from = i;
 		if (met->slot != GM_NONE)
 			return GM_OK;
@@ -293,12 +428,10 @@ meet_from_a(GmPathSearch *s, Side *a, const Side *b, uint64_t max_work, Meeting 
 	return GM_OK;
 }
 
-/* is there a meeting from b's level at all; *at is where */
+/* is there a meeting from b's level; *at is a position that no other comes before */
 static GmStatus
 meets_from_b(GmPathSearch *s, const Side *a, Side *b, uint32_t *at, bool *meets)
 {
-	Meeting		met;
-
 	*meets = false;
 	for (uint32_t i = b->head; i < b->tail && !*meets; i++)
 	{
@@ -306,8 +439,8 @@ meets_from_b(GmPathSearch *s, const Side *a, Side *b, uint32_t *at, bool *meets)
 
 		prefetch_level(b, i);
 		GM_TRY(gm_walk_arcs(&b->walk, node_of(b->queue[i]), &arcs));
-		find_meeting(s, b, a->seen, &arcs, true, &met);
-		*meets = met.slot != GM_NONE;
+		*meets = has_meeting(b, a->seen, arcs.neighbor[0], arcs.length[0]) ||
+			has_meeting(b, a->seen, arcs.neighbor[1], arcs.length[1]);
 		*at = i;
 		if (gm_walk_interrupted(&b->walk))
 			return GM_INTERRUPTED;
@@ -453,10 +586,20 @@ static GmStatus
 advance_a(GmPathSearch *s, Side *a, Side *b, bool *found)
 {
 	Meeting		met;
+	GmArcs		arcs;
 
-	GM_TRY(meet_from_a(s, a, b, UINT64_MAX, &met));
-	*found = met.slot != GM_NONE;
-	return *found ? join_at(s, a, b, &met) : next_level(s, a);
+	if (is_likely_to_meet(s, a, b))
+	{
+		GM_TRY(meet_from_a(s, a, b, UINT64_MAX, &met));
+		*found = met.slot != GM_NONE;
+		if (*found)
+			return join_at(s, a, b, &met);
+	}
+	GM_TRY(next_level(s, a, b->seen, &met.from, &arcs, found));
+	if (!*found)
+		return GM_OK;
+	find_meeting(s, a, b->seen, &arcs, &met);
+	return join_at(s, a, b, &met);
 }
 
 /*
@@ -490,11 +633,15 @@ static GmStatus
 advance_b(GmPathSearch *s, Side *a, Side *b, bool *found)
 {
 	Meeting		met;
+	GmArcs		arcs;
 	uint32_t	at;
 
-	GM_TRY(meets_from_b(s, a, b, &at, found));
+	if (is_likely_to_meet(s, b, a))
+		GM_TRY(meets_from_b(s, a, b, &at, found));
 	if (!*found)
-		return next_level(s, b);
+		GM_TRY(next_level(s, b, a->seen, &at, &arcs, found));
+	if (!*found)
+		return GM_OK;
 	GM_TRY(smallest_meeting(s, a, b, at, &met));
 	return join_at(s, a, b, &met);
 }
