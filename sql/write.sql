@@ -136,6 +136,14 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA graphmem FROM regress_write;
 REVOKE ALL ON SCHEMA graphmem FROM regress_write;
 DROP ROLE regress_write;
 
+-- an id that was given by hand where the sequence has yet to come
+INSERT INTO graphmem.entities (entity_id, graph_id, name)
+SELECT nextval('graphmem.entities_entity_id_seq') + 1, graphmem.current_graph_id(), 'by hand';
+\set VERBOSITY terse
+SELECT graphmem.add_entity('by sequence');
+SELECT graphmem.add_entity('by sequence') > 0 AS added;
+\set VERBOSITY default
+
 DROP FUNCTION states(int);
 RESET graphmem.graph;
 SELECT graphmem.drop_graph('write_test') > 0 AS dropped;

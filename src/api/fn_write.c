@@ -94,7 +94,7 @@ static GmSql update_functional = {
 static GmSql create_space = {
 	"INSERT INTO graphmem.vector_spaces (graph_id, name, dim, target, metric, quantisation,"
 	" m, ef_construction, full_precision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-	" ON CONFLICT DO NOTHING RETURNING space_id",
+	" ON CONFLICT (graph_id, name) DO NOTHING RETURNING space_id",
 	9, {INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, TEXTOID}
 };
 

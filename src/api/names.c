@@ -149,24 +149,28 @@ static GmSql lookup[] = {
 
 static GmSql lookup_alias = LOOKUP_BY_NAME("entity_id", "false", "aliases");
 
+/* an id that is taken, since its sequence is behind, is an error as in any INSERT */
+#define ON_SAME_NAME(columns) \
+	" ON CONFLICT (graph_id, graphmem.name_key(" columns ")) DO NOTHING"
+
 static GmSql insert[] = {
 	[GM_NAME_ENTITY] = {
 		"INSERT INTO graphmem.entities AS t (graph_id, name, literal_type, kind)"
 		" SELECT $1, u.n, u.t, u.k FROM ROWS FROM (pg_catalog.unnest($2),"
 		" pg_catalog.unnest($3), pg_catalog.unnest($4)) AS u(n, t, k)"
-		" ON CONFLICT DO NOTHING RETURNING t.entity_id, false",
+		ON_SAME_NAME("name, literal_type") " RETURNING t.entity_id, false",
 		4, {INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 	},
 	[GM_NAME_PREDICATE] = {
 		"INSERT INTO graphmem.predicates AS t (graph_id, name)"
 		" SELECT $1, u.n FROM pg_catalog.unnest($2) AS u(n)"
-		" ON CONFLICT DO NOTHING RETURNING t.predicate_id, t.functional",
+		ON_SAME_NAME("name") " RETURNING t.predicate_id, t.functional",
 		4, {INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 	},
 	[GM_NAME_SOURCE] = {
 		"INSERT INTO graphmem.sources AS t (graph_id, name)"
 		" SELECT $1, u.n FROM pg_catalog.unnest($2) AS u(n)"
-		" ON CONFLICT DO NOTHING RETURNING t.source_id, false",
+		ON_SAME_NAME("name") " RETURNING t.source_id, false",
 		4, {INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 	},
 };
@@ -183,7 +187,7 @@ static GmSql find_graph = {
 };
 
 static GmSql create_default = {
-	"INSERT INTO graphmem.graphs (name) VALUES ($1) ON CONFLICT DO NOTHING"
+	"INSERT INTO graphmem.graphs (name) VALUES ($1) ON CONFLICT (name) DO NOTHING"
 	" RETURNING graph_id", 1, {TEXTOID}
 };
 

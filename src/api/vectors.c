@@ -79,7 +79,7 @@ static GmSql user_spaces = {
 
 static GmSql create_default = {
 	"INSERT INTO graphmem.vector_spaces (graph_id, name, dim) VALUES ($1, 'default', $2)"
-	" ON CONFLICT DO NOTHING", 2, {INT4OID, INT4OID}
+	" ON CONFLICT (graph_id, name) DO NOTHING", 2, {INT4OID, INT4OID}
 };
 
 static GmSql find_missing_facts = {

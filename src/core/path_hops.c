@@ -25,6 +25,7 @@
 #define AHEAD_ARCS		5
 #define AHEAD_DEGREES	16
 #define SAMPLE			256		/* nodes of a level */
+#define SEVERAL			8
 #define FIRST_CHUNK		32
 
 /* one of the two searches by hops */
@@ -386,11 +387,14 @@ level_records(const GmPathSearch *s, const Side *side, uint32_t from, uint64_t m
 	return sum * step;
 }
 
-/* if the level's neighbours were any nodes, would one of them be the other side's */
+/*
+ * If the level's neighbours were any nodes, would several of them be the other
+ * side's?  In real graphs one is not enough: levels keep to their own parts.
+ */
 static bool
 is_likely_to_meet(const GmPathSearch *s, const Side *side, const Side *other)
 {
-	uint64_t	enough = s->graph->root->gr_nodes / other->fill;
+	uint64_t	enough = (uint64_t) s->graph->root->gr_nodes * SEVERAL / other->fill;
 
 	return level_records(s, side, side->head, enough) >= enough;
 }
