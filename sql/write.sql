@@ -144,6 +144,14 @@ SELECT graphmem.add_entity('by sequence');
 SELECT graphmem.add_entity('by sequence') > 0 AS added;
 \set VERBOSITY default
 
+-- ids given by hand may be any number
+INSERT INTO graphmem.entities (entity_id, graph_id, name) VALUES (0, graphmem.current_graph_id(), 'zero');
+INSERT INTO graphmem.predicates (predicate_id, graph_id, name) VALUES (0, graphmem.current_graph_id(), 'is zero');
+SELECT graphmem.add_entity('zero');
+SELECT graphmem.set_predicate('is zero', weight => 0.5);
+SELECT graphmem.add_triple('zero', 'is zero', 'zero') > 0 AS added;
+SELECT subject, predicate, object FROM graphmem.match('zero');
+
 DROP FUNCTION states(int);
 RESET graphmem.graph;
 SELECT graphmem.drop_graph('write_test') > 0 AS dropped;

@@ -440,6 +440,7 @@ graphmem_set_predicate(PG_FUNCTION_ARGS)
 	char		nulls[4] = {' ', null_flag(fcinfo, 1), null_flag(fcinfo, 2), null_flag(fcinfo, 3)};
 	int32		graph_id;
 	int64		id = 0;
+	bool		found = false;
 	int			level;
 
 	if (!PG_ARGISNULL(3) && !(PG_GETARG_FLOAT4(3) > 0 && PG_GETARG_FLOAT4(3) <= 1000000))
@@ -456,11 +457,12 @@ graphmem_set_predicate(PG_FUNCTION_ARGS)
 		args[0] = Int32GetDatum(graph_id);
 		args[1] = PointerGetDatum(name);
 		gm_sql_run(&find_predicate, args, NULL);
-		if (SPI_processed > 0)
+		found = SPI_processed > 0;
+		if (found)
 			id = gm_sql_int8(0, 1);
 		gm_sql_done();
 	}
-	if (id == 0)
+	if (!found)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("predicate \"%s\" does not exist",

@@ -120,7 +120,8 @@ typedef struct Round
 	bool		no_type[GM_SQL_BATCH_ROWS];
 	bool		no_kind[GM_SQL_BATCH_ROWS];
 	bool		flags[GM_SQL_BATCH_ROWS];
-	int64		ids[GM_SQL_BATCH_ROWS]; /* 0 while unresolved */
+	bool		known[GM_SQL_BATCH_ROWS];	/* ids and flags are */
+	int64		ids[GM_SQL_BATCH_ROWS];
 	uint32		numbers[GM_SQL_BATCH_ROWS];
 	int			name_of[GM_SQL_BATCH_ROWS];
 } Round;
@@ -456,12 +457,13 @@ take_lookup(Round *round, int *pending, int n)
 		int			name = pending[gm_sql_int8(row, 1) - 1];
 		bool		isnull;
 
+		round->known[name] = true;
 		round->ids[name] = gm_sql_int8(row, 2);
 		round->flags[name] = DatumGetBool(gm_sql_datum(row, 3, &isnull));
 	}
 	gm_sql_done();
 	for (int i = 0; i < n; i++)
-		if (round->ids[pending[i]] == 0)
+		if (!round->known[pending[i]])
 			pending[left++] = pending[i];
 	return left;
 }
@@ -555,7 +557,7 @@ resolve_round(GmNamePool *pool, Round *round, int32 graph_id)
 				(void) take_lookup(round, untyped, nuntyped);
 			}
 			for (int i = 0; i < n; i++)
-				if (round->ids[pending[i]] == 0)
+				if (!round->known[pending[i]])
 					pending[left++] = pending[i];
 			n = left;
 		}
@@ -675,7 +677,7 @@ add_to_round(Round *round, TupleTableSlot *slot, const PooledName *next)
 			datumCopy(PointerGetDatum(next->type), false, -1);
 		round->no_kind[at] = true;
 		round->kinds[at] = (Datum) 0;
-		round->ids[at] = 0;
+		round->known[at] = false;
 		round->bytes += VARSIZE_ANY(next->name);
 	}
 	if (round->no_kind[at] && !slot->tts_isnull[COL_KIND])
