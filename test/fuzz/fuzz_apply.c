@@ -6,11 +6,12 @@
  *
  * An input is a program for a small machine.  It puts and removes rows whose
  * ids come from a short list, the extremes among them, so that rows meet; ends
- * versions by commit or abort, in a random order of the two with
- * gm_apply_finish; advances the clock; copies the image; takes memory away.
- * Rows may refer to what is not there; in some runs they are absurd besides, as
- * no table would hold them: times that end before they begin, NaN.  Each goes as the bytes of a change through gm_change_decode and is
- * applied as the worker does it.
+ * versions by commit or abort, before or after gm_apply_finish; advances the
+ * clock; copies the image; takes memory away.  Rows may refer to what is not
+ * there; in some runs they are absurd besides, as no table would hold them:
+ * times that end before they begin, vectors of any bits and dimension.  Each
+ * goes as the bytes of a change through gm_change_decode and is applied as the
+ * worker does it.
  *
  * The model is a list of the rows' bytes.
  *
@@ -480,8 +481,6 @@ some_content(Machine *k, GmRow *row)
 			row->u.triple.object_id = some_id(k);
 			row->u.triple.times = some_times(k);
 			row->u.triple.confidence = PICK(in, shares);
-			if (k->absurd && take_below(in, 4) == 0)
-				take_bytes(in, &row->u.triple.confidence, sizeof(float));
 			break;
 		case GM_TABLE_ASSERTIONS:
 			row->u.assertion.asserted_at = PICK(in, times);

@@ -33,10 +33,15 @@ MINUTES=${MINUTES:-6}
 SEED=${SEED:-$(date +%s)}
 TARGETS=${TARGETS:-fuzz_rows fuzz_apply fuzz_queue fuzz_words fuzz_vectors sql_fuzz}
 
+# those that are there
 keep()
 {
 	mkdir -p "$KEEP"
-	cp "$@" "$KEEP" && gm_say "kept in $KEEP: $(for file in "$@"; do basename "$file"; done | tr '\n' ' ')"
+	for file in "$@"; do
+		if [ -f "$file" ]; then
+			cp "$file" "$KEEP" && gm_say "kept $KEEP/${file##*/}"
+		fi
+	done
 }
 
 # the last number behind a word of libFuzzer's report
@@ -58,11 +63,7 @@ run_program()
 		"$(figure 'number_of_executed_units: ')" "$(figure ' cov: ')" "$(figure ' corp: ')"
 	[ $status -ne 0 ] || return 0
 	grep -m 5 'must hold\|runtime error\|ERROR: \|SUMMARY: ' "$WORK/fuzz/$target.log"
-	set -- "$WORK/fuzz/$target.log"
-	for input in "$WORK/fuzz/$target"-*; do
-		[ ! -f "$input" ] || set -- "$@" "$input"
-	done
-	keep "$@"
+	keep "$WORK/fuzz/$target.log" "$WORK/fuzz/$target"-*
 	return 1
 }
 

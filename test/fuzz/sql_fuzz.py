@@ -433,7 +433,7 @@ class Fuzzer:
         self.cursor.execute("SELECT proname, proargnames, pronargs - pronargdefaults,"
                             " ARRAY(SELECT format_type(t, NULL) FROM unnest(proargtypes) WITH ORDINALITY u(t, o) ORDER BY o)"
                             " FROM pg_proc WHERE pronamespace = 'graphmem'::regnamespace AND prokind = 'f'"
-                            " AND pronargs > 0 ORDER BY proname")
+                            " AND pronargs > 0 AND 'internal'::regtype <> ALL (proargtypes) ORDER BY proname")
         self.functions = [(name, names[:len(types)], required, types)
                           for name, names, required, types in self.cursor.fetchall() if name not in SKIPPED]
         unknown = {t for f in self.functions for t in f[3]} - set(OIDS)
