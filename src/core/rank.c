@@ -109,7 +109,8 @@ typedef struct Csr
 	uint64_t   *start;			/* by position, and one more */
 	uint32_t   *from;			/* positions where the node's incoming arcs start */
 	float	   *weight;			/* NULL: all 1 */
-	double	   *degree;			/* by position: weight of its arcs out */
+	double	   *degree;			/* by position: weight of its arcs out; once built,
+								 * one by it, 0 for none */
 	uint64_t	arcs;
 } Csr;
 
@@ -218,6 +219,8 @@ build_csr(GmWalk *walk, Csr *csr)
 			return GM_INTERRUPTED;
 	}
 	csr->start[n] = csr->arcs;
+	for (uint32_t i = 0; i < n; i++)
+		csr->degree[i] = csr->degree[i] > 0 ? 1 / csr->degree[i] : 0;
 	return GM_OK;
 }
 
@@ -261,7 +264,7 @@ iterate(GmWalk *walk, const Csr *csr, double damping, double *rank, double *shar
 
 	for (uint32_t i = 0; i < n; i++)
 	{
-		share[i] = csr->degree[i] > 0 ? rank[i] / csr->degree[i] : 0;
+		share[i] = rank[i] * csr->degree[i];
 		lost += csr->degree[i] > 0 ? 0 : rank[i];
 	}
 	base = (1 - damping + damping * lost) / n;
