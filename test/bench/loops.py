@@ -209,16 +209,22 @@ def beside_multi_pass(table, session, version, n, ours):
                   pgvector=found["cpu"], pgvector_times=found["cpu"] / cpu)
 
 
-# What fusion_query costs beyond its legs.  Its words' leg has no function of
-# its own: it is what a fusion by words takes beyond one that starts from the
-# very entities that the words hit.
+# What fusion_query costs beyond its legs, each asked for by itself.  They are
+# asked one after another, since a scan of all vectors leaves the caches cold
+# for what comes after it, in fusion_query too.  The leg of words has no
+# function of its own: it is what a fusion by words takes beyond one that starts
+# from the very entities that the words hit.
+BY_VECTOR = ("(SELECT max(item_id) FROM graphmem.vector_search(q.vector,"
+             " current_setting('graphmem.vector_candidates')::int))")
+BY_WORDS = "(SELECT max(score) FROM graphmem.fusion_query(query_text => q.words))"
+FROM_WORDS = "(SELECT max(score) FROM graphmem.fusion_query(seeds => q.word_starts))"
+WALK = "(SELECT max(score) FROM graphmem.pagerank(q.starts, 10))"
 LEGS = {
     "all": "SELECT max(entity_id), max(score) FROM graphmem.fusion_query(q.vector, q.words)",
-    "vector": "SELECT max(item_id), max(distance) FROM graphmem.vector_search(q.vector,"
-              " current_setting('graphmem.vector_candidates')::int)",
-    "words": "SELECT max(entity_id), max(score) FROM graphmem.fusion_query(query_text => q.words)",
-    "from words": "SELECT max(entity_id), max(score) FROM graphmem.fusion_query(seeds => q.word_starts)",
-    "walk": "SELECT max(entity_id), max(score) FROM graphmem.pagerank(q.starts, 10)",
+    "apart": "SELECT %s, %s + %s" % (BY_VECTOR, BY_WORDS, WALK),
+    "vector": "SELECT %s, 0" % BY_VECTOR,
+    "from words": "SELECT %s, %s" % (BY_VECTOR, FROM_WORDS),
+    "walk": "SELECT %s, %s" % (BY_VECTOR, WALK),
 }
 
 
@@ -230,7 +236,7 @@ def legs_add_up(table, session, n):
     for i, query in enumerate(LEGS.values()):
         session.run(LOOP.replace("ask(", "ask_%d(" % i).replace("{0}", query))
     rounds = []
-    for turn in range(6):
+    for turn in range(10):
         figures = {}
         for i, leg in enumerate(LEGS):
             session.run("SELECT firsts FROM ask_%d(%d)" % (i, n))
@@ -238,10 +244,11 @@ def legs_add_up(table, session, n):
         if turn > 0:            # the first one plans
             rounds.append(figures)
     parts = {leg: measure.median([r[leg] for r in rounds]) for leg in LEGS}
-    more = measure.median([r["all"] - r["vector"] - (r["words"] - r["from words"]) - r["walk"] for r in rounds])
+    more = measure.median([r["all"] - r["apart"] + (r["from words"] - r["vector"]) for r in rounds])
     table.at_most("us of fusion_query by vector and words beyond its legs", "%.0f us" % parts["all"],
-                  "vector %.0f, words %.0f - %.0f, walk %.0f us"
-                  % (parts["vector"], parts["words"], parts["from words"], parts["walk"]), more, TARGET_BEYOND_LEGS_US)
+                  "apart %.0f (vector %.0f, walk %.0f), less %.0f us from the words' hits"
+                  % (parts["apart"], parts["vector"], parts["walk"] - parts["vector"],
+                     parts["from words"] - parts["vector"]), more, TARGET_BEYOND_LEGS_US)
 
 
 FUSION_PARTS = (
