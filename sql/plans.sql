@@ -38,12 +38,15 @@ INSERT INTO graphmem.facts (subject, predicate, object)
 SELECT 'n' || i, CASE WHEN i % 10 = 0 THEN 'p2' ELSE 'p1' END, 'n' || i % 2000 + 1 FROM generate_series(1, 2000) i;
 INSERT INTO graphmem.facts (subject, predicate, object)
 SELECT 'hub', 'knows', 'n' || i FROM generate_series(1, 2000) i;
+ALTER TABLE graphmem.embeddings SET (autovacuum_enabled = off);
 INSERT INTO graphmem.vectors (item, embedding) SELECT 'n' || i, ARRAY[cos(i), sin(i)] FROM generate_series(1, 500) i;
 CREATE TABLE docs (name text PRIMARY KEY, body text);
 INSERT INTO docs SELECT 'n' || i, repeat('x', 100) FROM generate_series(1, 20000) i;
 ANALYZE docs;
 
 -- ---- statistics of the tables, in a session that has not asked yet ----
+ANALYZE graphmem.entities, graphmem.triples;
+SELECT rows AS vectors_not_counted_yet FROM planned('vector_search(''{1,0}'', 20)');
 ANALYZE graphmem.entities, graphmem.predicates, graphmem.triples, graphmem.embeddings;
 \connect graphmem_plans
 \pset null '-'
@@ -106,6 +109,8 @@ SELECT call, rows FROM unnest(ARRAY[
 	'pagerank(''{n1}'', epsilon => 0)', 'pagerank(''{n1}'', damping => ''NaN'')', 'match(graph => ''nowhere'')', 'match(graph => '''')'
 ]) AS call, planned(call);
 
+SELECT (planned('pagerank(''{n1}'', damping => 100)')).cost > 0 AS costs_something;
+
 -- ---- whose statistics ----
 -- the image's numbers are for those who may read the tables
 SET ROLE regress_graphmem_plans;
@@ -159,6 +164,35 @@ SELECT graphmem.wait_for_sync();
 SELECT rows FROM planned('match()');
 SELECT rows FROM planned('match(''c'')');
 
+-- ---- literals ----
+RESET graphmem.graph;
+SELECT count(graphmem.add_triple('n' || i, 'is', 'true', object_type => 'boolean')) FROM generate_series(1, 30) i;
+SELECT graphmem.wait_for_sync();
+SELECT call, planned, actual FROM unnest(ARRAY[
+	'match(object => ''true'', object_type => ''boolean'')', 'match(object => ''true'', object_type => ''text'')',
+	'match(object => ''n1'', object_type => ''text'')', 'match(object => ''true'')',
+	'confidence(NULL, ''is'', ''true'', object_type => ''boolean'')']) AS call, compared(call);
+
+-- ---- arguments that are functions ----
+CREATE FUNCTION slow_vector() RETURNS real[] STABLE LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'slow_vector'; RETURN '{1,0}'; END $$;
+CREATE FUNCTION slow_name() RETURNS text STABLE LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'slow_name'; RETURN 'hub'; END $$;
+SELECT rows FROM planned('vector_search(slow_vector(), 20)');
+SELECT rows FROM planned('fusion_query(slow_vector(), slow_name())');
+-- once for rows, once for cost
+SELECT rows FROM planned('traverse(ARRAY[slow_name()], 1)');
+-- one that makes the session let go of the image that the plan is about
+SELECT count(graphmem.create_graph('tour' || i)) FROM generate_series(1, 70) i;
+SELECT count(graphmem.add_triple('a', 'to', 'b', graph => 'tour' || i)) FROM generate_series(1, 70) i;
+CREATE FUNCTION tour() RETURNS text STABLE LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. 70 LOOP
+		PERFORM graphmem.reach('a', graph => 'tour' || i);
+	END LOOP;
+	RETURN 'hub';
+END $$;
+SELECT count FROM graphmem.reach('hub', 1);
+SELECT rows > 1 AS as_the_tables_have_it FROM planned('neighbors(tour())');
+SELECT count(graphmem.drop_graph('tour' || i)) FROM generate_series(1, 70) i;
 \connect postgres
 SET client_min_messages = warning;
 DROP DATABASE graphmem_plans;

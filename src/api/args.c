@@ -158,6 +158,15 @@ gm_find_text(const GmGraph *graph, const text *name)
 }
 
 GmNode
+gm_find_term(const GmGraph *graph, const text *name, const text *type)
+{
+	if (type == NULL)
+		return gm_find_text(graph, name);
+	return gm_graph_find_literal(graph, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name),
+								 VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type));
+}
+
+GmNode
 gm_arg_node(FunctionCallInfo fcinfo, int n, const char *name, const GmGraph *graph)
 {
 	gm_arg_required(fcinfo, n, name);

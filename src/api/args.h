@@ -42,6 +42,9 @@ extern text **gm_arg_texts(FunctionCallInfo fcinfo, int n, const char *name, int
 /* the node of a name; GM_NONE if unknown, 22004 for NULL */
 extern GmNode gm_arg_node(FunctionCallInfo fcinfo, int n, const char *name, const GmGraph *graph);
 extern GmNode gm_find_text(const GmGraph *graph, const text *name);
+
+/* the literal of that type, or with type NULL what the name means */
+extern GmNode gm_find_term(const GmGraph *graph, const text *name, const text *type);
 extern GmNode *gm_arg_nodes(FunctionCallInfo fcinfo, int n, const char *name,
 							const GmGraph *graph, uint32_t *count);
 

@@ -49,15 +49,6 @@ typedef struct Pattern
 	bool		impossible;		/* names a term that the graph does not have */
 } Pattern;
 
-static GmNode
-literal_or_name(const GmGraph *g, const text *name, const text *type)
-{
-	if (type == NULL)
-		return gm_find_text(g, name);
-	return gm_graph_find_literal(g, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name),
-								 VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type));
-}
-
 /* from the arguments 0 to 2, and type_arg */
 static Pattern
 get_pattern(FunctionCallInfo fcinfo, int type_arg, const GmGraph *g)
@@ -80,7 +71,7 @@ get_pattern(FunctionCallInfo fcinfo, int type_arg, const GmGraph *g)
 	}
 	if (!PG_ARGISNULL(2))
 	{
-		p.object = literal_or_name(g, PG_GETARG_TEXT_PP(2), p.object_type);
+		p.object = gm_find_term(g, PG_GETARG_TEXT_PP(2), p.object_type);
 		p.impossible |= p.object == GM_NONE;
 	}
 	return p;

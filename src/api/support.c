@@ -9,8 +9,10 @@
  * else from the statistics of the tables; without either the planner keeps the
  * ROWS and COST of the function's definition.
  *
- * At plan time nothing is loaded, waited for, locked or run, and an argument
- * that would be refused is not looked at closely: the call will say so.
+ * At plan time nothing is loaded, waited for or locked, and an argument that
+ * would be refused is not looked at closely: the call will say so.  Arguments
+ * that are calls of stable functions are run, as for any other estimate, but
+ * before the image is looked at, which they may open, change or throw out.
  *
  * Costs are in units of cpu_operator_cost, 400 a call that finds nothing: with
  * the default of 0.0025, one unit of the planner's is 5 microseconds, about
@@ -82,13 +84,15 @@ typedef struct Function
 	int			max_hops;
 	int			hops;			/* when max_hops is NULL */
 	int			direction;
+	int			object_type;
 	int			graph;
 } Function;
 
 static const Function functions[] = {
 	{"match", MATCH, .args = 9, .from = 0, .predicate = 1, .object = 2, .match_count = 3,
-	.graph = 8},
-	{"confidence", MATCH, .args = 7, .from = 0, .predicate = 1, .object = 2, .graph = 6},
+	.object_type = 7, .graph = 8},
+	{"confidence", MATCH, .args = 7, .from = 0, .predicate = 1, .object = 2, .object_type = 5,
+	.graph = 6},
 	{"neighbors", NEIGHBORS, .args = 8, .from = 0, .direction = 1, .predicate = 2,
 	.match_count = 3, .graph = 7},
 	{"traverse", TRAVERSE, .args = 11, .from = 0, .max_hops = 1, .hops = 2, .match_count = 3,
@@ -120,7 +124,7 @@ typedef struct Call
 {
 	const Function *f;
 	PlannerInfo *root;
-	List	   *args;
+	List	   *args;			/* those known now are constants */
 	GmShape		shape;
 	GmDirection direction;
 	double		seeds;
@@ -141,14 +145,39 @@ typedef struct Estimate
  * Arguments
  */
 
+/* only whether it is NULL counts, and what makes it may be a model's call */
+static bool
+is_searched_for(const Function *f, int n)
+{
+	if (f->kind == FUSION)
+		return n == FUSION_EMBEDDING || n == FUSION_TEXT;
+	return f->kind == VECTOR_SEARCH && n == f->from;
+}
+
+static List *
+estimated_arguments(PlannerInfo *root, const Function *f, List *args)
+{
+	List	   *estimated = NIL;
+	ListCell   *cell;
+
+	foreach(cell, args)
+	{
+		Node	   *arg = lfirst(cell);
+
+		if (root != NULL && !IsA(arg, Const) &&
+			(IsA(arg, Param) || !is_searched_for(f, foreach_current_index(cell))))
+			arg = estimate_expression_value(root, arg);
+		estimated = lappend(estimated, arg);
+	}
+	return estimated;
+}
+
 /* the argument's value, if it is known now; else NULL */
 static Const *
 value_of(const Call *c, int n)
 {
 	Node	   *arg = list_nth(c->args, n);
 
-	if (!IsA(arg, Const) && c->root != NULL)
-		arg = estimate_expression_value(c->root, arg);
 	return IsA(arg, Const) ? (Const *) arg : NULL;
 }
 
@@ -268,11 +297,10 @@ static double
 elements_of(const Call *c, int n)
 {
 	Node	   *array = list_nth(c->args, n);
-	Const	   *value = value_of(c, n);
 
-	if (value == NULL && c->root == NULL)
+	if (!IsA(array, Const) && c->root == NULL)
 		return UNKNOWN_ARRAY;
-	return gm_compat_array_length(c->root, value != NULL ? (Node *) value : array);
+	return gm_compat_array_length(c->root, array);
 }
 
 /* predicates that are given and not known are any, as many as there are names */
@@ -350,8 +378,8 @@ facts_beyond(const Call *c, const GmGraph *g, text **names, int count)
 
 /* current facts of these entities, as far as the predicates let through */
 static double
-facts_of(const Call *c, const GmGraph *g, text **names, int count, GmDirection direction,
-		 uint32_t predicate, bool *found)
+facts_of(const Call *c, const GmGraph *g, text **names, int count, uint32_t predicate,
+		 bool *found)
 {
 	double		facts = 0;
 
@@ -363,12 +391,29 @@ facts_of(const Call *c, const GmGraph *g, text **names, int count, GmDirection d
 		if (node == GM_NONE)
 			continue;
 		*found = true;
-		if (direction & GM_OUT)
+		if (c->direction & GM_OUT)
 			facts += records_of(g, node, GM_OUT, predicate, c->share);
-		if (direction & GM_IN)
+		if (c->direction & GM_IN)
 			facts += records_of(g, node, GM_IN, predicate, c->share);
 	}
 	return facts;
+}
+
+/* facts of the object, an entity or a literal, if it is known */
+static void
+look_at_object(Call *c, const GmGraph *g, uint32_t predicate)
+{
+	Const	   *name = given(c, c->f->object);
+	Const	   *type = given(c, c->f->object_type);
+	GmNode		node;
+
+	if (name == NULL || (type == NULL && !is_null(c, c->f->object_type)))
+		return;
+	node = gm_find_term(g, DatumGetTextPP(name->constvalue),
+						type == NULL ? NULL : DatumGetTextPP(type->constvalue));
+	c->nothing |= node == GM_NONE;
+	if (node != GM_NONE)
+		c->of_object = records_of(g, node, GM_IN, predicate, c->share);
 }
 
 /* many estimates in a row are about one graph */
@@ -412,16 +457,13 @@ look_at_image(const GmGraph *g, void *arg)
 	names = names_given(c, f->from, &count);
 	if (names != NULL)
 	{
-		c->first = facts_of(c, g, names, count, c->direction, predicate, &found);
+		c->first = facts_of(c, g, names, count, predicate, &found);
 		c->nothing |= !found;
 		if (f->max_hops != 0)
 			c->second = facts_beyond(c, g, names, count);
 	}
-	if (f->object != 0 && (names = names_given(c, f->object, &count)) != NULL)
-	{
-		c->of_object = facts_of(c, g, names, count, GM_IN, predicate, &found);
-		c->nothing |= !found;
-	}
+	if (f->object != 0)
+		look_at_object(c, g, predicate);
 }
 
 /*
@@ -527,7 +569,7 @@ mean_of_column(const char *column)
 	return Max(mean, 1);
 }
 
-/* false: the tables were never analyzed, or are empty */
+/* false: the tables that count were never analyzed, or are empty */
 static bool
 look_at_tables(Call *c)
 {
@@ -537,10 +579,11 @@ look_at_tables(Call *c)
 	s->facts = rows_of_a_graph(GM_TABLE_TRIPLES);
 	s->nodes = rows_of_a_graph(GM_TABLE_ENTITIES);
 	s->predicates = Max(rows_of_a_graph(GM_TABLE_PREDICATES), 1);
-	s->vectors = Max(rows_of_a_graph(GM_TABLE_EMBEDDINGS), 0);
-	s->elements = s->vectors * UNKNOWN_ELEMENTS;
-	if (s->facts <= 0 || s->nodes <= 0)
+	s->vectors = rows_of_a_graph(GM_TABLE_EMBEDDINGS);
+	if (s->facts <= 0 || s->nodes <= 0 || (s->vectors < 0 && c->f->kind == VECTOR_SEARCH))
 		return false;
+	s->vectors = Max(s->vectors, 0);
+	s->elements = s->vectors * UNKNOWN_ELEMENTS;
 	add_column("subject_id", mean_of_column("object_id"), 0.5, &s->out, &s->both);
 	add_column("object_id", mean_of_column("subject_id"), 0.5, &s->in, &s->both);
 	return true;
@@ -769,10 +812,10 @@ estimate_call(PlannerInfo *root, Oid funcid, Node *node, Estimate *e)
 	if (node == NULL || !IsA(node, FuncExpr))
 		return false;
 	c.root = root;
-	c.args = ((FuncExpr *) node)->args;
-	c.f = function_of(funcid, c.args);
+	c.f = function_of(funcid, ((FuncExpr *) node)->args);
 	if (c.f == NULL)
 		return false;
+	c.args = estimated_arguments(root, c.f, ((FuncExpr *) node)->args);
 	read_arguments(&c);
 	graph = is_null(&c, c.f->graph) ? gm_guc_graph : text_given(&c, c.f->graph);
 	if ((graph == NULL || !gm_shared_peek(graph, look_at_image, &c)) && !look_at_tables(&c))
@@ -780,7 +823,7 @@ estimate_call(PlannerInfo *root, Oid funcid, Node *node, Estimate *e)
 	if (c.share < 0)
 		c.share = unknown_share(&c);
 	estimate(&c, e);
-	return isfinite(e->rows) && isfinite(e->cost);
+	return isfinite(e->rows) && isfinite(e->cost) && e->cost >= 0;
 }
 
 /* plan_support(internal) returns internal */
