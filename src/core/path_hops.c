@@ -185,7 +185,7 @@ order_more(GmPathSearch *s, Side *side, uint32_t *sorted)
 		end++;
 	if (start == side->head || (uint32_t) side->queue[start] != (uint32_t) side->queue[start - 1])
 		side->chunk = FIRST_CHUNK;
-	if (side->forward && s->graph->root->gr_nodes_ascend && end - start > 2 * side->chunk)
+	if (side->forward && s->graph->root->gr_nodes_ascend && (end - start) / 2 > side->chunk)
 	{
 		select_smallest(side->queue + start, end - start, side->chunk);
 		end = start + side->chunk;
