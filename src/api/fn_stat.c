@@ -569,11 +569,10 @@ add_counters(GmCallCounters *sum, const GmCallCounters *c, int sign)
 	atomic_fetch_add(&sum->cc_us, sign * atomic_load(&from->cc_us));
 }
 
-/* of all processes, since the worker started */
+/* adds what all processes have counted since the worker started */
 static void
 sum_counters(GmArea *area, GmCall call, GmCallCounters *sum)
 {
-	memset(sum, 0, sizeof(*sum));
 	for (uint32 i = 0; area != NULL && i < area->ar_slots; i++)
 		add_counters(sum, &gm_area_calls(area, i)->bc_counters[call], 1);
 }
@@ -587,11 +586,12 @@ graphmem_stat_get_function(PG_FUNCTION_ARGS)
 	gm_rows_begin(fcinfo, &rows);
 	for (GmCall call = GM_CALL_NONE + 1; call < GM_CALLS; call++)
 	{
-		GmCallCounters sum;
+		GmCallCounters sum = {0};
 
-		sum_counters(area, call, &sum);
+		/* first what to count from: a reset in between must not overtake the sum */
 		if (area != NULL)
 			add_counters(&sum, &area->ar_calls_before[call], -1);
+		sum_counters(area, call, &sum);
 		gm_row_cstring(&rows, call_names[call]);
 		put_uint64(&rows, atomic_load(&sum.cc_calls));
 		put_uint64(&rows, atomic_load(&sum.cc_rows));
@@ -610,7 +610,7 @@ reset_functions(GmArea *area)
 	for (GmCall call = GM_CALL_NONE + 1; call < GM_CALLS; call++)
 	{
 		GmCallCounters *before = &area->ar_calls_before[call];
-		GmCallCounters sum;
+		GmCallCounters sum = {0};
 
 		sum_counters(area, call, &sum);
 		atomic_store(&before->cc_calls, atomic_load(&sum.cc_calls));
