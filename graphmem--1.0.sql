@@ -948,7 +948,7 @@ COMMENT ON COLUMN graphmem.stat_progress_query.datname IS 'its name';
 COMMENT ON COLUMN graphmem.stat_progress_query.usename IS 'who is logged in there; this and what follows is NULL for other roles'' calls without pg_read_all_stats';
 COMMENT ON COLUMN graphmem.stat_progress_query.function IS 'the function called';
 COMMENT ON COLUMN graphmem.stat_progress_query.phase IS 'starting, waiting for the worker, loading a private image, walking, iterating (pagerank), vectors, checking, returning rows, deleting rows';
-COMMENT ON COLUMN graphmem.stat_progress_query.done IS 'units of the phase: rows of the table being read, iterations, vectors, rows returned, tables emptied; in paths, records of facts';
+COMMENT ON COLUMN graphmem.stat_progress_query.done IS 'units of the phase: rows of the table being read, iterations, vectors, rows returned, tables emptied; in match and paths, records of facts';
 COMMENT ON COLUMN graphmem.stat_progress_query.total IS 'of so many; NULL: not known; of iterations and records it may take fewer';
 COMMENT ON COLUMN graphmem.stat_progress_query.records IS 'records of facts looked at, or rows written, so far';
 

@@ -15,6 +15,7 @@
 #include "api/rows.h"
 #include "core/traverse.h"
 #include "error.h"
+#include "image/call.h"
 #include "image/image.h"
 
 /* slots in a growing array */
@@ -25,6 +26,16 @@ typedef struct Slots
 	uint64		room;
 	uint64		looked;			/* at so many records */
 } Slots;
+
+/* at a record; total: of so many, 0 if that is not known */
+static void
+look_around(uint64 done, uint64 total)
+{
+	if (gm_likely(done % GM_INTERRUPT_EVERY != 0))
+		return;
+	gm_call_phase(GM_PHASE_WALKING, done, total);
+	CHECK_FOR_INTERRUPTS();
+}
 
 static void
 add_slot(Slots *s, GmSlot slot)
@@ -126,7 +137,8 @@ match_node(const GmGraph *g, GmView *view, const Pattern *p, Slots *found)
 	gm_edges_begin(&iter, g, view, out ? p->subject : p->object);
 	while (gm_edges_next(&iter, &edge))
 	{
-		found->looked++;
+		look_around(++found->looked, 0);
+
 		/* the stated direction counts, also for a symmetric predicate */
 		if (edge.out != out && edge.neighbor != iter.node)
 			continue;
@@ -148,8 +160,7 @@ match_slots(const GmGraph *g, const GmView *view, const Pattern *p, GmSlot first
 
 	for (slot = first; slot < end && found->count < limit; slot++)
 	{
-		if (slot % GM_INTERRUPT_EVERY == 0)
-			CHECK_FOR_INTERRUPTS();
+		look_around(slot, end);
 		if (p->predicate != GM_NONE && GM_ARRAY_U32(&g->predicate, slot) != p->predicate)
 			continue;
 		if (!object_has_type(g, p, GM_ARRAY_U32(&g->object, slot)))
@@ -272,6 +283,7 @@ collect_edges(const GmGraph *g, const GmView *view, GmNode node, uint64_t limit,
 			edges = repalloc_huge(edges, room * sizeof(GmEdge));
 		}
 		edges[(*count)++] = edge;
+		look_around(*count, 0);
 	}
 	/* history runs come after the current ones */
 	if (view->timed)
