@@ -84,6 +84,8 @@ SELECT (planned('match(''hub'')')).cost > 50 * (planned('match(''n1'')')).cost A
 	(planned('reach(''n1'', 3)')).cost > 5 * (planned('reach(''n1'', 1)')).cost AS so_do_hops,
 	(planned('pagerank()')).cost > (planned('pagerank(''{n1}'')')).cost AS and_whole_graphs,
 	(planned('match(match_count => 10)')).cost < (planned('match()')).cost / 10 AS limits_save;
+SELECT (planned('neighbors(''hub'', match_count => 5)')).cost < (planned('neighbors(''hub'')')).cost / 10 AS limits_save,
+	(planned('neighbors(''hub'', match_count => 5, as_of => now())')).cost > 2 * (planned('neighbors(''hub'', match_count => 5)')).cost AS but_not_in_the_past;
 
 -- ---- values that come later ----
 PREPARE q(text, bigint) AS SELECT * FROM graphmem.match($1, match_count => $2);

@@ -113,6 +113,8 @@ static const Function functions[] = {
 
 /* other arguments */
 #define WEIGHT_ARG(kind)	((kind) == PATHS ? 4 : 2)	/* of the two path functions */
+#define NEIGHBORS_AS_OF		5
+#define NEIGHBORS_KNOWN_AT	6
 #define PAGERANK_DAMPING	8
 #define PAGERANK_EPSILON	9
 #define SEARCH_ITEM_IDS		6
@@ -639,6 +641,18 @@ estimate_match(const Call *c, Estimate *e)
 	e->cost = scanned * COST_SCANNED;
 }
 
+/* current facts lie in the order of the rows; others have to be sorted first */
+static void
+estimate_neighbors(const Call *c, Estimate *e)
+{
+	double		facts = of_entity(c, c->first, c->direction);
+
+	e->rows = limited(c, facts);
+	if (is_null(c, NEIGHBORS_AS_OF) && is_null(c, NEIGHBORS_KNOWN_AT))
+		facts = e->rows;
+	e->cost = facts / Max(c->share, 1e-6) * COST_SCANNED;
+}
+
 /* as far as the walk must go for the rows wanted */
 static void
 estimate_traverse(const Call *c, Estimate *e)
@@ -723,8 +737,7 @@ estimate(const Call *c, Estimate *e)
 			estimate_match(c, e);
 			break;
 		case NEIGHBORS:
-			e->cost = of_entity(c, c->first, c->direction) / Max(c->share, 1e-6) * COST_SCANNED;
-			e->rows = limited(c, of_entity(c, c->first, c->direction));
+			estimate_neighbors(c, e);
 			break;
 		case TRAVERSE:
 			estimate_traverse(c, e);
