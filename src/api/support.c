@@ -418,23 +418,28 @@ look_at_object(Call *c, const GmGraph *g, uint32_t predicate)
 		c->of_object = records_of(g, node, GM_IN, predicate, c->share);
 }
 
-/* many estimates in a row are about one graph */
+/* many estimates in a row are about one version of one graph */
 static void
-shape_of(const GmGraph *g, GmShape *shape)
+shape_of(const GmGraph *g, uint64_t generation, int32_t graph_id, GmShape *shape)
 {
 	static GmShape last;
+	static uint64_t last_generation;
+	static int32_t last_graph;
 	static GmRef last_root;
 	static uint64_t last_sequence;
 
-	if (last_root != g->ref || last_sequence != g->root->gr_sequence)
+	if (last_generation != generation || last_graph != graph_id || last_root != g->ref ||
+		last_sequence != g->root->gr_sequence)
 		gm_shape_look(g, &last);
+	last_generation = generation;
+	last_graph = graph_id;
 	last_root = g->ref;
 	last_sequence = g->root->gr_sequence;
 	memcpy(shape, &last, sizeof(last));
 }
 
 static void
-look_at_image(const GmGraph *g, void *arg)
+look_at_image(const GmGraph *g, uint64_t generation, int32_t graph_id, void *arg)
 {
 	Call	   *c = arg;
 	const Function *f = c->f;
@@ -443,7 +448,7 @@ look_at_image(const GmGraph *g, void *arg)
 	text	  **names;
 	int			count;
 
-	shape_of(g, &c->shape);
+	shape_of(g, generation, graph_id, &c->shape);
 	c->share = unknown_share(c);
 	if (f->predicate != 0 && (names = names_given(c, f->predicate, &count)) != NULL)
 	{

@@ -102,13 +102,15 @@ extern uint64 gm_image_catalog_changes(void);
 
 extern void gm_image_undefined_graph(const char *name) __attribute__((noreturn));
 
+/* generation and graph_id tell graphs apart that lay in the same memory */
+typedef void (*GmPeek) (const GmGraph *graph, uint64_t generation, int32_t graph_id, void *arg);
+
 /*
  * For the planner: a look at the shared image, if the session has had it before
  * and neither waiting, loading nor a statement is needed for it; else false.
  * look raises no error.
  */
-extern bool gm_shared_peek(const char *graph_name,
-						   void (*look) (const GmGraph *graph, void *arg), void *arg);
+extern bool gm_shared_peek(const char *graph_name, GmPeek look, void *arg);
 
 /*
  * shared.c: NULL and why, or raises an error (57P03) if the image is late and

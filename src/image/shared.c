@@ -519,7 +519,7 @@ gm_shared_open(const char *name, const char **why)
  * Whether the name still means that graph does not matter to an estimate.
  */
 bool
-gm_shared_peek(const char *name, void (*look) (const GmGraph *graph, void *arg), void *arg)
+gm_shared_peek(const char *name, GmPeek look, void *arg)
 {
 	NameEntry  *entry = *place_of_name(name, strlen(name));
 	GmDatabase *db;
@@ -546,7 +546,7 @@ gm_shared_peek(const char *name, void (*look) (const GmGraph *graph, void *arg),
 	{
 		if (h->root != root || sequence_at(h, root) != h->sequence)
 			attach_version(h, root);
-		look(h->graph, arg);
+		look(h->graph, h->generation, h->image.graph_id, arg);
 	}
 	gm_read_leave(area);
 	return seen;
