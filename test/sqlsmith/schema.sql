@@ -128,7 +128,7 @@ BEGIN
 				ORDER BY a.place) AS types
 		FROM pg_proc p
 		WHERE p.pronamespace = 'graphmem'::regnamespace AND p.prokind = 'f'
-			AND p.prorettype NOT IN ('trigger'::regtype, 'void'::regtype)
+			AND p.prorettype NOT IN ('trigger'::regtype, 'void'::regtype, 'internal'::regtype)
 	LOOP
 		FOR n IN
 			SELECT DISTINCT x FROM unnest(ARRAY[f.pronargs - f.pronargdefaults, 1, 3, 5, f.pronargs]) AS x

@@ -200,7 +200,7 @@ is( $node->safe_psql('cancel', qq{
 
 # ---- memory ----
 ($status, $out, $err) = $node->psql('cancel', join('', map { qq{
-	SET statement_timeout = '@{[ int($load_ms * ($_ % 9 + 1) / 10) ]} ms';
+	SET statement_timeout = '@{[ int($load_ms * ($_ % 9 + 1) / 20) || 1 ]} ms';
 	SELECT count(*) FROM graphmem.reach('n1');
 	RESET statement_timeout;
 	SELECT graphmem.create_graph('another $_') > 0;
