@@ -48,7 +48,7 @@ extern void gm_row_time(GmRows *rows, int64_t value);	/* open ends: null */
 extern void gm_row_int8s(GmRows *rows, const int64_t *values, int count);
 extern void gm_row_strings(GmRows *rows, const GmString **values, int count);
 
-/* memory that lasts as long as the row being made; the first is aligned for any type */
+/* memory that lasts as long as the row being made, aligned for any type */
 extern void *gm_row_alloc(GmRows *rows, Size size);
 extern MemoryContext gm_row_memory(GmRows *rows);
 

@@ -86,7 +86,7 @@ typedef struct GmMasses
  * Complexity	at most 1 / (epsilon × (1 - damping)) arcs; beyond four times
  *				the graph's arcs whole sweeps follow, at most ln(1 / epsilon) /
  *				(1 - damping) of them, with the same bounds
- * Memory		37 bytes a node, touched only where the walk goes
+ * Memory		44 bytes a node, touched only where the walk goes
  */
 extern GmStatus gm_ppr(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 					   const GmMass *seeds, uint32_t seed_count, const GmPprOpts *opts,

@@ -47,6 +47,7 @@ own_entry(void)
 /*
  * Showing
  */
+
 /* also while a transaction aborts */
 static void
 hide(void)

@@ -410,7 +410,6 @@ choose_graph(Handle *h, GmGraphEntry *entry, Snapshot snapshot, const GmOwnChang
 	return NULL;
 }
 
-/* one attempt; *again: something moved under it */
 /* the next statement's snapshot will do, where this one's would need a private image */
 static void
 fail_if_newer(GmGraphEntry *entry, const char *name)
@@ -424,6 +423,7 @@ fail_if_newer(GmGraphEntry *entry, const char *name)
 			 errhint("Repeat the query, or raise \"graphmem.private_memory_limit\" to let the session load the graph for itself.")));
 }
 
+/* one attempt; *again: something moved under it */
 static const char *
 open_graph(GmWait *wait, const char *name, Snapshot snapshot, const GmOwnChanges *own,
 		   Handle **opened, bool *again)
