@@ -7,32 +7,13 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use BadInput;
 use Graphmem;
 
 my $node = start_node('bad_input');
-create_database($node, 'bad');
+bad_database($node, 'bad');
 
 $node->safe_psql('bad', q{
-	INSERT INTO graphmem.facts (subject, predicate, object, source, confidence, valid_from, valid_to,
-		subject_kind, object_kind, object_type)
-	VALUES
-		('Ada', 'knows', 'Bob', 'letter', 0.9, NULL, NULL, 'person', 'person', NULL),
-		('Bob', 'knows', 'Cid', 'letter', 0.8, NULL, NULL, 'person', NULL, NULL),
-		('Cid', 'likes', 'Ada', 'book', 0.5, NULL, NULL, NULL, NULL, NULL),
-		('Ada', 'knows', 'Ada', NULL, 0.5, NULL, NULL, NULL, NULL, NULL),
-		('Ada', 'born', '1815', NULL, 1, NULL, NULL, NULL, NULL, 'int'),
-		('Ada', 'lived', 'Oslo', 'book', 0, '2001-01-01', '2002-01-01', NULL, 'place', NULL);
-	SELECT graphmem.set_predicate('born', functional => true);
-	SELECT graphmem.add_source('letter', content => 'Ada writes to Bob about the engine', session => 's');
-	SELECT graphmem.set_embedding('Ada', '{1,0,0}'), graphmem.set_embedding('Bob', '{0.5,0.5,0}');
-	SELECT graphmem.create_vector_space('facts', 2, target => 'fact', metric => 'l2'),
-		graphmem.create_vector_space('sources', 2, target => 'source', metric => 'ip');
-	SELECT graphmem.set_embedding(fact_id::text, '{0,1}', space => 'facts') FROM graphmem.facts;
-	SELECT graphmem.set_embedding('letter', '{0,1}', space => 'sources'), graphmem.create_graph('empty');
-	INSERT INTO graphmem.aliases (graph_id, name, entity_id)
-	SELECT graph_id, 'Lady', entity_id FROM graphmem.entities WHERE name = 'Ada';
-	UPDATE graphmem.facts SET confidence = 0.7 WHERE subject = 'Bob';
-
 	CREATE TABLE bad_values (type text, value text);
 	INSERT INTO bad_values
 	SELECT type, unnest(v) FROM (VALUES
