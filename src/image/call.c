@@ -143,7 +143,9 @@ subtransaction_ends(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 static void
 transaction_ends(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT && running.call != GM_CALL_NONE)
+	/* committed with a call under way: C code caught its error without a subtransaction */
+	if ((event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE) &&
+		running.call != GM_CALL_NONE)
 		forget();
 }
 
