@@ -35,6 +35,7 @@
 
 #include "core/array.h"
 #include "core/base.h"
+#include "core/hnsw.h"
 #include "core/index.h"
 #include "core/mem.h"
 #include "core/topk.h"
@@ -53,7 +54,22 @@ typedef struct GmSpaceRoot
 	GmArrayRoot sp_vector;		/* float[stride] by row */
 	GmArrayRoot sp_row_of;		/* uint32 by number: row + 1, 0 none; may be shorter */
 	GmIndexRoot sp_by_item;		/* rows by item id */
+
+	/* what vector_spaces says of the index */
+	uint32_t	sp_ef_construction;
+	uint16_t	sp_m;
+	uint8_t		sp_kind;		/* GmCodeKind */
+
+	/* space_index.h; the arrays are empty while there is no index */
+	GmHnswView	sp_index;
+	GmArrayRoot sp_node_of;		/* uint32 by row: node, or GM_SPACE_PENDING | its place
+								 * in sp_pending */
+	GmArrayRoot sp_row_at;		/* uint32 by node: row + 1, 0 none; may be shorter */
+	GmArrayRoot sp_pending;		/* uint32: rows */
+	GmArrayRoot sp_dead;		/* uint32: nodes */
 } GmSpaceRoot;
+
+#define GM_SPACE_PENDING	((uint32_t) 1 << 31)
 
 typedef struct GmSpace
 {
@@ -66,6 +82,11 @@ typedef struct GmSpace
 				vector,
 				row_of;
 	GmIndex		by_item;
+	GmArray		node_of,
+				row_at,
+				pending,
+				dead;
+	GmHnsw	   *hnsw;			/* attached when first needed */
 } GmSpace;
 
 /*
