@@ -35,6 +35,7 @@
 
 #include "core/graph.h"
 #include "core/row.h"
+#include "core/space_index.h"
 
 typedef struct GmApply GmApply;
 
@@ -52,6 +53,17 @@ extern void gm_apply_set_sequence(GmApply *apply, uint64_t sequence, uint64_t ma
  */
 extern GmStatus gm_apply_put(GmApply *apply, const GmRow *row);
 extern GmStatus gm_apply_remove(GmApply *apply, const GmRow *row);
+
+/*
+ * The index of a space (space_index.h): gm_space_begin_index, gm_space_map and
+ * gm_space_drop_index in this version.  A space that is not there any more is
+ * left alone, *there false.
+ */
+extern GmStatus gm_apply_begin_index(GmApply *apply, int32_t space_id, const GmIndexer *indexer,
+									 bool *there);
+extern GmStatus gm_apply_map(GmApply *apply, int32_t space_id, const GmIndexer *indexer,
+							 const GmSpaceNode *nodes, uint32_t n, bool *there);
+extern GmStatus gm_apply_drop_index(GmApply *apply, int32_t space_id);
 
 /*
  * now: a time not before the one the image was built for; what has become or

@@ -379,3 +379,48 @@ gm_finish_spaces(GmApply *ap)
 	}
 	return GM_OK;
 }
+
+/*
+ * Indexes
+ */
+static GmStatus
+open_space_id(GmApply *ap, int32_t space_id, GmSpace **space)
+{
+	bool		found;
+	uint32_t	at = gm_graph_space_at(ap->graph, space_id, &found);
+
+	*space = NULL;
+	return found ? open_space(ap, at, space) : GM_OK;
+}
+
+GmStatus
+gm_apply_begin_index(GmApply *ap, int32_t space_id, const GmIndexer *indexer, bool *there)
+{
+	GmSpace    *space;
+
+	GM_TRY(open_space_id(ap, space_id, &space));
+	*there = space != NULL;
+	return space == NULL ? GM_OK : gm_space_begin_index(space, indexer, ap->intr);
+}
+
+GmStatus
+gm_apply_map(GmApply *ap, int32_t space_id, const GmIndexer *indexer, const GmSpaceNode *nodes,
+			 uint32_t n, bool *there)
+{
+	GmSpace    *space;
+
+	GM_TRY(open_space_id(ap, space_id, &space));
+
+	/* dropped and made again, or given another index: not the one these nodes are of */
+	*there = space != NULL && space->root->sp_index.root == gm_hnsw_ref(indexer->hnsw);
+	return *there ? gm_space_map(space, indexer, nodes, n, ap->intr) : GM_OK;
+}
+
+GmStatus
+gm_apply_drop_index(GmApply *ap, int32_t space_id)
+{
+	GmSpace    *space;
+
+	GM_TRY(open_space_id(ap, space_id, &space));
+	return space == NULL || !gm_space_has_index(space) ? GM_OK : gm_space_drop_index(space);
+}

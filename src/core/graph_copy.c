@@ -134,6 +134,7 @@ copy_space_root(const GmSpace *from, GmSpace *to, GmRef *ref)
 
 	GM_TRY(copy_block(to->mem, from->mem, sizeof(GmSpaceRoot), ref));
 	root = gm_mem_ptr(to->mem, *ref);
+	gm_space_root_no_index(root);
 	GM_TRY(copy_array(to->mem, &from->item_id, &root->sp_item_id, &to->item_id));
 	GM_TRY(copy_array(to->mem, &from->number, &root->sp_number, &to->number));
 	GM_TRY(copy_array(to->mem, &from->scale, &root->sp_scale, &to->scale));

@@ -144,6 +144,9 @@ extern GmStatus gm_hnsw_create(GmMem *mem, uint32_t dim, GmMetric metric, GmCode
 							   uint32_t m, uint32_t ef_construction, const float *centre,
 							   GmHnsw **hnsw);
 
+/* writer, when it begins again with an index that is there: GmHnswView.root */
+extern GmStatus gm_hnsw_attach_writer(GmMem *mem, GmRef root, GmHnsw **hnsw);
+
 /* writer: the index as it is now */
 extern void gm_hnsw_view(const GmHnsw *hnsw, GmHnswView *view);
 
@@ -155,6 +158,7 @@ extern void gm_hnsw_destroy(GmHnsw *hnsw);	/* the handle */
 /* retire all of it: inside a version, or outside with no reader left */
 extern GmStatus gm_hnsw_free(GmMem *mem, GmHnsw *hnsw);
 
+extern GmRef gm_hnsw_ref(const GmHnsw *hnsw);	/* of the root */
 extern const GmCoder *gm_hnsw_coder(const GmHnsw *hnsw);
 extern const GmHnswRoot *gm_hnsw_root(const GmHnsw *hnsw);
 extern const void *gm_hnsw_code(const GmHnsw *hnsw, uint32_t node);

@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/space.h"
+#include "core/space_index.h"
+#include "core/space_private.h"
 
 #define LINE_FLOATS			16		/* floats of a cache line */
 
@@ -39,12 +40,27 @@ attach(GmSpace *space, GmRef ref)
 
 	space->root = root;
 	space->ref = ref;
+	space->hnsw_current = false;
 	GM_TRY(gm_array_attach(space->mem, &root->sp_item_id, &space->item_id));
 	GM_TRY(gm_array_attach(space->mem, &root->sp_number, &space->number));
 	GM_TRY(gm_array_attach(space->mem, &root->sp_scale, &space->scale));
 	GM_TRY(gm_array_attach(space->mem, &root->sp_vector, &space->vector));
 	GM_TRY(gm_array_attach(space->mem, &root->sp_row_of, &space->row_of));
+	GM_TRY(gm_array_attach(space->mem, &root->sp_node_of, &space->node_of));
+	GM_TRY(gm_array_attach(space->mem, &root->sp_row_at, &space->row_at));
+	GM_TRY(gm_array_attach(space->mem, &root->sp_pending, &space->pending));
+	GM_TRY(gm_array_attach(space->mem, &root->sp_dead, &space->dead));
 	return gm_index_attach(space->mem, &root->sp_by_item, &space->by_item);
+}
+
+void
+gm_space_root_no_index(GmSpaceRoot *root)
+{
+	memset(&root->sp_index, 0, sizeof(root->sp_index));
+	gm_array_init(&root->sp_node_of, sizeof(uint32_t), GM_ARRAY_PAGE);
+	gm_array_init(&root->sp_row_at, sizeof(uint32_t), GM_ARRAY_PAGE);
+	gm_array_init(&root->sp_pending, sizeof(uint32_t), GM_ARRAY_PAGE);
+	gm_array_init(&root->sp_dead, sizeof(uint32_t), GM_ARRAY_PAGE);
 }
 
 GmStatus
@@ -76,6 +92,10 @@ gm_space_create(GmMem *mem, uint32_t dim, GmMetric metric, GmSpace **space)
 				  GM_ARRAY_PAGE_LARGE);
 	gm_array_init(&root->sp_row_of, sizeof(uint32_t), GM_ARRAY_PAGE);
 	gm_index_init(&root->sp_by_item, 0);
+	root->sp_m = GM_SPACE_M;
+	root->sp_ef_construction = GM_SPACE_EF_CONSTRUCTION;
+	root->sp_kind = GM_CODE_INT8;
+	gm_space_root_no_index(root);
 	root->sp_ordered = true;
 	s->mem = mem;
 	status = attach(s, ref);
@@ -96,7 +116,12 @@ gm_space_destroy(GmSpace *space)
 	gm_array_detach(&space->scale);
 	gm_array_detach(&space->vector);
 	gm_array_detach(&space->row_of);
+	gm_array_detach(&space->node_of);
+	gm_array_detach(&space->row_at);
+	gm_array_detach(&space->pending);
+	gm_array_detach(&space->dead);
 	gm_index_detach(&space->by_item);
+	gm_hnsw_destroy(space->hnsw);
 	free(space);
 }
 
@@ -337,6 +362,10 @@ gm_space_end(GmSpace *space)
 	gm_array_end(&space->scale);
 	gm_array_end(&space->vector);
 	gm_array_end(&space->row_of);
+	gm_array_end(&space->node_of);
+	gm_array_end(&space->row_at);
+	gm_array_end(&space->pending);
+	gm_array_end(&space->dead);
 	gm_index_end(&space->by_item);
 }
 
@@ -346,14 +375,16 @@ gm_space_free(GmSpace *space)
 	GmArray    *arrays[] = {&space->item_id, &space->number, &space->scale, &space->vector,
 		&space->row_of, &space->by_item.head, &space->by_item.next};
 
+	if (space->root->sp_index.root != 0)
+		GM_TRY(gm_space_drop_index(space));
 	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
 		gm_array_free(space->mem, arrays[i]);
 	gm_mem_retire(space->mem, space->ref, sizeof(GmSpaceRoot));
 	return GM_OK;
 }
 
-static GmStatus
-writable(GmSpace *space, GmArray *array, uint64_t i, void *element)
+GmStatus
+gm_space_writable(GmSpace *space, GmArray *array, uint64_t i, void *element)
 {
 	if (array->changes == NULL)
 		GM_TRY(gm_array_begin(space->mem, array));
@@ -361,8 +392,8 @@ writable(GmSpace *space, GmArray *array, uint64_t i, void *element)
 }
 
 /* elements from the old length on are zero */
-static GmStatus
-extend(GmSpace *space, GmArray *array, uint64_t n)
+GmStatus
+gm_space_extend(GmSpace *space, GmArray *array, uint64_t n)
 {
 	uint64_t	length = array->root->ar_length;
 
@@ -382,6 +413,15 @@ extend(GmSpace *space, GmArray *array, uint64_t n)
 	return GM_OK;
 }
 
+GmStatus
+gm_space_shorten(GmSpace *space, GmArray *array, uint64_t n)
+{
+	if (array->changes == NULL)
+		GM_TRY(gm_array_begin(space->mem, array));
+	array->root->ar_length = n;
+	return GM_OK;
+}
+
 static GmStatus
 set_row_of(GmSpace *space, uint32_t number, uint32_t link)
 {
@@ -389,8 +429,8 @@ set_row_of(GmSpace *space, uint32_t number, uint32_t link)
 
 	if (number == GM_NONE)
 		return GM_OK;
-	GM_TRY(extend(space, &space->row_of, (uint64_t) number + 1));
-	GM_TRY(writable(space, &space->row_of, number, &p));
+	GM_TRY(gm_space_extend(space, &space->row_of, (uint64_t) number + 1));
+	GM_TRY(gm_space_writable(space, &space->row_of, number, &p));
 	*p = link;
 	return GM_OK;
 }
@@ -404,10 +444,10 @@ write_row(GmSpace *space, uint32_t row, int64_t item_id, uint32_t number, float 
 	float	   *f;
 	float	   *v;
 
-	GM_TRY(writable(space, &space->item_id, row, &id));
-	GM_TRY(writable(space, &space->number, row, &n));
-	GM_TRY(writable(space, &space->scale, row, &f));
-	GM_TRY(writable(space, &space->vector, row, &v));
+	GM_TRY(gm_space_writable(space, &space->item_id, row, &id));
+	GM_TRY(gm_space_writable(space, &space->number, row, &n));
+	GM_TRY(gm_space_writable(space, &space->scale, row, &f));
+	GM_TRY(gm_space_writable(space, &space->vector, row, &v));
 	*id = item_id;
 	*n = number;
 	*f = scale;
@@ -422,10 +462,8 @@ set_rows(GmSpace *space, uint32_t rows)
 
 	for (int i = 0; i < 4; i++)
 	{
-		if (arrays[i]->changes == NULL)
-			GM_TRY(gm_array_begin(space->mem, arrays[i]));
-		GM_TRY(extend(space, arrays[i], rows));
-		arrays[i]->root->ar_length = rows;
+		GM_TRY(gm_space_extend(space, arrays[i], rows));
+		GM_TRY(gm_space_shorten(space, arrays[i], rows));
 	}
 	space->root->sp_rows = rows;
 	return GM_OK;
@@ -445,6 +483,8 @@ gm_space_put(GmSpace *space, int64_t item_id, uint32_t number, const float *vect
 
 		if (before != number)
 			GM_TRY(set_row_of(space, before, 0));
+		if (memcmp(gm_space_vector(space, row), vector, space->root->sp_dim * sizeof(float)) != 0)
+			GM_TRY(gm_mapping_row_changed(space, row));
 		return write_row(space, row, item_id, number, (float) scale, vector);
 	}
 	if (rows >= UINT32_MAX - 1)
@@ -453,6 +493,7 @@ gm_space_put(GmSpace *space, int64_t item_id, uint32_t number, const float *vect
 		space->root->sp_ordered = false;
 	GM_TRY(set_rows(space, rows + 1));
 	GM_TRY(write_row(space, rows, item_id, number, (float) scale, vector));
+	GM_TRY(gm_mapping_row_added(space, rows));
 	return gm_index_insert(space->mem, &space->by_item, rows, GM_NONE, item_hash, space);
 }
 
@@ -466,8 +507,10 @@ gm_space_remove(GmSpace *space, int64_t item_id)
 		return GM_OK;
 	GM_TRY(set_row_of(space, GM_ARRAY_U32(&space->number, row), 0));
 	GM_TRY(gm_index_remove(space->mem, &space->by_item, row, item_hash(space, row)));
+	GM_TRY(gm_mapping_row_removed(space, row));
 	if (row != last)
 	{
+		GM_TRY(gm_mapping_row_moved(space, last, row));
 		GM_TRY(gm_index_remove(space->mem, &space->by_item, last, item_hash(space, last)));
 		GM_TRY(write_row(space, row, GM_ARRAY_I64(&space->item_id, last),
 					  GM_ARRAY_U32(&space->number, last), GM_ARRAY_F32(&space->scale, last),
@@ -540,23 +583,6 @@ prefetch_floats(const float *from, uint32_t floats)
 		gm_prefetch(from + i);
 }
 
-/* what ties are broken by: rows, or the item ids as unsigned numbers of their order */
-static inline uint64_t
-rank_id(const GmSpace *space, uint32_t row)
-{
-	if (gm_likely(space->root->sp_ordered))
-		return row;
-	return (uint64_t) gm_space_item_id(space, row) ^ ((uint64_t) 1 << 63);
-}
-
-static uint32_t
-ranked_row(const GmSpace *space, uint64_t id)
-{
-	if (space->root->sp_ordered)
-		return (uint32_t) id;
-	return gm_space_find(space, (int64_t) (id ^ ((uint64_t) 1 << 63)));
-}
-
 /*
  * Rows first .. first + n - 1, which lie one after the other; next: where it
  * goes on after them, for the prefetches.
@@ -583,7 +609,7 @@ search_span(const GmSpace *space, const GmSpaceQuery *query, uint32_t first, uin
 			prefetch_floats(next + (size_t) (i + ahead - n) * stride, stride);
 		distance = metric_distance(metric, query, row, scale[i], dim);
 		if (distance <= gm_topk_worst(top))
-			(void) gm_topk_push(top, distance, rank_id(space, first + i));
+			(void) gm_topk_push(top, distance, gm_space_rank_id(space, first + i));
 	}
 }
 
@@ -621,9 +647,9 @@ search_all(const GmSpace *space, const GmSpaceQuery *query, const GmInterrupt *i
 	return GM_OK;
 }
 
-static void
-search_gathered(const GmSpace *space, const GmSpaceQuery *query, const uint32_t *row, uint32_t n,
-				GmTopk *top)
+void
+gm_space_push_rows(const GmSpace *space, const GmSpaceQuery *query, const uint32_t *row,
+				   uint32_t n, GmTopk *top)
 {
 	uint32_t	stride = space->root->sp_stride;
 	uint32_t	ahead = AHEAD_FLOATS / stride + 1;
@@ -638,7 +664,7 @@ search_gathered(const GmSpace *space, const GmSpaceQuery *query, const uint32_t 
 			prefetch_floats(gm_space_vector(space, row[i + ahead]), stride);
 		distance = gm_space_distance(space, query, row[i]);
 		if (distance <= gm_topk_worst(top))
-			(void) gm_topk_push(top, distance, rank_id(space, row[i]));
+			(void) gm_topk_push(top, distance, gm_space_rank_id(space, row[i]));
 	}
 }
 
@@ -666,7 +692,7 @@ search_allowed(const GmSpace *space, const GmSpaceQuery *query, const uint64_t *
 			bits &= bits - 1;
 			if (n < room)
 				continue;
-			search_gathered(space, query, gathered, n, top);
+			gm_space_push_rows(space, query, gathered, n, top);
 			since_look += n * space->root->sp_stride;
 			n = 0;
 			if (since_look >= FLOATS_PER_LOOK)
@@ -680,7 +706,7 @@ search_allowed(const GmSpace *space, const GmSpaceQuery *query, const uint64_t *
 		if ((w + 1) % WORDS_PER_LOOK == 0 && gm_interrupted(intr))
 			return GM_INTERRUPTED;
 	}
-	search_gathered(space, query, gathered, n, top);
+	gm_space_push_rows(space, query, gathered, n, top);
 	return GM_OK;
 }
 
@@ -710,7 +736,7 @@ gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
 	{
 		gm_topk_sort(&top);
 		for (uint32_t i = 0; i < top.count; i++)
-			hits[i] = (GmSpaceHit) {ranked_row(space, items[i].id), items[i].distance};
+			hits[i] = (GmSpaceHit) {gm_space_ranked_row(space, items[i].id), items[i].distance};
 		*found = top.count;
 	}
 	gm_mem_temp_free(space->mem, items);

@@ -69,6 +69,10 @@ typedef struct GmSpaceRoot
 	GmArrayRoot sp_dead;		/* uint32: nodes */
 } GmSpaceRoot;
 
+/* unless vector_spaces has others */
+#define GM_SPACE_M				16
+#define GM_SPACE_EF_CONSTRUCTION	200
+
 #define GM_SPACE_PENDING	((uint32_t) 1 << 31)
 
 typedef struct GmSpace
@@ -86,7 +90,8 @@ typedef struct GmSpace
 				row_at,
 				pending,
 				dead;
-	GmHnsw	   *hnsw;			/* attached when first needed */
+	GmHnsw	   *hnsw;			/* attached when first needed, */
+	bool		hnsw_current;	/* and to this version */
 } GmSpace;
 
 /*
@@ -117,6 +122,7 @@ typedef struct GmSpaceHit
 
 /* GM_BAD_DIM unless 1 <= dim <= GM_VEC_MAX_DIM */
 extern GmStatus gm_space_create(GmMem *mem, uint32_t dim, GmMetric metric, GmSpace **space);
+extern void gm_space_root_no_index(GmSpaceRoot *root);
 extern void gm_space_destroy(GmSpace *space);	/* the handle; the memory stays */
 
 /*
@@ -154,7 +160,7 @@ extern GmStatus gm_space_remove(GmSpace *space, int64_t item_id);
 /* forget what was copied, after commit or abort */
 extern void gm_space_end(GmSpace *space);
 
-/* retires the root too; begun or not */
+/* retires the root and the index too; begun or not */
 extern GmStatus gm_space_free(GmSpace *space);
 
 /* row of an item id, or of a node or source number; GM_NONE if it has none */

@@ -12,19 +12,19 @@
  * so a search of any version gives only rows of that version, by their vectors
  * of that version, whatever has happened to the index since.
  *
- * The writer indexes between versions: it makes nodes for pending rows (by
- * gm_space_make_nodes), has them linked, here or by other processes, and maps
- * them in a version (gm_space_map).  A row that changed meanwhile is found out
- * then: the node's code is not that of its vector, and the node is dead.
+ * The writer indexes between versions, through a GmIndexer: it makes nodes for
+ * pending rows, has them linked, here or by other processes, and maps them in a
+ * version.  A row that changed meanwhile is found out then: the node's code is
+ * not that of its vector, and the node is dead.
  *
  * A fork changes its own rows in the same way and never touches the index.
  *
  * Interface
  *	 gm_space_wants_index	large enough, and none
- *	 gm_space_new_index		writer, between versions: an index of nothing
+ *	 gm_indexer_create, gm_indexer_attach, gm_indexer_destroy	writer, between versions
  *	 gm_space_begin_index	writer, inside a version: all rows are pending
  *	 gm_space_drop_index	writer, inside a version
- *	 gm_space_make_nodes, gm_space_link_nodes	writer, between versions
+ *	 gm_space_make_nodes	writer, between versions
  *	 gm_space_map			writer, inside a version
  *	 gm_space_tend			writer, between versions: kill, sweep and reuse, in steps
  *	 gm_space_nearest		a search, by the way that is cheaper
@@ -63,25 +63,68 @@ gm_space_pending(const GmSpace *s)
 }
 
 /*
- * Writer.  An index is made outside of a version and belongs to the space from
- * the version on in which gm_space_begin_index is called; until then the
- * caller frees it if that comes to nothing.
+ * The writer's hold of one space's index.  *space is the space of the newest
+ * version in the calls below, begun where they are inside a version.
  */
-extern GmStatus gm_space_new_index(GmSpace *space, const GmInterrupt *intr, GmHnsw **hnsw);
-extern GmStatus gm_space_begin_index(GmSpace *space, GmHnsw *hnsw, const GmInterrupt *intr);
+typedef struct GmIndexer
+{
+	GmMem	   *mem;
+	GmHnsw	   *hnsw;
+	GmHnswWork *work;
+	uint32_t	killed;			/* nodes of sp_dead, its first ones, that are killed */
+	uint32_t	sweep_at;		/* GM_NONE: no sweep is under way */
+	uint64_t	reuse_after;	/* epoch in which the last sweep ended; 0: reused since */
+} GmIndexer;
+
+/*
+ * An index of nothing for the space (its centre is taken from a sample), which
+ * belongs to the space from the version on in which gm_space_begin_index is
+ * called; until then gm_indexer_destroy frees it if that comes to nothing.
+ */
+extern GmStatus gm_indexer_create(const GmSpace *space, GmHnswWork *work,
+								  const GmInterrupt *intr, GmIndexer **indexer);
+
+/*
+ * For the index that the space has.  Nodes that were made for somebody who is
+ * gone, and never mapped, are killed.
+ */
+extern GmStatus gm_indexer_attach(const GmSpace *space, GmHnswWork *work, GmIndexer **indexer);
+
+/* the handle; drop: the index too, which no version has had */
+extern void gm_indexer_destroy(GmIndexer *indexer, bool drop);
+
+extern GmStatus gm_space_begin_index(GmSpace *space, const GmIndexer *indexer,
+									 const GmInterrupt *intr);
 extern GmStatus gm_space_drop_index(GmSpace *space);
 
 /*
- * Writer, between versions.  Nodes for at most n pending rows that are not
- * among the first *from in the list; *made says how many, *from moves on.  The
- * caller keeps them until they are mapped.
+ * Nodes for at most n rows from the *from-th pending one on; *from moves on,
+ * *made says how many.  Places in that list change in gm_space_map and when a
+ * pending row goes: an entry then moves from the end to the place of the one
+ * that went, so nodes made for the first m rows (a job of others) stay the
+ * first m, while those behind are made, linked and mapped again and again.
  */
-extern GmStatus gm_space_make_nodes(GmSpace *space, GmHnsw *hnsw, GmHnswWork *work, uint32_t *from,
+extern GmStatus gm_space_make_nodes(const GmSpace *space, GmIndexer *indexer, uint32_t *from,
 									uint32_t n, GmSpaceNode *nodes, uint32_t *made);
 
-/* writer, inside a version; nodes that are no row's any more come to the dead */
-extern GmStatus gm_space_map(GmSpace *space, GmHnsw *hnsw, GmHnswWork *work,
+/*
+ * Linked nodes get the rows that they were made for.  Nodes that are no row's
+ * any more become dead; so may be called with n = 0 to drop what was killed
+ * from the list of the dead.  After the commit, gm_space_mapped.
+ */
+extern GmStatus gm_space_map(GmSpace *space, const GmIndexer *indexer,
 							 const GmSpaceNode *nodes, uint32_t n, const GmInterrupt *intr);
+extern void gm_space_mapped(GmIndexer *indexer);
+
+/*
+ * Between versions: kill the dead, sweep when an eighth of all is dead (or, if
+ * idle, any), reuse what was swept when no reader is older.  oldest: of
+ * gm_epoch_oldest; *swept: a sweep has ended, the caller advances the epoch and
+ * sets reuse_after to what gm_epoch_advance returned.  *more: there is more to
+ * do now.  No sweep while somebody links (linking).
+ */
+extern GmStatus gm_space_tend(const GmSpace *space, GmIndexer *indexer, uint64_t oldest,
+							  bool idle, bool linking, uint32_t most, bool *swept, bool *more);
 
 /*
  * How the caller wants a search done; zero: everything found, no limit.
@@ -108,7 +151,7 @@ typedef struct GmSpaceReport
  * The k nearest of the allowed rows, nearest first, ties by item id: exact if
  * wished, if the space has no index or if that is cheaper; else candidates from
  * the index, with their exact distances, and the pending rows.  Always
- * min(k, allowed rows) of them.  hits has room for min(k, rows).
+ * min(k, allowed rows) of them.  hits has room for min(k, rows) + 1.
  */
 extern GmStatus gm_space_nearest(GmSpace *space, GmHnswWork *work, const GmSpaceQuery *query,
 								 const GmSpaceWish *wish, const GmInterrupt *intr,

@@ -1,0 +1,739 @@
+/*-------------------------------------------------------------------------
+ *
+ * space_index.c
+ *	  Which node of an index stands for which row of a space, and searches
+ *	  that use both.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/space_index.h"
+#include "core/space_private.h"
+
+#define CENTRE_SAMPLE	8192	/* rows that the centre is the mean of */
+#define ROWS_PER_LOOK	4096
+#define GATHERED		256
+
+/*
+ * Costs of a search, in elements of a full-precision row that a scan reads: a
+ * row by its place (it is not in cache), and a code.
+ */
+#define COST_ROW		60
+#define COST_GATHERED	200
+#define COST_CODE		120
+#define COST_CALL		4000
+
+/* distances that a search of an index computes, about: so many, and m times so many each of ef */
+#define DISTANCES_FIRST	300
+#define DISTANCES_EF	0.9
+
+/* candidates whose full distance decides */
+#define REFINE_LEAST	24
+#define REFINE_OF_K		2
+
+#define ROW_OF(s, node)		(GM_ARRAY_U32(&(s)->row_at, node) - 1)
+
+/*
+ * Mapping
+ */
+static GmStatus
+set_node_of(GmSpace *space, uint32_t row, uint32_t value)
+{
+	uint32_t   *p;
+
+	GM_TRY(gm_space_writable(space, &space->node_of, row, &p));
+	*p = value;
+	return GM_OK;
+}
+
+static GmStatus
+set_row_at(GmSpace *space, uint32_t node, uint32_t link)
+{
+	uint32_t   *p;
+
+	GM_TRY(gm_space_extend(space, &space->row_at, (uint64_t) node + 1));
+	GM_TRY(gm_space_writable(space, &space->row_at, node, &p));
+	*p = link;
+	return GM_OK;
+}
+
+static GmStatus
+append(GmSpace *space, GmArray *list, uint32_t value)
+{
+	uint64_t	n = list->root->ar_length;
+	uint32_t   *p;
+
+	GM_TRY(gm_space_extend(space, list, n + 1));
+	GM_TRY(gm_space_writable(space, list, n, &p));
+	*p = value;
+	return GM_OK;
+}
+
+static GmStatus
+set_pending(GmSpace *space, uint32_t row)
+{
+	GM_TRY(set_node_of(space, row,
+					   GM_SPACE_PENDING | (uint32_t) space->pending.root->ar_length));
+	return append(space, &space->pending, row);
+}
+
+/* the last pending row takes its place */
+static GmStatus
+unset_pending(GmSpace *space, uint32_t row)
+{
+	uint32_t	place = GM_ARRAY_U32(&space->node_of, row) & ~GM_SPACE_PENDING;
+	uint64_t	last = space->pending.root->ar_length - 1;
+	uint32_t	moved = GM_ARRAY_U32(&space->pending, last);
+	uint32_t   *p;
+
+	if (place != last)
+	{
+		GM_TRY(gm_space_writable(space, &space->pending, place, &p));
+		*p = moved;
+		GM_TRY(set_node_of(space, moved, GM_SPACE_PENDING | place));
+	}
+	return gm_space_shorten(space, &space->pending, last);
+}
+
+static bool
+is_pending(const GmSpace *space, uint32_t row)
+{
+	return (GM_ARRAY_U32(&space->node_of, row) & GM_SPACE_PENDING) != 0;
+}
+
+static GmStatus
+lose_node(GmSpace *space, uint32_t row)
+{
+	uint32_t	node = GM_ARRAY_U32(&space->node_of, row);
+
+	GM_TRY(set_row_at(space, node, 0));
+	return append(space, &space->dead, node);
+}
+
+GmStatus
+gm_mapping_row_added(GmSpace *space, uint32_t row)
+{
+	if (!gm_space_has_index(space))
+		return GM_OK;
+	GM_TRY(gm_space_extend(space, &space->node_of, (uint64_t) row + 1));
+	return set_pending(space, row);
+}
+
+GmStatus
+gm_mapping_row_changed(GmSpace *space, uint32_t row)
+{
+	if (!gm_space_has_index(space) || is_pending(space, row))
+		return GM_OK;
+	GM_TRY(lose_node(space, row));
+	return set_pending(space, row);
+}
+
+GmStatus
+gm_mapping_row_removed(GmSpace *space, uint32_t row)
+{
+	uint64_t	rows = space->node_of.root->ar_length;
+
+	if (!gm_space_has_index(space))
+		return GM_OK;
+	GM_TRY(is_pending(space, row) ? unset_pending(space, row) : lose_node(space, row));
+	if (row == rows - 1)
+		GM_TRY(gm_space_shorten(space, &space->node_of, rows - 1));
+	return GM_OK;
+}
+
+GmStatus
+gm_mapping_row_moved(GmSpace *space, uint32_t from, uint32_t to)
+{
+	uint32_t	node;
+	uint32_t   *p;
+
+	if (!gm_space_has_index(space))
+		return GM_OK;
+	node = GM_ARRAY_U32(&space->node_of, from);
+	GM_TRY(set_node_of(space, to, node));
+	if ((node & GM_SPACE_PENDING) == 0)
+		GM_TRY(set_row_at(space, node, to + 1));
+	else
+	{
+		GM_TRY(gm_space_writable(space, &space->pending, node & ~GM_SPACE_PENDING, &p));
+		*p = to;
+	}
+	return gm_space_shorten(space, &space->node_of, from);
+}
+
+/*
+ * The writer
+ */
+bool
+gm_space_wants_index(const GmSpace *space)
+{
+	return !gm_space_has_index(space) && space->root->sp_rows >= GM_SPACE_INDEX_FROM;
+}
+
+/* the mean of rows spread over the space, under cosine of their directions */
+static GmStatus
+find_centre(const GmSpace *space, const GmInterrupt *intr, float *centre)
+{
+	uint32_t	dim = space->root->sp_dim;
+	uint32_t	rows = space->root->sp_rows;
+	uint32_t	n = rows < CENTRE_SAMPLE ? rows : CENTRE_SAMPLE;
+	double	   *sum = calloc(dim, sizeof(double));
+
+	if (sum == NULL)
+		return GM_NO_MEMORY;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		uint32_t	row = (uint32_t) ((uint64_t) i * rows / n);
+		const float *v = gm_space_vector(space, row);
+		double		scale = GM_ARRAY_F32(&space->scale, row);
+
+		for (uint32_t j = 0; j < dim; j++)
+			sum[j] += v[j] * scale;
+		if (i % 1024 == 1023 && gm_interrupted(intr))
+		{
+			free(sum);
+			return GM_INTERRUPTED;
+		}
+	}
+	for (uint32_t j = 0; j < dim; j++)
+		centre[j] = n > 0 ? (float) (sum[j] / n) : 0;
+	free(sum);
+	return GM_OK;
+}
+
+static GmStatus
+make_indexer(const GmSpace *space, GmHnswWork *work, GmIndexer **indexer)
+{
+	GmIndexer  *ix = calloc(1, sizeof(GmIndexer));
+
+	if (ix == NULL)
+		return GM_NO_MEMORY;
+	ix->mem = space->mem;
+	ix->work = work;
+	ix->sweep_at = GM_NONE;
+	*indexer = ix;
+	return GM_OK;
+}
+
+GmStatus
+gm_indexer_create(const GmSpace *space, GmHnswWork *work, const GmInterrupt *intr,
+				  GmIndexer **indexer)
+{
+	const GmSpaceRoot *root = space->root;
+	float	   *centre = malloc(root->sp_dim * sizeof(float));
+	GmStatus	status;
+
+	if (centre == NULL)
+		return GM_NO_MEMORY;
+	status = find_centre(space, intr, centre);
+	if (status == GM_OK)
+		status = make_indexer(space, work, indexer);
+	if (status == GM_OK)
+	{
+		status = gm_hnsw_create(space->mem, root->sp_dim, (GmMetric) root->sp_metric,
+								(GmCodeKind) root->sp_kind, root->sp_m,
+								root->sp_ef_construction, centre, &(*indexer)->hnsw);
+		if (status != GM_OK)
+			free(*indexer);
+	}
+	free(centre);
+	return status;
+}
+
+GmStatus
+gm_indexer_attach(const GmSpace *space, GmHnswWork *work, GmIndexer **indexer)
+{
+	GmIndexer  *ix;
+	GmStatus	status;
+	uint32_t	n;
+
+	GM_TRY(make_indexer(space, work, &ix));
+	status = gm_hnsw_attach_writer(space->mem, space->root->sp_index.root, &ix->hnsw);
+	n = status != GM_OK ? 0 : atomic_load(&gm_hnsw_root(ix->hnsw)->hn_nodes);
+	for (uint32_t node = 0; node < n && status == GM_OK; node++)
+	{
+		GmHnswState state = gm_hnsw_state(ix->hnsw, node);
+
+		if ((state == GM_HNSW_MADE || state == GM_HNSW_LINKED) &&
+			(node >= space->row_at.root->ar_length || ROW_OF(space, node) == GM_NONE))
+			status = gm_hnsw_kill(ix->mem, ix->hnsw, node);
+	}
+	ix->killed = (uint32_t) space->dead.root->ar_length;
+	if (status != GM_OK)
+		gm_indexer_destroy(ix, false);
+	else
+		*indexer = ix;
+	return status;
+}
+
+void
+gm_indexer_destroy(GmIndexer *indexer, bool drop)
+{
+	if (indexer == NULL)
+		return;
+	if (drop)
+		(void) gm_hnsw_free(indexer->mem, indexer->hnsw);
+	gm_hnsw_destroy(indexer->hnsw);
+	free(indexer);
+}
+
+GmStatus
+gm_space_begin_index(GmSpace *space, const GmIndexer *indexer, const GmInterrupt *intr)
+{
+	uint32_t	rows = space->root->sp_rows;
+
+	if (gm_space_has_index(space))
+		GM_TRY(gm_space_drop_index(space));
+	gm_hnsw_view(indexer->hnsw, &space->root->sp_index);
+	GM_TRY(gm_space_extend(space, &space->node_of, rows));
+	GM_TRY(gm_space_extend(space, &space->pending, rows));
+	for (uint32_t row = 0; row < rows; row++)
+	{
+		uint32_t   *p;
+
+		GM_TRY(set_node_of(space, row, GM_SPACE_PENDING | row));
+		GM_TRY(gm_space_writable(space, &space->pending, row, &p));
+		*p = row;
+		if (row % ROWS_PER_LOOK == 0 && gm_interrupted(intr))
+			return GM_INTERRUPTED;
+	}
+	return GM_OK;
+}
+
+GmStatus
+gm_space_drop_index(GmSpace *space)
+{
+	GmArray    *arrays[] = {&space->node_of, &space->row_at, &space->pending, &space->dead};
+	GmHnsw	   *hnsw;
+
+	GM_TRY(gm_hnsw_attach_writer(space->mem, space->root->sp_index.root, &hnsw));
+	(void) gm_hnsw_free(space->mem, hnsw);
+	gm_hnsw_destroy(hnsw);
+	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
+		GM_TRY(gm_space_shorten(space, arrays[i], 0));
+	memset(&space->root->sp_index, 0, sizeof(GmHnswView));
+	space->hnsw_current = false;
+	return GM_OK;
+}
+
+GmStatus
+gm_space_make_nodes(const GmSpace *space, GmIndexer *indexer, uint32_t *from, uint32_t n,
+					GmSpaceNode *nodes, uint32_t *made)
+{
+	uint32_t	pending = gm_space_pending(space);
+
+	*made = 0;
+	for (; *made < n && *from < pending; (*from)++)
+	{
+		uint32_t	row = GM_ARRAY_U32(&space->pending, *from);
+		int64_t		item_id = gm_space_item_id(space, row);
+		uint32_t	node;
+
+		GM_TRY(gm_hnsw_add(indexer->mem, indexer->hnsw, indexer->work,
+						   gm_space_vector(space, row), GM_ARRAY_F32(&space->scale, row),
+						   (uint64_t) item_id, &node));
+		nodes[(*made)++] = (GmSpaceNode) {item_id, node, 0};
+	}
+	return GM_OK;
+}
+
+/* the first n of the dead were killed; the others keep their order */
+static GmStatus
+drop_killed(GmSpace *space, uint32_t n)
+{
+	uint64_t	length = space->dead.root->ar_length;
+
+	if (n == 0)
+		return GM_OK;
+	for (uint64_t i = n; i < length; i++)
+	{
+		uint32_t	node = GM_ARRAY_U32(&space->dead, i);
+		uint32_t   *p;
+
+		GM_TRY(gm_space_writable(space, &space->dead, i - n, &p));
+		*p = node;
+	}
+	return gm_space_shorten(space, &space->dead, length - n);
+}
+
+static GmStatus
+map_node(GmSpace *space, const GmIndexer *ix, const GmSpaceNode *made)
+{
+	uint32_t	row = gm_space_find(space, made->item_id);
+
+	if (row == GM_NONE || !is_pending(space, row) ||
+		gm_hnsw_state(ix->hnsw, made->node) != GM_HNSW_LINKED ||
+		!gm_hnsw_same(ix->hnsw, ix->work, made->node, gm_space_vector(space, row),
+					  GM_ARRAY_F32(&space->scale, row)))
+	{
+		/* searches of this version know that it is nobody's */
+		GM_TRY(set_row_at(space, made->node, 0));
+		return append(space, &space->dead, made->node);
+	}
+	GM_TRY(unset_pending(space, row));
+	GM_TRY(set_node_of(space, row, made->node));
+	return set_row_at(space, made->node, row + 1);
+}
+
+GmStatus
+gm_space_map(GmSpace *space, const GmIndexer *indexer, const GmSpaceNode *nodes, uint32_t n,
+			 const GmInterrupt *intr)
+{
+	GM_TRY(drop_killed(space, indexer->killed));
+	for (uint32_t i = 0; i < n; i++)
+	{
+		GM_TRY(map_node(space, indexer, &nodes[i]));
+		if (i % ROWS_PER_LOOK == ROWS_PER_LOOK - 1 && gm_interrupted(intr))
+			return GM_INTERRUPTED;
+	}
+	gm_hnsw_view(indexer->hnsw, &space->root->sp_index);
+	space->hnsw_current = false;
+	return GM_OK;
+}
+
+void
+gm_space_mapped(GmIndexer *indexer)
+{
+	indexer->killed = 0;
+}
+
+GmStatus
+gm_space_tend(const GmSpace *space, GmIndexer *ix, uint64_t oldest, bool idle, bool linking,
+			  uint32_t most, bool *swept, bool *more)
+{
+	const GmHnswRoot *root = gm_hnsw_root(ix->hnsw);
+	uint32_t	dead = (uint32_t) space->dead.root->ar_length;
+	uint32_t	done = 0;
+
+	*swept = *more = false;
+	if (ix->reuse_after != 0 && oldest > ix->reuse_after)
+	{
+		gm_hnsw_reuse(ix->hnsw);
+		ix->reuse_after = 0;
+	}
+	for (; ix->killed < dead && done < most; done++, ix->killed++)
+		GM_TRY(gm_hnsw_kill(ix->mem, ix->hnsw, GM_ARRAY_U32(&space->dead, ix->killed)));
+	*more = ix->killed < dead;
+	if (linking || *more || ix->reuse_after != 0)
+		return GM_OK;
+	if (ix->sweep_at == GM_NONE)
+	{
+		uint32_t	n = atomic_load(&root->hn_dead);
+
+		if (n == 0 || (!idle && n < atomic_load(&root->hn_linked) / 8))
+			return GM_OK;
+		ix->sweep_at = 0;
+	}
+	GM_TRY(gm_hnsw_sweep(ix->mem, ix->hnsw, ix->work, most, &ix->sweep_at));
+	*swept = ix->sweep_at == GM_NONE;
+	*more = !*swept;
+	return GM_OK;
+}
+
+/*
+ * Searching
+ */
+typedef struct Search
+{
+	GmSpace    *space;
+	GmHnswWork *work;
+	const GmSpaceQuery *query;
+	const GmSpaceWish *wish;
+	const GmInterrupt *intr;
+	GmSpaceReport *report;
+	uint32_t	allowed;		/* rows that count */
+	GmTopk		top;
+} Search;
+
+static bool
+row_counts(const GmSpaceWish *wish, uint32_t row)
+{
+	return row != wish->without &&
+		(wish->allowed == NULL || (wish->allowed[row / 64] >> row % 64 & 1) != 0);
+}
+
+/* GM_NONE: the node is no row's in this version */
+static uint32_t
+row_of_node(const GmSpace *space, uint32_t node)
+{
+	return node < space->row_at.root->ar_length ? ROW_OF(space, node) : GM_NONE;
+}
+
+static bool
+accept_node(void *arg, uint32_t node)
+{
+	const Search *s = arg;
+	uint32_t	row = row_of_node(s->space, node);
+
+	return row != GM_NONE && row_counts(s->wish, row);
+}
+
+static uint32_t
+count_allowed(const GmSpace *space, const GmSpaceWish *wish)
+{
+	uint32_t	rows = space->root->sp_rows;
+	uint32_t	n = 0;
+
+	if (wish->allowed == NULL)
+		n = rows;
+	else
+	{
+		for (uint32_t w = 0; w < rows / 64; w++)
+			n += (uint32_t) __builtin_popcountll(wish->allowed[w]);
+		if (rows % 64 != 0)
+			n += (uint32_t) __builtin_popcountll(wish->allowed[rows / 64] &
+												 (((uint64_t) 1 << rows % 64) - 1));
+	}
+	if (wish->without != GM_NONE && wish->without < rows &&
+		(wish->allowed == NULL ||
+		 (wish->allowed[wish->without / 64] >> wish->without % 64 & 1) != 0))
+		n--;
+	return n;
+}
+
+static GmStatus
+attach_index(GmSpace *space)
+{
+	if (space->hnsw_current)
+		return GM_OK;
+	if (space->hnsw == NULL)
+	{
+		GmStatus	status = gm_hnsw_attach(space->mem, &space->root->sp_index, &space->hnsw);
+
+		if (status != GM_OK)
+		{
+			space->hnsw = NULL;
+			return status;
+		}
+	}
+	else
+		GM_TRY(gm_hnsw_reattach(space->hnsw, &space->root->sp_index));
+	space->hnsw_current = true;
+	return GM_OK;
+}
+
+/* full distances of the candidates that are rows of this version */
+static void
+push_hits(Search *s, const GmHnswHit *hits, uint32_t n)
+{
+	uint32_t	rows[GATHERED];
+	uint32_t	most = s->top.k * REFINE_OF_K + REFINE_LEAST;
+	uint32_t	taken = 0;
+
+	for (uint32_t i = 0; i < n && taken < most;)
+	{
+		uint32_t	gathered = 0;
+
+		for (; i < n && gathered < GATHERED && taken < most; i++)
+		{
+			uint32_t	row = row_of_node(s->space, hits[i].node);
+
+			if (row == GM_NONE || !row_counts(s->wish, row))
+				continue;
+			rows[gathered++] = row;
+			taken++;
+		}
+		gm_space_push_rows(s->space, s->query, rows, gathered, &s->top);
+	}
+	s->report->compared += taken;
+}
+
+static GmStatus
+push_pending(Search *s)
+{
+	uint32_t	n = gm_space_pending(s->space);
+	uint32_t	rows[GATHERED];
+	uint32_t	gathered = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		uint32_t	row = GM_ARRAY_U32(&s->space->pending, i);
+
+		if (row_counts(s->wish, row))
+			rows[gathered++] = row;
+		if (gathered == GATHERED || i == n - 1)
+		{
+			gm_space_push_rows(s->space, s->query, rows, gathered, &s->top);
+			s->report->compared += gathered;
+			gathered = 0;
+		}
+		if (i % ROWS_PER_LOOK == ROWS_PER_LOOK - 1 && gm_interrupted(s->intr))
+			return GM_INTERRUPTED;
+	}
+	return GM_OK;
+}
+
+/* elements that a scan of the allowed rows costs */
+static double
+cost_of_scan(const Search *s)
+{
+	uint32_t	dim = s->space->root->sp_dim;
+
+	return (double) s->allowed * (dim + (s->wish->allowed == NULL ? COST_ROW : COST_GATHERED));
+}
+
+static uint32_t
+wanted_ef(const Search *s)
+{
+	return s->wish->ef_search > s->top.k ? s->wish->ef_search : s->top.k;
+}
+
+static double
+cost_of_index(const Search *s)
+{
+	const GmSpaceRoot *root = s->space->root;
+	uint32_t	rows = root->sp_rows;
+	uint32_t	pending = gm_space_pending(s->space);
+	double		share = (double) s->allowed / rows;
+	double		distances = DISTANCES_FIRST + DISTANCES_EF * root->sp_m * wanted_ef(s) / share;
+
+	if (pending == rows)
+		return (double) INFINITY;
+	return COST_CALL + distances * (COST_CODE + root->sp_dim / 4) +
+		(double) pending * (root->sp_dim + COST_GATHERED) * share;
+}
+
+static GmStatus
+search_index(Search *s)
+{
+	GmSpace    *space = s->space;
+	GmHnswAccept accept = {accept_node, s};
+	bool		all = s->wish->allowed == NULL;
+	uint32_t	ef = wanted_ef(s);
+	uint64_t	most;
+	const GmQuery *query;
+	GmHnswHit  *hits;
+	uint32_t	n = 0;
+	bool		gave_up = false;
+	GmStatus	status;
+
+	GM_TRY(attach_index(space));
+	GM_TRY(gm_hnsw_query(space->hnsw, s->work, s->query->vector, (float) s->query->scale,
+						 &query));
+	if (ef > space->root->sp_index.nodes)
+		ef = space->root->sp_index.nodes;
+
+	/* at worst a filtered search costs twice what a scan does */
+	most = all ? 0 : (uint64_t) (cost_of_scan(s) / (COST_CODE + space->root->sp_dim / 4)) + 1000;
+	GM_TRY(gm_mem_temp(space->mem, ef * sizeof(GmHnswHit), (void **) &hits));
+	status = gm_hnsw_search(space->hnsw, s->work, query, ef, all ? NULL : &accept, most, s->intr,
+							hits, &n, &s->report->distances, &gave_up);
+	if (status == GM_OK && !gave_up)
+		push_hits(s, hits, n);
+	gm_mem_temp_free(space->mem, hits);
+	if (status == GM_OK && !gave_up)
+		status = push_pending(s);
+	s->report->fell_back = gave_up;
+	return status;
+}
+
+static GmStatus
+search_exactly(Search *s, GmSpaceHit *hits, uint32_t *found)
+{
+	const GmSpaceWish *wish = s->wish;
+	uint32_t	rows = s->space->root->sp_rows;
+	uint32_t	kept = 0;
+
+	/* the one left out may be among them */
+	GM_TRY(gm_space_search(s->space, s->query, wish->without < rows ? s->top.k + 1 : s->top.k,
+						   wish->allowed, s->intr, hits, found));
+	for (uint32_t i = 0; i < *found && kept < s->top.k; i++)
+		if (hits[i].row != wish->without)
+			hits[kept++] = hits[i];
+	*found = kept;
+	s->report->exact = true;
+	s->report->compared += s->allowed;
+	return GM_OK;
+}
+
+GmStatus
+gm_space_nearest(GmSpace *space, GmHnswWork *work, const GmSpaceQuery *query,
+				 const GmSpaceWish *wish, const GmInterrupt *intr,
+				 GmSpaceHit *hits, uint32_t *found, GmSpaceReport *report)
+{
+	Search		s = {space, work, query, wish, intr, report, count_allowed(space, wish), {0}};
+	GmTopkItem *items;
+	GmStatus	status;
+
+	memset(report, 0, sizeof(*report));
+	*found = 0;
+	s.top.k = wish->k < s.allowed ? wish->k : s.allowed;
+	if (s.top.k == 0)
+		return GM_OK;
+	if (wish->exact || !gm_space_has_index(space) || cost_of_scan(&s) <= cost_of_index(&s))
+		return search_exactly(&s, hits, found);
+	GM_TRY(gm_mem_temp(space->mem, s.top.k * sizeof(GmTopkItem), (void **) &items));
+	gm_topk_init(&s.top, items, s.top.k);
+	status = search_index(&s);
+	if (status == GM_OK && s.top.count == s.top.k)
+	{
+		gm_topk_sort(&s.top);
+		for (uint32_t i = 0; i < s.top.count; i++)
+			hits[i] = (GmSpaceHit) {gm_space_ranked_row(space, items[i].id), items[i].distance};
+		*found = s.top.count;
+	}
+	gm_mem_temp_free(space->mem, items);
+	if (status == GM_OK && *found < s.top.k)
+	{
+		report->fell_back = true;
+		status = search_exactly(&s, hits, found);
+	}
+	return status;
+}
+
+/*
+ * Checking
+ */
+static const char *
+check_row(const GmSpace *space, uint32_t row)
+{
+	uint32_t	node = GM_ARRAY_U32(&space->node_of, row);
+
+	if ((node & GM_SPACE_PENDING) != 0)
+	{
+		node &= ~GM_SPACE_PENDING;
+		if (node >= space->pending.root->ar_length ||
+			GM_ARRAY_U32(&space->pending, node) != row)
+			return "a row that is not in the index is not listed as such";
+		return NULL;
+	}
+	if (row_of_node(space, node) != row)
+		return "a row's node stands for another row";
+	if (node >= space->root->sp_index.nodes)
+		return "a row's node is not in the index";
+	return NULL;
+}
+
+const char *
+gm_space_check_index(GmSpace *space, uint32_t *row)
+{
+	const GmSpaceRoot *root = space->root;
+	uint32_t	mapped = 0;
+	uint32_t	node;
+	const char *broken;
+
+	*row = GM_NONE;
+	if (!gm_space_has_index(space))
+		return NULL;
+	if (space->node_of.root->ar_length != root->sp_rows)
+		return "the index knows of another number of rows";
+	for (uint32_t i = 0; i < root->sp_rows; i++)
+	{
+		broken = check_row(space, i);
+		if (broken != NULL)
+		{
+			*row = i;
+			return broken;
+		}
+	}
+	for (uint64_t i = 0; i < space->row_at.root->ar_length; i++)
+		mapped += ROW_OF(space, i) != GM_NONE;
+	if (mapped + gm_space_pending(space) != root->sp_rows)
+		return "nodes stand for rows that are not there";
+	if (attach_index(space) != GM_OK)
+		return NULL;
+	return gm_hnsw_check(space->hnsw, &node);
+}

@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * space_private.h
+ *	  What space.c, which changes and scans rows, and space_index.c share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_CORE_SPACE_PRIVATE_H
+#define GM_CORE_SPACE_PRIVATE_H
+
+#include "core/space.h"
+
+/* what ties are broken by: rows, or the item ids as unsigned numbers of their order */
+static inline uint64_t
+gm_space_rank_id(const GmSpace *space, uint32_t row)
+{
+	if (gm_likely(space->root->sp_ordered))
+		return row;
+	return (uint64_t) gm_space_item_id(space, row) ^ ((uint64_t) 1 << 63);
+}
+
+static inline uint32_t
+gm_space_ranked_row(const GmSpace *space, uint64_t id)
+{
+	if (space->root->sp_ordered)
+		return (uint32_t) id;
+	return gm_space_find(space, (int64_t) (id ^ ((uint64_t) 1 << 63)));
+}
+
+/* full distances of n rows into top; the rows are fetched ahead */
+extern void gm_space_push_rows(const GmSpace *space, const GmSpaceQuery *query,
+							   const uint32_t *row, uint32_t n, GmTopk *top);
+
+/* writer, inside a version: an element for changing; a longer array, zeros behind */
+extern GmStatus gm_space_writable(GmSpace *space, GmArray *array, uint64_t i, void *element);
+extern GmStatus gm_space_extend(GmSpace *space, GmArray *array, uint64_t n);
+extern GmStatus gm_space_shorten(GmSpace *space, GmArray *array, uint64_t n);
+
+/*
+ * The same for the mapping, which space.c calls where a row comes, loses its
+ * vector to another, goes, or takes the place of one that went.  They do
+ * nothing while there is no index.
+ */
+extern GmStatus gm_mapping_row_added(GmSpace *space, uint32_t row);
+extern GmStatus gm_mapping_row_changed(GmSpace *space, uint32_t row);
+extern GmStatus gm_mapping_row_removed(GmSpace *space, uint32_t row);
+extern GmStatus gm_mapping_row_moved(GmSpace *space, uint32_t from, uint32_t to);
+
+#endif							/* GM_CORE_SPACE_PRIVATE_H */
