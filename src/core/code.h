@@ -6,21 +6,28 @@
  *
  * A vector x is normalised (under cosine), a centre is subtracted, the rest is
  * rotated (int8 only) and divided by a scale of the vector's own.  A code is
- * the elements, zeros up to gc_tail, and a GmCodeTail.  With q' and x' for what
+ * the elements, zeros up to tail, and a GmCodeTail.  With q' and x' for what
  * is left of the query and of the vector after the subtraction of the centre c,
  *
- *	 l2			|q - x|^2 = |q'|^2 + |x'|^2 - 2 q'x'		(the square)
- *	 cosine		1 - qx = (1 + cc - cq) - cx - q'x'
+ *	 l2			|q - x|^2 = 2 (|q'|^2 / 2 + |x'|^2 / 2 - q'x')		(the square)
+ *	 cosine		1 - qx = |q'|^2 / 2 + |x'|^2 / 2 - q'x'
  *	 ip			-qx = (cc - cq) - cx - q'x'
  *
- * each of which is  bias(query) + offset(x) + factor(query) * scale(x) * dot,
- * where dot is over the stored elements.  That is a code's distance here: under
- * l2 the square, else what vec.h has.  The centre takes from embeddings what
- * they all share and leaves the levels of int8 to what tells them apart.
+ * each of which is  unit * (bias(query) + offset(x) + factor(query) * scale(x) *
+ * dot), where dot is over the stored elements.  That is a code's distance here:
+ * under l2 the square, else what vec.h has.  Halves, since the squares of what
+ * is left of vectors that space.h takes reach FLT_MAX.  The centre takes from
+ * embeddings what they all share and leaves the levels of int8 to what tells
+ * them apart.
+ *
+ * Where x' is stored as y = x' + e, |y|^2 - |e|^2 stands for |x'|^2.  The
+ * distance is then wrong by (q' - x') times the errors, not by q' and x' times
+ * them, so that it is the nearer pairs whose distances are the more exact.
  *
  * Rotation: three rounds of random signs and a fast Walsh-Hadamard transform
- * over the first and then the last 2^k elements, 2^k <= dim < 2^(k+1): O(dim log
- * dim), orthogonal, and the same for a dimension in every process and build.
+ * over the first, then the same with other signs over the last 2^k elements, 2^k
+ * <= dim < 2^(k+1), once where these are all: O(dim log dim), orthogonal, and the
+ * same for a dimension in every process and build.
  * It spreads a few large elements over all, so that no level is wasted on them.
  *
  * Kernels come in sets as those of vec.h do and are chosen with them.  The
@@ -55,7 +62,7 @@ typedef enum GmCodeKind
 typedef struct GmCodeTail
 {
 	float		scale;			/* of the elements; 0 for a vector that is the centre */
-	float		offset;			/* |x'|^2 under l2, else -cx */
+	float		offset;			/* -cx for inner products, else |x'|^2 / 2 */
 } GmCodeTail;
 
 typedef struct GmCoder
@@ -77,6 +84,7 @@ typedef struct GmCoder
 typedef struct GmQuery
 {
 	const GmCoder *coder;
+	float		unit;			/* 2 under l2, else 1 */
 	float		bias;
 	float		factor;
 	int32_t		sum;			/* int8: of the elements */

@@ -8,6 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "core/code.h"
 #include "core/vec.h"
 
 #include <string.h>
@@ -17,6 +18,7 @@
 #endif
 
 GmVecKernels gm_vec;
+GmCodeKernels gm_code;
 
 #ifdef GM_VEC_X86
 
@@ -118,6 +120,7 @@ gm_vec_choose(GmSimd want)
 	if (found == NULL)
 		return false;
 	gm_vec = *found;
+	gm_code = gm_code_scalar;
 	return true;
 }
 
