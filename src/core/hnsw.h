@@ -64,11 +64,14 @@
 
 #define GM_HNSW_LEVELS	16
 #define GM_HNSW_MOST_M	100
+#define GM_HNSW_MOST_NODES	((uint32_t) 1 << 31)
+#define GM_HNSW_TABLES	32		/* more than a table of chunks can double */
 
 typedef enum GmHnswState
 {
 	GM_HNSW_FREE = 0,			/* no node */
 	GM_HNSW_MADE,				/* not linked yet */
+	GM_HNSW_LINKING,			/* a process is at it */
 	GM_HNSW_LINKED,
 	GM_HNSW_DEAD,				/* killed: a way for others, until it is swept */
 	GM_HNSW_SWEPT				/* no link refers to it; waits for readers */
@@ -80,8 +83,9 @@ typedef struct GmHnswNode
 	_Atomic uint8_t state;		/* GmHnswState */
 	_Atomic uint8_t lock;
 	uint8_t		level;
-	uint8_t		unused;
-	_Atomic uint32_t upper;		/* its block above level 0; GM_NONE: none */
+	uint8_t		sweep;			/* of a dead one: hn_sweep when it was killed */
+	_Atomic uint32_t upper;		/* the first of its level blocks of m links above level 0;
+								 * GM_NONE: none */
 } GmHnswNode;
 
 typedef struct GmHnswRoot
@@ -97,8 +101,11 @@ typedef struct GmHnswRoot
 	uint32_t	hn_chunk_room;
 	GmRef		hn_uppers;		/* GmRef [hn_upper_room]: chunks of upper blocks */
 	uint32_t	hn_upper_room;
-	uint32_t	hn_upper_next;	/* words of upper blocks in use, in blocks of m links */
-	uint32_t	hn_upper_free[GM_HNSW_LEVELS];	/* lists of blocks, by level */
+	uint32_t	hn_upper_next;	/* upper blocks in use, those freed since among them */
+	uint32_t	hn_upper_free[GM_HNSW_LEVELS];	/* lists of blocks, by level: the number of
+												 * the next in the first link */
+	GmRef		hn_old_chunks[GM_HNSW_TABLES];	/* tables before these, for older views */
+	GmRef		hn_old_uppers[GM_HNSW_TABLES];
 	_Atomic uint32_t hn_nodes;	/* made, those freed since among them */
 	_Atomic uint64_t hn_entry;	/* level << 32 | node; UINT64_MAX: nothing is linked */
 	_Atomic uint32_t hn_linked; /* how many are in which state */
@@ -107,6 +114,9 @@ typedef struct GmHnswRoot
 	uint32_t	hn_free;
 	GmRef		hn_free_list;	/* uint32 [hn_free_room]: nodes to make anew, swept ones behind */
 	uint32_t	hn_free_room;
+	uint32_t	hn_sweep;		/* how many sweeps have begun */
+	_Atomic uint64_t hn_begun;	/* changes, so that a check knows whether any was under way */
+	_Atomic uint64_t hn_ended;
 } GmHnswRoot;
 
 typedef struct GmHnswChunk
@@ -123,7 +133,7 @@ typedef struct GmHnswView
 	GmRef		chunks;
 	GmRef		uppers;
 	uint32_t	nodes;
-	uint32_t	upper_blocks;
+	uint32_t	upper_blocks;	/* as hn_upper_next */
 	uint64_t	entry;			/* as hn_entry */
 } GmHnswView;
 
