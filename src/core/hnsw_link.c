@@ -11,11 +11,11 @@
  * taken already.  Here each node taken rejects those behind it in one call, in
  * windows, so that those too many are never compared.
  *
- * Twins, nodes of equal codes, are as near to one another as can be, so the rule
- * would make them link to nothing else, or to few of them.  They form a tree
- * in their links instead: one of them adopts a new one, for ever, and if it has
- * half its room full of twins, the new one takes the place of one of them and
- * that one becomes the new one's.  The other half of the room leads elsewhere.
+ * Twins, nodes of equal codes, are as near to one another as can be, so that rule
+ * would make them link to nothing else, and others to one of them that has no
+ * way on.  They form a tree in their links instead: one that has less than half
+ * its room full of twins adopts a new one and never gives it up; the other half
+ * of the room leads elsewhere.
  *
  * Reference	Malkov and Yashunin, IEEE TPAMI 42(4), 2020
  *
@@ -28,6 +28,7 @@
 #define WINDOW			48
 #define TIES			8		/* candidates at one distance */
 #define SPINS			200
+#define ADOPT_STEPS		200
 
 static void
 lock_node(GmHnswNode *n)
@@ -45,8 +46,8 @@ unlock_node(GmHnswNode *n)
 	atomic_store_explicit(&n->lock, 0, memory_order_release);
 }
 
-static GmStatus
-link_room(GmHnsw *h, GmHnswWork *w, uint32_t candidates)
+GmStatus
+gm_hnsw_link_room(GmHnsw *h, GmHnswWork *w, uint32_t candidates)
 {
 	uint32_t	least = 4 * h->m + 2;
 	uint32_t	room;
@@ -128,16 +129,20 @@ sort_choices(GmHnswChoice *c, uint32_t n)
 	}
 }
 
-/* the links of a node become those chosen */
-static void
-store_links(GmHnswLink *block, uint32_t room, const GmHnswChoice *chosen, uint32_t n)
+/* the candidates' distances from a node */
+void
+gm_hnsw_measure(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t n)
 {
-	for (uint32_t i = 0; i < room; i++)
-		gm_hnsw_store(&block[i], i < n ? chosen[i].node : GM_NONE);
+	for (uint32_t i = 0; i < n; i++)
+		w->code[i] = gm_hnsw_code_at(h, w->candidate[i].node);
+	gm_query_code(w->other, gm_hnsw_code_at(h, node));
+	gm_query_many(w->other, w->code, n, w->distance);
+	for (uint32_t i = 0; i < n; i++)
+		w->candidate[i].distance = w->distance[i];
 }
 
-static bool
-are_twins(const GmHnsw *h, uint32_t a, uint32_t b)
+bool
+gm_hnsw_twins(const GmHnsw *h, uint32_t a, uint32_t b)
 {
 	return memcmp(gm_hnsw_code_at(h, a), gm_hnsw_code_at(h, b), gm_hnsw_code_bytes(h)) == 0;
 }
@@ -149,57 +154,60 @@ most_twins(uint32_t room)
 }
 
 /*
- * The best of these neighbours, sorted; twins first, as many as there may be
+ * The best of n candidates, twins first, as many of these as there may be
  */
 static void
-choose_again(GmHnsw *h, GmHnswWork *w, uint32_t node, GmHnswChoice *neighbour, uint32_t n,
-			 GmHnswLink *block, uint32_t room)
+choose_again(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t n, GmHnswLink *block,
+			 uint32_t room)
 {
+	GmHnswChoice *c = w->candidate;
+	uint32_t	twin[GM_HNSW_MOST_M + 2];
 	uint32_t	twins = 0;
 	uint32_t	others = 0;
 	uint32_t	count;
-	GmHnswChoice twin[GM_HNSW_MOST_M + 2];
 
 	for (uint32_t i = 0; i < n; i++)
-		if (are_twins(h, node, neighbour[i].node))
-		{
-			if (twins < most_twins(room))
-				twin[twins++] = neighbour[i];
-		}
-		else
-			neighbour[others++] = neighbour[i];
-	sort_choices(neighbour, others);
-	count = gm_hnsw_choose(h, w, neighbour, others, room - twins);
+		if (!gm_hnsw_twins(h, node, c[i].node))
+			c[others++] = c[i];
+		else if (twins < most_twins(room))
+			twin[twins++] = c[i].node;
+	sort_choices(c, others);
+	count = gm_hnsw_choose(h, w, c, others, room - twins);
 	for (uint32_t i = 0; i < twins; i++)
-		w->chosen[count++] = twin[i];
-	store_links(block, room, w->chosen, count);
+		w->chosen[count++].node = twin[i];
+	for (uint32_t i = 0; i < room; i++)
+		gm_hnsw_store(&block[i], i < count ? w->chosen[i].node : GM_NONE);
 }
 
-/* the node's links of a level and perhaps one more, with their distances */
+/* candidates from the node's links and one more */
 static uint32_t
 neighbours(GmHnsw *h, GmHnswWork *w, uint32_t node, const GmHnswLink *block, uint32_t room,
-		   uint32_t more, GmHnswChoice *into)
+		   uint32_t more)
 {
+	GmHnswChoice *into = w->candidate;
 	uint32_t	n = 0;
 
-	if (more != GM_NONE)
-		into[n++].node = more;
+	into[n++].node = more;
 	for (uint32_t i = 0; i < room; i++)
 	{
 		uint32_t	to = gm_hnsw_load(&block[i]);
 
 		if (to == GM_NONE)
 			break;
-		if (to < h->nodes && to != more)
+		if (to < h->nodes)
 			into[n++].node = to;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		w->code[i] = gm_hnsw_code_at(h, into[i].node);
-	gm_query_code(w->other, gm_hnsw_code_at(h, node));
-	gm_query_many(w->other, w->code, n, w->distance);
-	for (uint32_t i = 0; i < n; i++)
-		into[i].distance = w->distance[i];
+	gm_hnsw_measure(h, w, node, n);
 	return n;
+}
+
+void
+gm_hnsw_relink(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, uint32_t n)
+{
+	gm_hnsw_measure(h, w, node, n);
+	lock_node(gm_hnsw_node_at(h, node));
+	choose_again(h, w, node, n, gm_hnsw_block_at(h, node, level), gm_hnsw_room(h, level));
+	unlock_node(gm_hnsw_node_at(h, node));
 }
 
 /* a free place in a block that does not have the link; room if it is full */
@@ -237,32 +245,112 @@ gm_hnsw_link_back(GmHnsw *h, GmHnswWork *w, uint32_t from, uint32_t to, uint32_t
 		return;
 	lock_node(n);
 	at = free_place(block, room, to, &has);
-	if (has)
-		;
-	else if (at < room)
+	if (!has && at < room)
 		gm_hnsw_store(&block[at], to);
-	else
-		choose_again(h, w, from, w->candidate,
-					 neighbours(h, w, from, block, room, to, w->candidate), block, room);
+	else if (!has)
+		choose_again(h, w, from,
+					 neighbours(h, w, from, block, room, to), block, room);
 	unlock_node(n);
+}
+
+/*
+ * Twins
+ */
+
+/* how many of a block's nodes are twins of its node, and one of these */
+static uint32_t
+twins_in(const GmHnsw *h, uint32_t node, const GmHnswLink *block, uint32_t room,
+		 uint32_t random, uint32_t *one)
+{
+	uint32_t	twin[2 * GM_HNSW_MOST_M];
+	uint32_t	n = 0;
+
+	for (uint32_t i = 0; i < room; i++)
+	{
+		uint32_t	to = gm_hnsw_load(&block[i]);
+
+		if (to == GM_NONE)
+			break;
+		if (to < h->nodes && gm_hnsw_twins(h, node, to))
+			twin[n++] = to;
+	}
+	if (n > 0)
+		*one = twin[random % n];
+	return n;
+}
+
+/* a twin takes it in, if there is a place; has: it is where it should be */
+static bool
+take_in(GmHnsw *h, GmHnswWork *w, uint32_t twin, uint32_t node, uint32_t level,
+		uint32_t random, uint32_t *next)
+{
+	GmHnswNode *n = gm_hnsw_node_at(h, twin);
+	GmHnswLink *block = gm_hnsw_block_at(h, twin, level);
+	uint32_t	room = gm_hnsw_room(h, level);
+	uint32_t	twins;
+	uint32_t	at;
+	bool		has;
+
+	*next = twin;
+	if (block == NULL)
+		return false;
+	lock_node(n);
+	at = free_place(block, room, node, &has);
+	twins = twins_in(h, twin, block, room, random, next);
+	if (!has && twins < most_twins(room) && gm_hnsw_state_at(h, twin) == GM_HNSW_LINKED)
+	{
+		if (at < room)
+			gm_hnsw_store(&block[at], node);
+		else
+			choose_again(h, w, twin, neighbours(h, w, twin, block, room, node), block, room);
+		has = true;
+	}
+	unlock_node(n);
+	return has;
+}
+
+/* down the tree by chance, which soon comes to a place; GM_NONE if not */
+uint32_t
+gm_hnsw_adopt(GmHnsw *h, GmHnswWork *w, uint32_t twin, uint32_t node, uint32_t level)
+{
+	uint32_t	random = node * UINT32_C(2654435761);
+
+	for (uint32_t step = 0; step < ADOPT_STEPS; step++)
+	{
+		uint32_t	next;
+
+		if (twin != node && take_in(h, w, twin, node, level, random >> 8, &next))
+			return twin;
+		if (twin == node)
+			(void) twins_in(h, node, gm_hnsw_block_at(h, node, level),
+							gm_hnsw_room(h, level), random >> 8, &next);
+		random = random * UINT32_C(1664525) + UINT32_C(1013904223);
+		twin = next;
+	}
+	return GM_NONE;
 }
 
 /*
  * A new node
  */
 
-/* what was found near it, nearest first, without twins beyond the first few */
+/* what was found near it, nearest first; one of its twins apart, GM_NONE if it has none */
 static uint32_t
-candidates_of(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level)
+candidates_of(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, uint32_t *twin)
 {
 	uint32_t	n = 0;
 
+	*twin = GM_NONE;
 	for (uint32_t i = 0; i < w->pool_count; i++)
 	{
 		uint32_t	to = gm_hnsw_pool_node(w->pool[i]);
 
-		if (to != node && gm_hnsw_state_at(h, to) == GM_HNSW_LINKED &&
-			gm_hnsw_block_at(h, to, level) != NULL)
+		if (to == node || gm_hnsw_state_at(h, to) != GM_HNSW_LINKED ||
+			gm_hnsw_block_at(h, to, level) == NULL)
+			continue;
+		if (gm_hnsw_twins(h, node, to))
+			*twin = to;
+		else
 			w->candidate[n++] = (GmHnswChoice) {to, gm_hnsw_pool_distance(w->pool[i])};
 	}
 	return n;
@@ -271,26 +359,28 @@ candidates_of(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level)
 /* its own links of a level; nobody comes to it yet */
 static GmStatus
 link_level(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, uint32_t *near,
-		   float *distance, bool *any)
+		   float *distance, uint32_t *twin)
 {
-	uint32_t	ef = h->root->hn_ef_construction;
+	GmHnswLink *block = gm_hnsw_block_at(h, node, level);
 	uint32_t	n;
 
-	GM_TRY(gm_hnsw_search_level(h, w, w->own, level, *near, *distance, ef, TIES));
-	n = candidates_of(h, w, node, level);
-	if (n == 0)
+	GM_TRY(gm_hnsw_search_level(h, w, w->own, level, *near, *distance,
+								h->root->hn_ef_construction, TIES));
+	n = candidates_of(h, w, node, level, twin);
+	if (n == 0 && *twin == GM_NONE)
 	{
 		GM_TRY(gm_hnsw_search_linked(h, w, w->own, level, *near, *distance, h->m, TIES));
-		n = candidates_of(h, w, node, level);
+		n = candidates_of(h, w, node, level, twin);
 	}
 	if (w->pool_count > 0)
 	{
 		*near = gm_hnsw_pool_node(w->pool[0]);
 		*distance = gm_hnsw_pool_distance(w->pool[0]);
 	}
-	*any |= n > 0;
-	n = gm_hnsw_choose(h, w, w->candidate, n, h->m);
-	store_links(gm_hnsw_block_at(h, node, level), gm_hnsw_room(h, level), w->chosen, n);
+	/* there is a place left for a twin */
+	n = gm_hnsw_choose(h, w, w->candidate, n, *twin == GM_NONE ? h->m : h->m - 1);
+	for (uint32_t i = 0; i < gm_hnsw_room(h, level); i++)
+		gm_hnsw_store(&block[i], i < n ? w->chosen[i].node : GM_NONE);
 	return GM_OK;
 }
 
@@ -298,7 +388,7 @@ static void
 link_back_level(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level)
 {
 	const GmHnswLink *block = gm_hnsw_block_at(h, node, level);
-	uint32_t	own[2 * GM_HNSW_MOST_M];
+	uint32_t	own[GM_HNSW_MOST_M];
 	uint32_t	n = 0;
 
 	/* others may add to them meanwhile */
@@ -306,6 +396,17 @@ link_back_level(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level)
 		n++;
 	for (uint32_t i = 0; i < n; i++)
 		gm_hnsw_link_back(h, w, own[i], node, level);
+}
+
+/* what leads to its twins leads to it */
+static void
+link_twin(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, uint32_t twin)
+{
+	uint32_t	parent = gm_hnsw_adopt(h, w, twin, node, level);
+
+	gm_hnsw_link_back(h, w, node, parent == GM_NONE ? twin : parent, level);
+	if (parent == GM_NONE)
+		link_back_level(h, w, node, level);
 }
 
 static bool
@@ -331,8 +432,8 @@ static GmStatus
 try_link(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, bool *done)
 {
 	uint64_t	entry = atomic_load_explicit(&h->root->hn_entry, memory_order_acquire);
+	uint32_t	twin[GM_HNSW_LEVELS];
 	uint64_t	ignored = 0;
-	bool		any = false;
 	uint32_t	top;
 	uint32_t	near;
 	float		distance;
@@ -348,14 +449,17 @@ try_link(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, bool *done)
 	if (top > level)
 		top = level;
 	for (uint32_t l = top + 1; l-- > 0;)
-		GM_TRY(link_level(h, w, node, l, &near, &distance, &any));
-	if (!any)
+		GM_TRY(link_level(h, w, node, l, &near, &distance, &twin[l]));
+	if (twin[0] == GM_NONE && gm_hnsw_load(gm_hnsw_ground_at(h, node)) == GM_NONE)
 	{
 		*done = become_entry(h, entry, level, node);
 		return GM_OK;
 	}
 	for (uint32_t l = 0; l <= top; l++)
-		link_back_level(h, w, node, l);
+		if (twin[l] == GM_NONE)
+			link_back_level(h, w, node, l);
+		else
+			link_twin(h, w, node, l, twin[l]);
 	*done = true;
 	return GM_OK;
 }
@@ -383,7 +487,7 @@ gm_hnsw_link(GmHnsw *h, GmHnswWork *w, uint32_t node)
 
 	if (node >= h->nodes)
 		return GM_BAD_VALUE;
-	GM_TRY(link_room(h, w, h->root->hn_ef_construction));
+	GM_TRY(gm_hnsw_link_room(h, w, h->root->hn_ef_construction));
 	n = gm_hnsw_node_at(h, node);
 	gm_hnsw_begin_change(h);
 	if (!atomic_compare_exchange_strong_explicit(&n->state, &made, GM_HNSW_LINKING,

@@ -282,4 +282,19 @@ extern uint32_t gm_hnsw_choose(GmHnsw *h, GmHnswWork *w, const GmHnswChoice *can
 extern void gm_hnsw_link_back(GmHnsw *h, GmHnswWork *w, uint32_t from, uint32_t to,
 							  uint32_t level);
 
+/* room for so many candidates */
+extern GmStatus gm_hnsw_link_room(GmHnsw *h, GmHnswWork *w, uint32_t candidates);
+
+/* distances of w's first n candidates from a node */
+extern void gm_hnsw_measure(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t n);
+
+/* a node's links of a level become the best of the first n candidates */
+extern void gm_hnsw_relink(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, uint32_t n);
+
+extern bool gm_hnsw_twins(const GmHnsw *h, uint32_t a, uint32_t b);
+
+/* a link to a node from a twin of it, the given one or one that is found by it */
+extern uint32_t gm_hnsw_adopt(GmHnsw *h, GmHnswWork *w, uint32_t twin, uint32_t node,
+							  uint32_t level);
+
 #endif							/* GM_CORE_HNSW_PRIVATE_H */
