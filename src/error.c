@@ -100,6 +100,11 @@ gm_error_check(GmStatus status, const char *what)
 					(errcode(ERRCODE_DATA_EXCEPTION),
 					 errmsg("different vector dimensions while %s", what)));
 			break;
+		case GM_BAD_FILE:
+			ereport(ERROR,
+					(errcode(ERRCODE_IO_ERROR),
+					 errmsg("a file cannot be used while %s", what)));
+			break;
 	}
 	elog(ERROR, "unexpected status %d while %s", (int) status, what);
 }

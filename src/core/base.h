@@ -40,7 +40,8 @@ typedef enum GmStatus
 	GM_OVER_BUDGET,				/* the memory's own limit would be passed */
 	GM_TOO_MANY,				/* more than 2^32 - 2 nodes, slots or items */
 	GM_BAD_VALUE,				/* NaN, infinity, zero vector, out of range */
-	GM_BAD_DIM					/* vectors of different dimensions */
+	GM_BAD_DIM,					/* vectors of different dimensions */
+	GM_BAD_FILE					/* it cannot be read, written or made use of */
 } GmStatus;
 
 #define GM_TRY(call) \
