@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "core/hnsw_file_private.h"
+#include "core/hnsw_private.h"
 
 struct GmHnswWriter
 {
@@ -35,7 +36,6 @@ GmStatus
 gm_hnsw_writer_create(const GmHnsw *hnsw, const GmHnswIdentity *identity, uint64_t stamp,
 					  const GmHnswSink *sink, GmHnswWriter **writer)
 {
-	const GmHnswRoot *root = gm_hnsw_root(hnsw);
 	GmHnswWriter *w;
 
 	if (identity->length > GM_HNSW_FILE_IDENTITY)
@@ -44,11 +44,11 @@ gm_hnsw_writer_create(const GmHnsw *hnsw, const GmHnswIdentity *identity, uint64
 	if (w == NULL)
 		return GM_NO_MEMORY;
 	w->sink = *sink;
-	fill_head(&w->head, root, identity);
+	fill_head(&w->head, hnsw->root, identity);
 	w->head.stamp = stamp;
 	memcpy(w->identity, identity->bytes, identity->length);
 	w->section = FILE_HEAD;
-	w->nodes = atomic_load_explicit(&root->hn_nodes, memory_order_relaxed);
+	w->nodes = hnsw->nodes;
 	w->place = malloc(((size_t) w->nodes + 1) * sizeof(uint32_t));
 	w->tag = malloc(((size_t) w->nodes + 1) * sizeof(uint32_t));
 	w->block = calloc(1, sizeof(FileBlock) + GM_HNSW_FILE_BLOCK);
@@ -114,10 +114,11 @@ ensure_room(GmHnswWriter *w, size_t n)
 	return w->fill + n > GM_HNSW_FILE_BLOCK ? flush(w) : GM_OK;
 }
 
+/* a handle attached anew may be of an older view */
 static bool
 is_way(const GmHnsw *hnsw, uint32_t node)
 {
-	GmHnswState state = gm_hnsw_state(hnsw, node);
+	GmHnswState state = node < hnsw->nodes ? gm_hnsw_state(hnsw, node) : GM_HNSW_FREE;
 
 	return state == GM_HNSW_LINKED || state == GM_HNSW_DEAD;
 }
@@ -175,7 +176,7 @@ static bool
 append_level(GmHnswWriter *w, const GmHnsw *hnsw, uint32_t node, uint32_t level)
 {
 	uint32_t	room;
-	const uint32_t *links = gm_hnsw_links(hnsw, node, level, &room);
+	const GmHnswLink *links = (const GmHnswLink *) gm_hnsw_links(hnsw, node, level, &room);
 	size_t		counted_at = sizeof(FileBlock) + w->fill;
 	uint8_t		n = 0;
 
@@ -184,8 +185,7 @@ append_level(GmHnswWriter *w, const GmHnsw *hnsw, uint32_t node, uint32_t level)
 	append(w, &n, 1);
 	for (uint32_t i = 0; i < room; i++)
 	{
-		uint32_t	to = atomic_load_explicit((const _Atomic uint32_t *) &links[i],
-											  memory_order_relaxed);
+		uint32_t	to = gm_hnsw_load(&links[i]);
 
 		if (to >= w->nodes || w->place[to] == GM_NONE)
 			continue;
