@@ -108,6 +108,7 @@ insert_space(GmApply *ap, uint32_t at, const GmRow *row)
 	GM_TRY(gm_graph_add_string(g, row->u.space.name.bytes, row->u.space.name.length,
 							   &info.name));
 	GM_TRY(gm_space_create(ap->mem, info.dim, (GmMetric) info.metric, &space));
+	gm_space_tune(space, &row->u.space.tuning);
 	status = gm_space_finish(space, 0);
 	if (status == GM_OK)
 		status = gm_apply_extend(ap, &g->space, (uint64_t) n + 1);
@@ -199,6 +200,20 @@ spare_space(GmApply *ap, int32_t space_id)
 			*GM_LIST_AT(&ap->doomed_spaces, int32_t, --ap->doomed_spaces.n);
 }
 
+static GmStatus
+tune_space(GmApply *ap, uint32_t at, const GmSpaceTuning *tuning)
+{
+	GmSpace    *space = look_at_space(ap, at);
+
+	if (space == NULL)
+		return GM_NO_MEMORY;
+	if (gm_space_is_tuned(space, tuning))
+		return GM_OK;
+	GM_TRY(open_space(ap, at, &space));
+	gm_space_tune(space, tuning);
+	return GM_OK;
+}
+
 GmStatus
 gm_put_space(GmApply *ap, const GmRow *row)
 {
@@ -220,6 +235,8 @@ gm_put_space(GmApply *ap, const GmRow *row)
 		GM_TRY(delete_space(ap, at));
 		return insert_space(ap, at, row);
 	}
+	GM_TRY(tune_space(ap, at, &row->u.space.tuning));
+	have = gm_graph_space_info(g, at);
 	if (gm_same_string(gm_graph_string(g, have->name), name.bytes, name.length))
 		return GM_OK;
 	old = have->name;

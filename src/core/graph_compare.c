@@ -658,6 +658,10 @@ gm_space_compare(const GmGraph *image, const GmSpace *a, const GmGraph *truth, c
 		lacks(compare, "dimension or metric of the vectors", 0);
 		return GM_OK;
 	}
+	if (a->root->sp_m != b->root->sp_m ||
+		a->root->sp_ef_construction != b->root->sp_ef_construction ||
+		a->root->sp_kind != b->root->sp_kind || a->root->sp_in_table != b->root->sp_in_table)
+		lacks(compare, "index parameters of a vector space", 0);
 	for (uint32_t theirs = 0; theirs < b->root->sp_rows; theirs++)
 	{
 		int64_t		id = gm_space_item_id(b, theirs);

@@ -29,7 +29,8 @@ typedef enum FieldType
 	VECTOR,						/* the field is dim; at most one, the last of all */
 	BOOL,
 	LETTER,						/* one of Field.letters */
-	METRIC
+	METRIC,
+	CODE_KIND
 } FieldType;
 
 typedef struct Field
@@ -99,9 +100,13 @@ static const Field assertion_fields[] = {
 static const Field space_fields[] = {
 	FIELD(INT32, space.space_id),
 	FIELD(INT32, space.dim),
+	FIELD(INT32, space.tuning.m),
+	FIELD(INT32, space.tuning.ef_construction),
 	FIELD(TEXT, space.name),
 	ONE_OF("efs", space.target),
 	FIELD(METRIC, space.metric),
+	FIELD(CODE_KIND, space.tuning.kind),
+	FIELD(BOOL, space.tuning.in_table),
 };
 
 static const Field embedding_fields[] = {
@@ -127,7 +132,7 @@ static const Layout layouts[GM_TABLES] = {
 	[GM_TABLE_TRIPLES] = LAYOUT(triple_fields, 9 * 8 + 4),
 	[GM_TABLE_SOURCES] = LAYOUT(source_fields, 8 + 3 * 4 + 4),
 	[GM_TABLE_ASSERTIONS] = LAYOUT(assertion_fields, 3 * 8 + 4),
-	[GM_TABLE_SPACES] = LAYOUT(space_fields, 4 + 4 + 4 + 2),
+	[GM_TABLE_SPACES] = LAYOUT(space_fields, 4 * 4 + 4 + 4),
 	[GM_TABLE_EMBEDDINGS] = LAYOUT(embedding_fields, 8 + 4 + 4),
 };
 
@@ -224,6 +229,8 @@ small_value(const Field *f, char value)
 			return value == 0 || value == 1;
 		case METRIC:
 			return value == GM_METRIC_COSINE || value == GM_METRIC_L2 || value == GM_METRIC_IP;
+		case CODE_KIND:
+			return value == GM_CODE_INT8 || value == GM_CODE_F16 || value == GM_CODE_NONE;
 		default:
 			return value != 0 && memchr(f->letters, value, sizeof(f->letters)) != NULL;
 	}

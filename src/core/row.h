@@ -111,6 +111,7 @@ typedef struct GmRow
 			GmText		name;
 			char		target; /* 'e'ntity, 'f'act, 's'ource */
 			uint8_t		metric; /* GmMetric */
+			GmSpaceTuning tuning;
 		}			space;
 		struct
 		{

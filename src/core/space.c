@@ -63,9 +63,45 @@ gm_space_root_no_index(GmSpaceRoot *root)
 	gm_array_init(&root->sp_dead, sizeof(uint32_t), GM_ARRAY_PAGE);
 }
 
+static uint32_t
+within(uint32_t value, uint32_t least, uint32_t most)
+{
+	return value < least ? least : value > most ? most : value;
+}
+
+static void
+tune(GmSpaceRoot *root, const GmSpaceTuning *tuning)
+{
+	root->sp_m = (uint16_t) within(tuning->m, GM_SPACE_LEAST_M, GM_HNSW_MOST_M);
+	root->sp_ef_construction = within(tuning->ef_construction, GM_SPACE_LEAST_EF_CONSTRUCTION,
+									  GM_SPACE_MOST_EF_CONSTRUCTION);
+	root->sp_kind = tuning->kind;
+	root->sp_in_table = tuning->in_table;
+}
+
+void
+gm_space_tune(GmSpace *space, const GmSpaceTuning *tuning)
+{
+	tune(space->root, tuning);
+}
+
+bool
+gm_space_is_tuned(const GmSpace *space, const GmSpaceTuning *tuning)
+{
+	const GmSpaceRoot *root = space->root;
+	GmSpaceRoot wanted;
+
+	tune(&wanted, tuning);
+	return root->sp_m == wanted.sp_m && root->sp_ef_construction == wanted.sp_ef_construction &&
+		root->sp_kind == wanted.sp_kind && root->sp_in_table == wanted.sp_in_table;
+}
+
 GmStatus
 gm_space_create(GmMem *mem, uint32_t dim, GmMetric metric, GmSpace **space)
 {
+	static const GmSpaceTuning defaults = {
+		GM_SPACE_M, GM_SPACE_EF_CONSTRUCTION, GM_CODE_INT8, false
+	};
 	GmSpaceRoot *root;
 	GmSpace    *s;
 	GmStatus	status;
@@ -92,11 +128,9 @@ gm_space_create(GmMem *mem, uint32_t dim, GmMetric metric, GmSpace **space)
 				  GM_ARRAY_PAGE_LARGE);
 	gm_array_init(&root->sp_row_of, sizeof(uint32_t), GM_ARRAY_PAGE);
 	gm_index_init(&root->sp_by_item, 0);
-	root->sp_m = GM_SPACE_M;
-	root->sp_ef_construction = GM_SPACE_EF_CONSTRUCTION;
-	root->sp_kind = GM_CODE_INT8;
 	gm_space_root_no_index(root);
 	root->sp_ordered = true;
+	tune(root, &defaults);
 	s->mem = mem;
 	status = attach(s, ref);
 	if (status != GM_OK)

@@ -59,6 +59,7 @@ typedef struct GmSpaceRoot
 	uint32_t	sp_ef_construction;
 	uint16_t	sp_m;
 	uint8_t		sp_kind;		/* GmCodeKind */
+	bool		sp_in_table;	/* full precision is to be read from the table */
 
 	/* space_index.h; the arrays are empty while there is no index */
 	GmHnswView	sp_index;
@@ -93,6 +94,19 @@ typedef struct GmSpace
 	GmHnsw	   *hnsw;			/* attached when first needed, */
 	bool		hnsw_current;	/* and to this version */
 } GmSpace;
+
+/* the same, as a row of the table gives it */
+typedef struct GmSpaceTuning
+{
+	uint32_t	m;
+	uint32_t	ef_construction;
+	uint8_t		kind;
+	bool		in_table;
+} GmSpaceTuning;
+
+#define GM_SPACE_LEAST_M	2
+#define GM_SPACE_LEAST_EF_CONSTRUCTION	4
+#define GM_SPACE_MOST_EF_CONSTRUCTION	10000
 
 /*
  * Under cosine a vector with a smaller square counts as zero: at 2^-108 the
@@ -150,6 +164,13 @@ gm_space_root_ref(const GmSpace *space)
 
 extern GmStatus gm_space_attach(GmMem *mem, GmRef root, GmSpace **space);
 extern GmStatus gm_space_reattach(GmSpace *space, GmRef root);
+
+/*
+ * While building or after gm_space_begin; what is out of range is brought into
+ * it.  gm_space_is_tuned: would that change nothing?
+ */
+extern void gm_space_tune(GmSpace *space, const GmSpaceTuning *tuning);
+extern bool gm_space_is_tuned(const GmSpace *space, const GmSpaceTuning *tuning);
 
 /* inside gm_mem_begin .. commit; the root is a new one afterwards */
 extern GmStatus gm_space_begin(GmSpace *space);

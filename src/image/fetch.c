@@ -64,7 +64,8 @@ static const Table tables[GM_TABLES] = {
 	[GM_TABLE_ASSERTIONS] = {"assertions", 2, {GRAPH, {"fact_id", INT8OID},
 	{"source_id", INT8OID}, {"confidence", FLOAT4OID}, {"asserted_at", TIMESTAMPTZOID}}},
 	[GM_TABLE_SPACES] = {"vector_spaces", 1, {GRAPH, {"space_id", INT4OID}, {"name", TEXTOID},
-	{"target", TEXTOID}, {"metric", TEXTOID}, {"dim", INT4OID}}},
+	{"target", TEXTOID}, {"metric", TEXTOID}, {"dim", INT4OID}, {"m", INT4OID},
+	{"ef_construction", INT4OID}, {"quantisation", TEXTOID}, {"full_precision", TEXTOID}}},
 	[GM_TABLE_EMBEDDINGS] = {"embeddings", 2, {GRAPH, {"space_id", INT4OID},
 	{"item_id", INT8OID}, {"embedding", FLOAT4ARRAYOID}}},
 };
@@ -237,6 +238,20 @@ get_metric(const GmRowView *view, int i)
 	}
 }
 
+static GmCodeKind
+get_code_kind(const GmRowView *view, int i)
+{
+	switch (get_letter(view, i))
+	{
+		case 'f':
+			return GM_CODE_F16;
+		case 'n':
+			return GM_CODE_NONE;
+		default:
+			return GM_CODE_INT8;
+	}
+}
+
 static void
 get_vector(const GmRowView *view, int i, GmRow *row)
 {
@@ -355,6 +370,10 @@ gm_row_from_view(GmTable table, const GmRowView *view, size_t limit, GmRow *row)
 			row->u.space.target = get_letter(view, 3);
 			row->u.space.metric = get_metric(view, 4);
 			row->u.space.dim = DatumGetInt32(v[5]);
+			row->u.space.tuning.m = Max(DatumGetInt32(v[6]), 0);
+			row->u.space.tuning.ef_construction = Max(DatumGetInt32(v[7]), 0);
+			row->u.space.tuning.kind = get_code_kind(view, 8);
+			row->u.space.tuning.in_table = get_letter(view, 9) == 't';
 			break;
 		case GM_TABLE_EMBEDDINGS:
 			get_vector(view, 3, row);

@@ -36,6 +36,7 @@ typedef struct GmSpaceInfo
 	char		target;			/* 'e'ntity, 'f'act, 's'ource */
 	GmMetric	metric;
 	uint32_t	dim;
+	GmSpaceTuning tuning;		/* as read; the space has it too */
 	GmSpace    *space;			/* NULL until gm_image_space loads it */
 } GmSpaceInfo;
 

@@ -148,8 +148,8 @@ static LoadPlan assertions_plan = {
 	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 static LoadPlan spaces_plan = {
-	"SELECT space_id, name, target, metric, dim FROM graphmem.vector_spaces"
-	" WHERE graph_id OPERATOR(pg_catalog.=) $1 ORDER BY space_id", INT4OID
+	"SELECT space_id, name, target, metric, dim, m, ef_construction, quantisation, full_precision"
+	" FROM graphmem.vector_spaces WHERE graph_id OPERATOR(pg_catalog.=) $1 ORDER BY space_id", INT4OID
 };
 static LoadPlan embeddings_plan = {
 	"SELECT item_id, embedding FROM graphmem.embeddings"
@@ -399,6 +399,8 @@ space_row(Loader *loader, Datum *values, bool *nulls)
 	GmSpaceInfo *info;
 	char	   *metric = TextDatumGetCString(values[3]);
 	char	   *target = TextDatumGetCString(values[2]);
+	char	   *quantisation = TextDatumGetCString(values[7]);
+	char	   *full_precision = TextDatumGetCString(values[8]);
 
 	loader->spaces = repalloc(loader->spaces, (loader->n_spaces + 1) * sizeof(GmSpaceInfo));
 	info = &loader->spaces[loader->n_spaces++];
@@ -408,6 +410,11 @@ space_row(Loader *loader, Datum *values, bool *nulls)
 	info->metric = strcmp(metric, "l2") == 0 ? GM_METRIC_L2 :
 		strcmp(metric, "ip") == 0 ? GM_METRIC_IP : GM_METRIC_COSINE;
 	info->dim = DatumGetInt32(values[4]);
+	info->tuning.m = Max(DatumGetInt32(values[5]), 0);
+	info->tuning.ef_construction = Max(DatumGetInt32(values[6]), 0);
+	info->tuning.kind = strcmp(quantisation, "f16") == 0 ? GM_CODE_F16 :
+		strcmp(quantisation, "none") == 0 ? GM_CODE_NONE : GM_CODE_INT8;
+	info->tuning.in_table = strcmp(full_precision, "table") == 0;
 	info->space = NULL;
 	MemoryContextSwitchTo(old);
 }
@@ -463,6 +470,7 @@ gm_load_space(const GmGraph *graph, GmMem *mem, GmSpaceInfo *info)
 	loader.row_security = gm_load_row_security();
 	loader.info = info;
 	check(gm_space_create(mem, info->dim, info->metric, &info->space));
+	gm_space_tune(info->space, &info->tuning);
 	run(&embeddings_plan, Int32GetDatum(info->space_id), &loader, GM_TABLE_EMBEDDINGS, embedding_row);
 	check(gm_space_finish(info->space,
 						  info->target == 'e' ? graph->root->gr_nodes :
@@ -487,6 +495,7 @@ gm_load_graph_and_spaces(int32_t graph_id, int64_t now, GmMem *mem, GmGraph **gr
 
 		check(gm_graph_add_space(*graph, info->space_id, info->name, (uint32_t) strlen(info->name),
 								 info->target, info->metric, info->dim, &info->space));
+		gm_space_tune(info->space, &info->tuning);
 		loader.info = info;
 		run(&embeddings_plan, Int32GetDatum(info->space_id), &loader, GM_TABLE_EMBEDDINGS,
 			embedding_row);

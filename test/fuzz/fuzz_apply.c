@@ -296,9 +296,11 @@ add_row(GmGraph *g, const GmRow *row)
 										  row->u.assertion.confidence,
 										  row->u.assertion.asserted_at);
 		default:
-			return gm_graph_add_space(g, row->u.space.space_id, row->u.space.name.bytes,
+			GM_TRY(gm_graph_add_space(g, row->u.space.space_id, row->u.space.name.bytes,
 									  row->u.space.name.length, row->u.space.target,
-									  (GmMetric) row->u.space.metric, row->u.space.dim, &space);
+									  (GmMetric) row->u.space.metric, row->u.space.dim, &space));
+			gm_space_tune(space, &row->u.space.tuning);
+			return GM_OK;
 	}
 }
 
@@ -491,6 +493,10 @@ some_content(Machine *k, GmRow *row)
 			row->u.space.name = some_text(k, 0, false);
 			row->u.space.target = "efs"[take_below(in, 3)];
 			row->u.space.metric = (uint8_t) take_below(in, 3);
+			row->u.space.tuning.m = take_below(in, 150);
+			row->u.space.tuning.ef_construction = take_below(in, 12000);
+			row->u.space.tuning.kind = (uint8_t) take_below(in, 3);
+			row->u.space.tuning.in_table = take_below(in, 2);
 			break;
 		default:
 			row->u.embedding.dim = dim_of(row->u.embedding.space_id);

@@ -67,6 +67,7 @@ read_row(const GmRow *row, const char *bytes, size_t length)
 			read_text(&row->u.space.name, bytes, length);
 			MUST(row->u.space.name.bytes != NULL && memchr("efs", row->u.space.target, 3) != NULL);
 			MUST(row->u.space.metric <= GM_METRIC_IP);
+			MUST(row->u.space.tuning.kind <= GM_CODE_NONE);
 			break;
 		case GM_TABLE_EMBEDDINGS:
 			MUST((row->u.embedding.dim == 0) == (row->u.embedding.vector == NULL));

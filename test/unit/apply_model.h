@@ -202,6 +202,9 @@ m_fill_row(GmTable table, int at, const Cell *c, GmRow *row)
 			row->u.space.name = m_text(c->name);
 			row->u.space.target = m_target(at);
 			row->u.space.metric = (uint8_t) at;
+			row->u.space.tuning = (GmSpaceTuning) {
+				c->type * 80, 200 + c->kind, c->kind, c->number < 0.5f
+			};
 			break;
 		default:
 			row->u.embedding.space_id = m_space_id(at / M_ITEMS);
@@ -353,6 +356,8 @@ m_some_content(Model *m, GmTable table, int at, bool tidy, Cell *c)
 			c->times.recorded_at = unit_random_below(160);
 			return !tidy || m->source[at % M_SOURCES].there;
 		case GM_TABLE_SPACES:
+			c->type = (uint8_t) unit_random_below(3);
+			c->kind = (uint8_t) unit_random_below(3);
 			m_some_name(cells, count, at, c);
 			return true;
 		default:
@@ -596,10 +601,12 @@ m_add_row(GmGraph *g, GmRow *row, GmSpace **spaces)
 										  row->u.assertion.confidence,
 										  row->u.assertion.asserted_at);
 		case GM_TABLE_SPACES:
-			return gm_graph_add_space(g, row->u.space.space_id, row->u.space.name.bytes,
+			GM_TRY(gm_graph_add_space(g, row->u.space.space_id, row->u.space.name.bytes,
 									  row->u.space.name.length, row->u.space.target,
 									  (GmMetric) row->u.space.metric, row->u.space.dim,
-									  &spaces[7 - row->u.space.space_id]);
+									  &spaces[7 - row->u.space.space_id]));
+			gm_space_tune(spaces[7 - row->u.space.space_id], &row->u.space.tuning);
+			break;
 		default:
 			break;
 	}

@@ -47,7 +47,11 @@ typedef enum Change
 	ASSERTION_TIME,
 	VECTOR_ELEMENT,
 	VECTOR_GONE,
-	VECTOR_NEW
+	VECTOR_NEW,
+	SPACE_M,
+	SPACE_EF_CONSTRUCTION,
+	SPACE_QUANTISATION,
+	SPACE_IN_TABLE
 } Change;
 
 /* each with a line that must be among those reported */
@@ -85,6 +89,10 @@ static const struct
 	{VECTOR_ELEMENT, "vector", 20},
 	{VECTOR_GONE, "vector is missing", 20},
 	{VECTOR_NEW, "vector is not in the tables", 50},
+	{SPACE_M, "index parameters of a vector space", 0},
+	{SPACE_EF_CONSTRUCTION, "index parameters of a vector space", 0},
+	{SPACE_QUANTISATION, "index parameters of a vector space", 0},
+	{SPACE_IN_TABLE, "index parameters of a vector space", 0},
 };
 
 typedef struct Image
@@ -212,8 +220,14 @@ add_triples(GmGraph *g, Change change, bool backwards)
 static void
 add_vectors(Image *image, Change change, bool backwards)
 {
+	GmSpaceTuning tuning = {
+		change == SPACE_M ? 17 : 16, change == SPACE_EF_CONSTRUCTION ? 201 : 200,
+		change == SPACE_QUANTISATION ? GM_CODE_F16 : GM_CODE_INT8, change == SPACE_IN_TABLE
+	};
+
 	(void) gm_vec_choose(GM_SIMD_AUTO);
 	ok(gm_space_create(image->mem, 3, GM_METRIC_COSINE, &image->space));
+	gm_space_tune(image->space, &tuning);
 	for (int i = 0; i < 4; i++)
 	{
 		int			n = backwards ? 4 - i : i + 1;

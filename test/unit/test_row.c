@@ -114,6 +114,10 @@ random_row(GmTable table, GmRow *row)
 			row->u.space.name = random_text(0, false);
 			row->u.space.target = "efs"[unit_random_below(3)];
 			row->u.space.metric = (uint8_t) unit_random_below(3);
+			row->u.space.tuning.m = unit_random_below(200);
+			row->u.space.tuning.ef_construction = (uint32_t) unit_random();
+			row->u.space.tuning.kind = (uint8_t) unit_random_below(3);
+			row->u.space.tuning.in_table = unit_random_below(2);
 			break;
 		case GM_TABLE_EMBEDDINGS:
 			row->u.embedding.space_id = (int32_t) unit_random();
@@ -186,7 +190,11 @@ same_row(const GmRow *a, const GmRow *b)
 				a->u.space.dim == b->u.space.dim &&
 				same_text(&a->u.space.name, &b->u.space.name) &&
 				a->u.space.target == b->u.space.target &&
-				a->u.space.metric == b->u.space.metric;
+				a->u.space.metric == b->u.space.metric &&
+				a->u.space.tuning.m == b->u.space.tuning.m &&
+				a->u.space.tuning.ef_construction == b->u.space.tuning.ef_construction &&
+				a->u.space.tuning.kind == b->u.space.tuning.kind &&
+				a->u.space.tuning.in_table == b->u.space.tuning.in_table;
 		case GM_TABLE_EMBEDDINGS:
 			return a->u.embedding.space_id == b->u.embedding.space_id &&
 				a->u.embedding.item_id == b->u.embedding.item_id &&
@@ -445,6 +453,7 @@ read_row(const GmRow *row)
 		case GM_TABLE_SPACES:
 			read_text(&row->u.space.name);
 			CHECK(row->u.space.metric <= GM_METRIC_IP);
+			CHECK(row->u.space.tuning.kind <= GM_CODE_NONE);
 			break;
 		case GM_TABLE_EMBEDDINGS:
 			read_bytes(row->u.embedding.vector, row->u.embedding.dim * sizeof(float));
