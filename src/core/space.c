@@ -33,6 +33,13 @@
 #define WORDS_PER_LOOK		((uint32_t) 1 << 16)	/* of a bitmap */
 #define GATHERED			256		/* allowed rows gathered at a time */
 
+/*
+ * A batch takes so much of the rows at a time, and four queries against each of
+ * them: both stay in the first-level cache.
+ */
+#define BLOCK_FLOATS		4096
+#define QUERIES_AT_ONCE		4
+
 static GmStatus
 attach(GmSpace *space, GmRef ref)
 {
@@ -565,23 +572,33 @@ gm_space_prepare(const GmSpace *space, const float *vector, GmSpaceQuery *query)
 	return vector_scale(space->root, vector, &query->scale);
 }
 
+/* of what the metric's kernel computes; scale: both together */
 static inline float
-metric_distance(GmMetric metric, const GmSpaceQuery *query, const float *row, double scale,
-				uint32_t dim)
+distance_of(GmMetric metric, float kernel, double scale)
 {
 	double		d;
 
 	switch (metric)
 	{
 		case GM_METRIC_L2:
-			return sqrtf(gm_vec.l2sq(query->vector, row, dim));
+			return sqrtf(kernel);
 		case GM_METRIC_IP:
-			return -gm_vec.dot(query->vector, row, dim);
+			return -kernel;
 		case GM_METRIC_COSINE:
 			break;
 	}
-	d = 1.0 - (double) gm_vec.dot(query->vector, row, dim) * (query->scale * scale);
+	d = 1.0 - (double) kernel * scale;
 	return (float) (d < 0.0 ? 0.0 : d > 2.0 ? 2.0 : d);
+}
+
+static inline float
+metric_distance(GmMetric metric, const GmSpaceQuery *query, const float *row, double scale,
+				uint32_t dim)
+{
+	float		kernel = metric == GM_METRIC_L2 ? gm_vec.l2sq(query->vector, row, dim) :
+		gm_vec.dot(query->vector, row, dim);
+
+	return distance_of(metric, kernel, query->scale * scale);
 }
 
 float
@@ -772,6 +789,129 @@ gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
 		for (uint32_t i = 0; i < top.count; i++)
 			hits[i] = (GmSpaceHit) {gm_space_ranked_row(space, items[i].id), items[i].distance};
 		*found = top.count;
+	}
+	gm_mem_temp_free(space->mem, items);
+	return status;
+}
+
+/*
+ * Several queries
+ */
+
+/* at most QUERIES_AT_ONCE queries against rows that lie one after the other */
+static void
+search_block(const GmSpace *space, const GmSpaceQuery *query, uint32_t queries, uint32_t first,
+			 uint32_t n, GmTopk *top)
+{
+	uint32_t	dim = space->root->sp_dim;
+	uint32_t	stride = space->root->sp_stride;
+	GmMetric	metric = (GmMetric) space->root->sp_metric;
+	const float *rows = gm_space_vector(space, first);
+	const float *scale = gm_array_at(&space->scale, first);
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const float *row = rows + (size_t) i * stride;
+		float		kernel[QUERIES_AT_ONCE];
+
+		if (queries == QUERIES_AT_ONCE && metric == GM_METRIC_L2)
+			gm_vec.l2sq4(row, query->vector, dim, dim, kernel);
+		else if (queries == QUERIES_AT_ONCE)
+			gm_vec.dot4(row, query->vector, dim, dim, kernel);
+		else
+			for (uint32_t q = 0; q < queries; q++)
+				kernel[q] = metric == GM_METRIC_L2 ? gm_vec.l2sq(row, query[q].vector, dim) :
+					gm_vec.dot(row, query[q].vector, dim);
+		for (uint32_t q = 0; q < queries; q++)
+		{
+			float		distance = distance_of(metric, kernel[q], query[q].scale * scale[i]);
+
+			if (distance <= gm_topk_worst(&top[q]))
+				(void) gm_topk_push(&top[q], distance, rank_id(space, first + i));
+		}
+	}
+}
+
+/* rows from this one on that lie one after the other, at most so many */
+static uint32_t
+block_length(const GmSpace *space, uint32_t row, uint32_t most)
+{
+	uint32_t	left = space->root->sp_rows - row;
+	uint64_t	vectors;
+	uint64_t	scales;
+
+	(void) gm_array_span(&space->vector, row, &vectors);
+	(void) gm_array_span(&space->scale, row, &scales);
+	if (vectors > scales)
+		vectors = scales;
+	if (vectors > left)
+		vectors = left;
+	return vectors > most ? most : (uint32_t) vectors;
+}
+
+static GmStatus
+search_blocks(const GmSpace *space, const GmSpaceQuery *query, uint32_t queries,
+			  const GmInterrupt *intr, GmTopk *top)
+{
+	uint32_t	rows = space->root->sp_rows;
+	uint32_t	stride = space->root->sp_stride;
+	uint32_t	most = BLOCK_FLOATS / stride + 1;
+	uint64_t	since_look = FLOATS_PER_LOOK;
+	uint32_t	n;
+
+	for (uint32_t row = 0; row < rows; row += n)
+	{
+		n = block_length(space, row, most);
+		for (uint32_t q = 0; q < queries; q += QUERIES_AT_ONCE)
+		{
+			uint32_t	few = queries - q < QUERIES_AT_ONCE ? queries - q : QUERIES_AT_ONCE;
+
+			if (since_look >= FLOATS_PER_LOOK)
+			{
+				since_look = 0;
+				gm_progress_at(intr, GM_PHASE_VECTORS, row, rows);
+				if (gm_interrupted(intr))
+					return GM_INTERRUPTED;
+			}
+			search_block(space, query + q, few, row, n, top + q);
+			since_look += (uint64_t) n * few * stride;
+		}
+	}
+	return GM_OK;
+}
+
+GmStatus
+gm_space_search_batch(const GmSpace *space, const GmSpaceQuery *query, uint32_t n, uint32_t k,
+					  const GmInterrupt *intr, GmSpaceHit *hits, uint32_t *found)
+{
+	uint32_t	room = k < space->root->sp_rows ? k : space->root->sp_rows;
+	size_t		items_bytes = (size_t) n * room * sizeof(GmTopkItem);
+	GmTopkItem *items;
+	GmTopk	   *top;
+	GmStatus	status;
+
+	memset(found, 0, n * sizeof(uint32_t));
+	if (room == 0 || n == 0)
+		return GM_OK;
+	if (items_bytes / sizeof(GmTopkItem) / room != n)
+		return GM_NO_MEMORY;
+	GM_TRY(gm_mem_temp(space->mem, items_bytes, (void **) &items));
+	status = gm_mem_temp(space->mem, n * sizeof(GmTopk), (void **) &top);
+	if (status == GM_OK)
+	{
+		for (uint32_t q = 0; q < n; q++)
+			gm_topk_init(&top[q], items + (size_t) q * room, room);
+		status = search_blocks(space, query, n, intr, top);
+		for (uint32_t q = 0; q < n && status == GM_OK; q++)
+		{
+			gm_topk_sort(&top[q]);
+			for (uint32_t i = 0; i < top[q].count; i++)
+				hits[(size_t) q * room + i] = (GmSpaceHit) {
+					ranked_row(space, top[q].items[i].id), top[q].items[i].distance
+				};
+			found[q] = top[q].count;
+		}
+		gm_mem_temp_free(space->mem, top);
 	}
 	gm_mem_temp_free(space->mem, items);
 	return status;

@@ -21,6 +21,7 @@
  *	 gm_space_free		retire all of it
  *	 gm_space_find		row of an item
  *	 gm_space_search	the k nearest rows among those allowed, exact
+ *	 gm_space_search_batch	the same of all rows, for several queries at once
  *	 gm_space_distance	one row against a prepared query
  *
  * Complexity	search: one pass over the rows (memory bandwidth) when all are
@@ -230,5 +231,14 @@ extern double gm_space_similarity(GmMetric metric, double distance);
 extern GmStatus gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
 								const uint64_t *allowed, const GmInterrupt *intr,
 								GmSpaceHit *hits, uint32_t *found);
+
+/*
+ * What gm_space_search finds for each of n queries, whose vectors lie one after
+ * the other, in one pass over the rows.  Those of query i are at
+ * hits[i * min(k, rows)], found[i] of them.
+ */
+extern GmStatus gm_space_search_batch(const GmSpace *space, const GmSpaceQuery *query, uint32_t n,
+									  uint32_t k, const GmInterrupt *intr,
+									  GmSpaceHit *hits, uint32_t *found);
 
 #endif							/* GM_CORE_SPACE_H */

@@ -282,6 +282,70 @@ test_single_row(void)
 	fixture_free(&f);
 }
 
+/* n queries together against each of them alone, bit for bit */
+static void
+check_batch(Fixture *f, uint32_t n, uint32_t k)
+{
+	uint32_t	room = k < f->n ? k : f->n;
+	float	   *vectors = malloc((size_t) n * f->dim * sizeof(float));
+	GmSpaceQuery *query = calloc(n, sizeof(GmSpaceQuery));
+	GmSpaceHit *hits = malloc(((size_t) n * room + 1) * sizeof(GmSpaceHit));
+	GmSpaceHit *alone = malloc((room + 1) * sizeof(GmSpaceHit));
+	uint32_t   *found = malloc(n * sizeof(uint32_t));
+	uint32_t	found_alone;
+
+	for (uint32_t q = 0; q < n; q++)
+	{
+		float	   *v = vectors + (size_t) q * f->dim;
+
+		random_vector(v, f->dim);
+		if (q % 3 == 1 && f->n > 0)
+			memcpy(v, f->vectors, f->dim * sizeof(float));
+		CHECK(gm_space_prepare(f->space, v, &query[q]) == GM_OK);
+		found[q] = 77;
+	}
+	CHECK(gm_space_search_batch(f->space, query, n, k, NULL, hits, found) == GM_OK);
+	for (uint32_t q = 0; q < n; q++)
+	{
+		CHECK(gm_space_search(f->space, &query[q], k, NULL, NULL, alone, &found_alone) == GM_OK);
+		if (!CHECK(found[q] == found_alone) ||
+			!CHECK(memcmp(hits + (size_t) q * room, alone, found_alone * sizeof(GmSpaceHit)) == 0))
+			printf("# metric %d dim %u n %u k %u: query %u of %u\n", (int) f->metric, f->dim, f->n,
+				   k, q, n);
+	}
+	free(vectors);
+	free(query);
+	free(hits);
+	free(alone);
+	free(found);
+}
+
+static void
+test_batch(void)
+{
+	static const uint32_t dims[] = {1, 3, 20, 159, 160, 300, 5000};
+	static const uint32_t rows[] = {0, 1, 40, 1000};
+	static const uint32_t ns[] = {1, 2, 3, 4, 5, 8, 11};
+	static const uint32_t ks[] = {0, 1, 10, 2000, UINT32_MAX};
+
+	for (uint32_t m = 0; m < N_METRICS; m++)
+		for (uint32_t d = 0; d < sizeof(dims) / sizeof(dims[0]); d++)
+			for (uint32_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++)
+			{
+				Fixture		f;
+
+				if (fixture_make(&f, metrics[m], dims[d], dims[d] > 1000 ? rows[r] / 20 : rows[r],
+								 3, true))
+				{
+					for (uint32_t k = 0; k < sizeof(ks) / sizeof(ks[0]); k++)
+						check_batch(&f, ns[unit_random_below(7)], ks[k]);
+					for (uint32_t n = 0; n < sizeof(ns) / sizeof(ns[0]); n++)
+						check_batch(&f, ns[n], 10);
+				}
+				fixture_free(&f);
+			}
+}
+
 static void
 test_order_of_adding(void)
 {
@@ -422,6 +486,11 @@ test_interrupt(void)
 	memset(all, 0xff, 4000 / 8 + 8);
 	looks = 1;
 	CHECK(gm_space_search(f.space, &q, 3, all, &intr, hit, &found) == GM_INTERRUPTED);
+	looks = 1;
+	CHECK(gm_space_search_batch(f.space, &q, 1, 3, &intr, hit, &found) == GM_INTERRUPTED);
+	looks = 1000;
+	CHECK(gm_space_search_batch(f.space, &q, 1, 3, &intr, hit, &found) == GM_OK && found == 3);
+	CHECK(looks <= 1000 - 3);
 	looks = 1000;
 	CHECK(gm_space_search(f.space, &q, 3, all, &intr, hit, &found) == GM_OK && found == 3);
 	/* 4000 x 300 floats are 4.8 MB: a look at least every 1.25 */
@@ -445,6 +514,16 @@ test_budget(void)
 		status = gm_space_add(s, -(int64_t) n++, GM_NONE, v);
 	CHECK(status == GM_OVER_BUDGET);
 	CHECK(n > 50 && n < 250);
+	CHECK(gm_space_finish(s, 0) == GM_OK);
+	{
+		uint32_t	found[3000];
+		GmSpaceHit	hits[3000];
+		GmSpaceQuery q[3000];
+
+		for (uint32_t i = 0; i < 3000; i++)
+			CHECK(gm_space_prepare(s, v, &q[i]) == GM_OK);
+		CHECK(gm_space_search_batch(s, q, 3000, 1, NULL, hits, found) == GM_OVER_BUDGET);
+	}
 	gm_space_destroy(s);
 	gm_mem_destroy(mem);
 }
@@ -747,7 +826,7 @@ test_stays_ordered(void)
 	gm_mem_destroy(mem);
 }
 
-UNIT_MAIN(UNIT(test_dims), UNIT(test_filters), UNIT(test_single_row),
+UNIT_MAIN(UNIT(test_dims), UNIT(test_filters), UNIT(test_single_row), UNIT(test_batch),
 		  UNIT(test_order_of_adding), UNIT(test_bad_values), UNIT(test_similarity),
 		  UNIT(test_interrupt), UNIT(test_budget), UNIT(test_versions),
 		  UNIT(test_stays_ordered))
