@@ -761,6 +761,54 @@ search_allowed(const GmSpace *space, const GmSpaceQuery *query, const uint64_t *
 	return GM_OK;
 }
 
+static GmStatus
+search_rows(const GmSpace *space, const GmSpaceQuery *query, const uint32_t *rows, uint32_t n,
+			const GmInterrupt *intr, GmTopk *top)
+{
+	uint32_t	per_look = FLOATS_PER_LOOK / space->root->sp_stride;
+
+	for (uint32_t i = 0; i < n; i += per_look)
+	{
+		gm_progress_at(intr, GM_PHASE_VECTORS, i, n);
+		if (i > 0 && gm_interrupted(intr))
+			return GM_INTERRUPTED;
+		search_gathered(space, query, rows + i, n - i < per_look ? n - i : per_look, top);
+	}
+	return GM_OK;
+}
+
+/* nearest first */
+static void
+give_hits(const GmSpace *space, GmTopk *top, GmSpaceHit *hits, uint32_t *found)
+{
+	gm_topk_sort(top);
+	for (uint32_t i = 0; i < top->count; i++)
+		hits[i] = (GmSpaceHit)  gm_space_ranked_row(space, top->items[i].id), top->items[i].distance};
+	*found = top->count;
+}
+
+GmStatus
+gm_space_search_rows(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
+					 const uint32_t *rows, uint32_t n, const GmInterrupt *intr,
+					 GmSpaceHit *hits, uint32_t *found)
+{
+	uint32_t	room = k < n ? k : n;
+	GmTopkItem *items;
+	GmTopk		top;
+	GmStatus	status;
+
+	*found = 0;
+	if (room == 0)
+		return GM_OK;
+	GM_TRY(gm_mem_temp(space->mem, room * sizeof(GmTopkItem), (void **) &items));
+	gm_topk_init(&top, items, room);
+	status = search_rows(space, query, rows, n, intr, &top);
+	if (status == GM_OK)
+		give_hits(space, &top, hits, found);
+	gm_mem_temp_free(space->mem, items);
+	return status;
+}
+
 GmStatus
 gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
 				const uint64_t *allowed, const GmInterrupt *intr,
@@ -784,12 +832,7 @@ gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
 	else
 		status = search_allowed(space, query, allowed, intr, &top);
 	if (status == GM_OK)
-	{
-		gm_topk_sort(&top);
-		for (uint32_t i = 0; i < top.count; i++)
-			hits[i] = (GmSpaceHit) {gm_space_ranked_row(space, items[i].id), items[i].distance};
-		*found = top.count;
-	}
+		give_hits(space, &top, hits, found);
 	gm_mem_temp_free(space->mem, items);
 	return status;
 }
@@ -903,14 +946,7 @@ gm_space_search_batch(const GmSpace *space, const GmSpaceQuery *query, uint32_t 
 			gm_topk_init(&top[q], items + (size_t) q * room, room);
 		status = search_blocks(space, query, n, intr, top);
 		for (uint32_t q = 0; q < n && status == GM_OK; q++)
-		{
-			gm_topk_sort(&top[q]);
-			for (uint32_t i = 0; i < top[q].count; i++)
-				hits[(size_t) q * room + i] = (GmSpaceHit) {
-					ranked_row(space, top[q].items[i].id), top[q].items[i].distance
-				};
-			found[q] = top[q].count;
-		}
+			give_hits(space, &top[q], hits + (size_t) q * room, &found[q]);
 		gm_mem_temp_free(space->mem, top);
 	}
 	gm_mem_temp_free(space->mem, items);

@@ -21,6 +21,7 @@
  *	 gm_space_free		retire all of it
  *	 gm_space_find		row of an item
  *	 gm_space_search	the k nearest rows among those allowed, exact
+ *	 gm_space_search_rows	the same of a list of rows
  *	 gm_space_search_batch	the same of all rows, for several queries at once
  *	 gm_space_distance	one row against a prepared query
  *
@@ -231,6 +232,11 @@ extern double gm_space_similarity(GmMetric metric, double distance);
 extern GmStatus gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
 								const uint64_t *allowed, const GmInterrupt *intr,
 								GmSpaceHit *hits, uint32_t *found);
+
+/* the k nearest of these rows, which are distinct; hits has room for min(k, n) */
+extern GmStatus gm_space_search_rows(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
+									 const uint32_t *rows, uint32_t n, const GmInterrupt *intr,
+									 GmSpaceHit *hits, uint32_t *found);
 
 /*
  * What gm_space_search finds for each of n queries, whose vectors lie one after

@@ -146,6 +146,21 @@ by_distance_then_id(const void *a, const void *b)
 	return ((int64_t) x->id > (int64_t) y->id) - ((int64_t) x->id < (int64_t) y->id);
 }
 
+static void
+check_hits(const Fixture *f, uint32_t k, uint32_t n, const GmSpaceHit *hits, uint32_t found,
+		   const uint32_t *order, const GmTopkItem *all)
+{
+	if (!CHECK(found == (k < n ? k : n)))
+		return;
+	for (uint32_t i = 0; i < found; i++)
+		if (!CHECK(hits[i].row == order[i]) ||
+			!CHECK(hits[i].distance == all[order[i]].distance))
+		{
+			printf("# metric %d dim %u n %u k %u place %u\n", (int) f->metric, f->dim, f->n, k, i);
+			break;
+		}
+}
+
 /* every distance, and the first k of the allowed rows against a full sort */
 static void
 check_search(Fixture *f, const float *query, uint32_t k, const uint64_t *allowed)
@@ -153,6 +168,7 @@ check_search(Fixture *f, const float *query, uint32_t k, const uint64_t *allowed
 	GmSpaceQuery prepared;
 	GmTopkItem *all = malloc((f->n + 1) * sizeof(GmTopkItem));
 	uint32_t   *order = malloc((f->n + 1) * sizeof(uint32_t));
+	uint32_t   *some = malloc((f->n + 1) * sizeof(uint32_t));
 	GmSpaceHit *hits = malloc((f->n + 1) * sizeof(GmSpaceHit));
 	uint32_t	n = 0;
 	uint32_t	found = 77;
@@ -176,21 +192,26 @@ check_search(Fixture *f, const float *query, uint32_t k, const uint64_t *allowed
 	for (uint32_t row = 0; row < f->n; row++)
 		if (allowed == NULL || (allowed[row / 64] >> (row % 64) & 1))
 			order[n++] = row;
+	memcpy(some, order, n * sizeof(uint32_t));
+	for (uint32_t i = n; i > 1; i--)
+	{
+		uint32_t	j = unit_random_below(i);
+		uint32_t	row = some[i - 1];
+
+		some[i - 1] = some[j];
+		some[j] = row;
+	}
 	sort_base = all;
 	qsort(order, n, sizeof(uint32_t), by_distance_then_id);
 	CHECK(gm_space_search(f->space, &prepared, k, allowed, NULL, hits, &found) == GM_OK);
-	if (!CHECK(found == (k < n ? k : n)))
-		goto done;
-	for (uint32_t i = 0; i < found; i++)
-		if (!CHECK(hits[i].row == order[i]) ||
-			!CHECK(hits[i].distance == all[order[i]].distance))
-		{
-			printf("# metric %d dim %u n %u k %u place %u\n", (int) f->metric, f->dim, f->n, k, i);
-			break;
-		}
+	check_hits(f, k, n, hits, found, order, all);
+	found = 77;
+	CHECK(gm_space_search_rows(f->space, &prepared, k, some, n, NULL, hits, &found) == GM_OK);
+	check_hits(f, k, n, hits, found, order, all);
 done:
 	free(all);
 	free(order);
+	free(some);
 	free(hits);
 }
 
@@ -474,6 +495,7 @@ test_interrupt(void)
 	int			looks = 1;
 	GmInterrupt intr = {count_down, &looks};
 	uint64_t   *all;
+	uint32_t   *rows;
 	GmSpaceQuery q;
 	GmSpaceHit	hit[3];
 	uint32_t	found;
@@ -488,6 +510,15 @@ test_interrupt(void)
 	CHECK(gm_space_search(f.space, &q, 3, all, &intr, hit, &found) == GM_INTERRUPTED);
 	looks = 1;
 	CHECK(gm_space_search_batch(f.space, &q, 1, 3, &intr, hit, &found) == GM_INTERRUPTED);
+	rows = malloc(4000 * sizeof(uint32_t));
+	for (uint32_t i = 0; i < 4000; i++)
+		rows[i] = i;
+	looks = 1;
+	CHECK(gm_space_search_rows(f.space, &q, 3, rows, 4000, &intr, hit, &found) == GM_INTERRUPTED);
+	looks = 1000;
+	CHECK(gm_space_search_rows(f.space, &q, 3, rows, 4000, &intr, hit, &found) == GM_OK);
+	CHECK(found == 3 && looks <= 1000 - 3);
+	free(rows);
 	looks = 1000;
 	CHECK(gm_space_search_batch(f.space, &q, 1, 3, &intr, hit, &found) == GM_OK && found == 3);
 	CHECK(looks <= 1000 - 3);
