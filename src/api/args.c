@@ -151,6 +151,34 @@ gm_arg_texts(FunctionCallInfo fcinfo, int n, const char *name, int *count)
 	return texts;
 }
 
+int64 *
+gm_arg_int8s(FunctionCallInfo fcinfo, int n, const char *name, int *count)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(n);
+	Datum	   *values;
+	bool	   *nulls;
+	int			length;
+	int64	   *ids;
+
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("argument \"%s\" must be a one-dimensional array", name)));
+	if (!ARR_HASNULL(array))
+	{
+		*count = ARR_NDIM(array) == 0 ? 0 : ARR_DIMS(array)[0];
+		return (int64 *) ARR_DATA_PTR(array);
+	}
+	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &values, &nulls, &length);
+	ids = palloc(length * sizeof(int64));
+	*count = 0;
+	for (int i = 0; i < length; i++)
+		if (!nulls[i])
+			ids[(*count)++] = DatumGetInt64(values[i]);
+	return ids;
+}
+
 GmNode
 gm_find_text(const GmGraph *graph, const text *name)
 {
@@ -217,14 +245,22 @@ gm_arg_predicates(FunctionCallInfo fcinfo, int n, const GmGraph *graph)
 	return allowed;
 }
 
-uint64_t *
-gm_arg_kinds(FunctionCallInfo fcinfo, int n, const GmGraph *graph)
+bool
+gm_text_is_one_of(const GmString *string, text **texts, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (string != NULL && string->length == VARSIZE_ANY_EXHDR(texts[i]) &&
+			memcmp(string->bytes, VARDATA_ANY(texts[i]), string->length) == 0)
+			return true;
+	return false;
+}
+
+bool *
+gm_arg_kind_numbers(FunctionCallInfo fcinfo, int n, const GmGraph *graph)
 {
 	uint32_t	strings = (uint32_t) graph->root->gr_string.ar_length;
-	uint32_t	nodes = graph->root->gr_nodes;
 	text	  **texts;
 	bool	   *wanted;
-	uint64_t   *bitmap;
 	int			length;
 
 	if (PG_ARGISNULL(n))
@@ -232,14 +268,21 @@ gm_arg_kinds(FunctionCallInfo fcinfo, int n, const GmGraph *graph)
 	texts = gm_arg_texts(fcinfo, n, "kinds", &length);
 	wanted = palloc0(strings * sizeof(bool));
 	for (uint32_t s = 1; s < strings; s++)
-	{
-		const GmString *string = gm_graph_string(graph, *(GmRef *) gm_array_at(&graph->string, s));
+		wanted[s] = gm_text_is_one_of(gm_graph_string(graph,
+													  *(GmRef *) gm_array_at(&graph->string, s)),
+									  texts, length);
+	return wanted;
+}
 
-		for (int i = 0; i < length; i++)
-			if (string->length == VARSIZE_ANY_EXHDR(texts[i]) &&
-				memcmp(string->bytes, VARDATA_ANY(texts[i]), string->length) == 0)
-				wanted[s] = true;
-	}
+uint64_t *
+gm_arg_kinds(FunctionCallInfo fcinfo, int n, const GmGraph *graph)
+{
+	uint32_t	nodes = graph->root->gr_nodes;
+	bool	   *wanted = gm_arg_kind_numbers(fcinfo, n, graph);
+	uint64_t   *bitmap;
+
+	if (wanted == NULL)
+		return NULL;
 	bitmap = MemoryContextAllocExtended(CurrentMemoryContext,
 										gm_bit_words(nodes) * sizeof(uint64_t) + 8,
 										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);

@@ -39,6 +39,11 @@ extern GmDirection gm_arg_direction(FunctionCallInfo fcinfo, int n);
 /* elements of a one-dimensional text[]; NULL elements are left out */
 extern text **gm_arg_texts(FunctionCallInfo fcinfo, int n, const char *name, int *count);
 
+extern bool gm_text_is_one_of(const GmString *string, text **texts, int n);
+
+/* elements of a one-dimensional bigint[], perhaps in place; NULL elements are left out */
+extern int64 *gm_arg_int8s(FunctionCallInfo fcinfo, int n, const char *name, int *count);
+
 /* the node of a name; GM_NONE if unknown, 22004 for NULL */
 extern GmNode gm_arg_node(FunctionCallInfo fcinfo, int n, const char *name, const GmGraph *graph);
 extern GmNode gm_find_text(const GmGraph *graph, const text *name);
@@ -50,6 +55,9 @@ extern GmNode *gm_arg_nodes(FunctionCallInfo fcinfo, int n, const char *name,
 
 /* allowed predicates as GmView wants them; NULL: all */
 extern uint8_t *gm_arg_predicates(FunctionCallInfo fcinfo, int n, const GmGraph *graph);
+
+/* which numbers of strings are these kinds; NULL: all */
+extern bool *gm_arg_kind_numbers(FunctionCallInfo fcinfo, int n, const GmGraph *graph);
 
 /* bitmap of the nodes of these kinds; NULL: all */
 extern uint64_t *gm_arg_kinds(FunctionCallInfo fcinfo, int n, const GmGraph *graph);

@@ -61,14 +61,31 @@ static GmSql sources_created = {
 /*
  * Arguments
  */
-float *
+/* its elements as they lie there, n of them, all finite */
+static const float *
+finite_elements(ArrayType *array, const char *name, uint32_t n)
+{
+	const float *vector = (const float *) ARR_DATA_PTR(array);
+	uint32_t	bad;
+
+	if (ARR_HASNULL(array))
+		for (uint32_t i = 0; i < n; i++)
+			if ((ARR_NULLBITMAP(array)[i / 8] >> (i % 8) & 1) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DATA_EXCEPTION),
+						 errmsg("element %u of argument \"%s\" is null", i + 1, name)));
+	if (!gm_vec_finite(vector, n, &bad))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("element %u of argument \"%s\" is not a finite number", bad + 1, name),
+				 errdetail("It is %g.", vector[bad])));
+	return vector;
+}
+
+const float *
 gm_arg_vector(FunctionCallInfo fcinfo, int n, const char *name, uint32_t *dim)
 {
 	ArrayType  *array;
-	Datum	   *values;
-	bool	   *nulls;
-	int			length;
-	float	   *vector;
 
 	*dim = 0;
 	if (PG_ARGISNULL(n))
@@ -78,24 +95,8 @@ gm_arg_vector(FunctionCallInfo fcinfo, int n, const char *name, uint32_t *dim)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 				 errmsg("argument \"%s\" must be a one-dimensional array", name)));
-	deconstruct_array(array, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT,
-					  &values, &nulls, &length);
-	vector = palloc((length + 1) * sizeof(float));
-	for (int i = 0; i < length; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("element %d of argument \"%s\" is null", i + 1, name)));
-		vector[i] = DatumGetFloat4(values[i]);
-		if (!isfinite(vector[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("element %d of argument \"%s\" is not a finite number", i + 1, name),
-					 errdetail("It is %g.", vector[i])));
-	}
-	*dim = (uint32_t) length;
-	return vector;
+	*dim = ARR_NDIM(array) == 0 ? 0 : (uint32_t) ARR_DIMS(array)[0];
+	return finite_elements(array, name, *dim);
 }
 
 void
@@ -349,57 +350,8 @@ gm_filter_asserting(const GmGraph *g, const GmView *view, const uint64_t *slots)
 }
 
 /*
- * Rows of spaces
- */
-uint64_t *
-gm_filter_rows(const GmSpace *space, const uint64_t *numbers)
-{
-	uint64_t   *rows;
-
-	if (numbers == NULL)
-		return NULL;
-	rows = gm_filter_make(space->root->sp_rows);
-	for (uint32_t row = 0; row < space->root->sp_rows; row++)
-	{
-		if (row % GM_INTERRUPT_EVERY == 0)
-			CHECK_FOR_INTERRUPTS();
-		if (gm_bit_test(numbers, gm_space_number(space, row)))
-			gm_bit_set(rows, row);
-	}
-	return rows;
-}
-
-uint64_t *
-gm_filter_fact_rows(const GmSpace *space, const GmGraph *g, const GmView *view,
-					const uint64_t *slots)
-{
-	uint64_t   *rows = gm_filter_make(space->root->sp_rows);
-	GmFactSlots facts;
-
-	gm_fact_slots_init(&facts, g);
-	for (uint32_t row = 0; row < space->root->sp_rows; row++)
-	{
-		if (row % GM_INTERRUPT_EVERY == 0)
-			CHECK_FOR_INTERRUPTS();
-		if (any_version_counts(&facts, view, slots, gm_space_item_id(space, row)))
-			gm_bit_set(rows, row);
-	}
-	return rows;
-}
-
-/*
  * Sources by their texts
  */
-static bool
-is_one_of(const GmString *string, text **texts, int n)
-{
-	for (int i = 0; i < n; i++)
-		if (string != NULL && string->length == VARSIZE_ANY_EXHDR(texts[i]) &&
-			memcmp(string->bytes, VARDATA_ANY(texts[i]), string->length) == 0)
-			return true;
-	return false;
-}
-
 uint64_t *
 gm_filter_sources(FunctionCallInfo fcinfo, int names, int sessions, const GmGraph *g)
 {
@@ -422,29 +374,12 @@ gm_filter_sources(FunctionCallInfo fcinfo, int names, int sessions, const GmGrap
 
 		if (!gm_graph_source_live(g, i))
 			continue;
-		if (name != NULL && !is_one_of(gm_graph_string(g, source->name), name, n_names))
+		if (name != NULL && !gm_text_is_one_of(gm_graph_string(g, source->name), name, n_names))
 			continue;
 		if (session != NULL &&
-			!is_one_of(gm_graph_string(g, source->session), session, n_sessions))
+			!gm_text_is_one_of(gm_graph_string(g, source->session), session, n_sessions))
 			continue;
 		gm_bit_set(bits, i);
 	}
-	return bits;
-}
-
-uint64_t *
-gm_filter_source_kinds(FunctionCallInfo fcinfo, int n, const GmGraph *g)
-{
-	text	  **kinds;
-	uint64_t   *bits;
-	int			n_kinds;
-
-	if (PG_ARGISNULL(n))
-		return NULL;
-	kinds = gm_arg_texts(fcinfo, n, "kinds", &n_kinds);
-	bits = gm_filter_make(g->root->gr_sources);
-	for (uint32_t i = 0; i < g->root->gr_sources; i++)
-		if (is_one_of(gm_graph_string(g, gm_graph_source(g, i)->kind), kinds, n_kinds))
-			gm_bit_set(bits, i);
 	return bits;
 }

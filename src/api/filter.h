@@ -17,7 +17,6 @@
  *	 gm_filter_touching			slots that touch one of these nodes
  *	 gm_filter_asserted			slots of facts that one of these sources asserts
  *	 gm_filter_asserting		sources that assert one of these slots
- *	 gm_filter_rows, gm_filter_fact_rows	rows of a space
  *
  *-------------------------------------------------------------------------
  */
@@ -30,8 +29,8 @@
 #include "core/space.h"
 #include "image/image.h"
 
-/* NULL stays NULL; elements are finite numbers, else 22000 */
-extern float *gm_arg_vector(FunctionCallInfo fcinfo, int n, const char *name, uint32_t *dim);
+/* NULL stays NULL; elements are finite numbers, else 22000; in place if possible */
+extern const float *gm_arg_vector(FunctionCallInfo fcinfo, int n, const char *name, uint32_t *dim);
 
 /* 22000 for a wrong dimension, a zero vector under cosine, a length too large */
 extern void gm_arg_vector_check(const GmSpaceInfo *info, const float *vector, uint32_t dim,
@@ -64,19 +63,9 @@ extern uint64_t *gm_filter_asserted(const GmGraph *graph, const uint64_t *source
 extern uint64_t *gm_filter_asserting(const GmGraph *graph, const GmView *view,
 									 const uint64_t *slots);
 
-/* rows of a space whose node or source number is in the bitmap; NULL stays NULL */
-extern uint64_t *gm_filter_rows(const GmSpace *space, const uint64_t *numbers);
-
-/* rows of facts with a visible version, its slot in the bitmap */
-extern uint64_t *gm_filter_fact_rows(const GmSpace *space, const GmGraph *graph,
-									 const GmView *view, const uint64_t *slots);
-
 /* sources of these names and sessions; NULL if both arguments are missing */
 extern uint64_t *gm_filter_sources(FunctionCallInfo fcinfo, int names, int sessions,
 								   const GmGraph *graph);
-
-/* sources of these kinds */
-extern uint64_t *gm_filter_source_kinds(FunctionCallInfo fcinfo, int n, const GmGraph *graph);
 
 /* a zeroed bitmap of n bits */
 extern uint64_t *gm_filter_make(uint32_t n);

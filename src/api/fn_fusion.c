@@ -25,6 +25,7 @@
 
 #include "api/args.h"
 #include "api/filter.h"
+#include "api/matching.h"
 #include "api/rows.h"
 #include "api/sql.h"
 #include "api/text.h"
@@ -88,7 +89,7 @@ typedef struct Question
 	GmView		view;
 	GmFusionOpts opts;
 	GmFusionList lists[LISTS];
-	float	   *vector;
+	const float *vector;
 	uint32_t	dim;
 	uint64_t   *sources;		/* that may be hits; NULL: all */
 	GmSpaceQuery prepared;		/* for the entity space */
@@ -282,32 +283,30 @@ list_text_sources(Question *q, const char *text)
 	set_list(q, LIST_TEXT_SOURCES, GM_FUSION_TEXT, q->opts.text_weight, &h);
 }
 
-/* the nearest rows of a space of facts or sources */
+/* the nearest rows of a space of facts or sources; numbers: of sources, NULL for all */
 static GmSpaceHit *
-nearest(const Question *q, const GmSpaceInfo *info, const uint64_t *rows, uint32_t *n)
+nearest(const Question *q, const GmSpaceInfo *info, uint64_t *numbers, uint32_t *n)
 {
-	uint32_t	k = Min(q->opts.vector_candidates, info->space->root->sp_rows);
-	GmSpaceHit *hits = palloc((k + 1) * sizeof(GmSpaceHit));
+	GmSpaceWish wish = {
+		.k = q->opts.vector_candidates, .ef_search = q->opts.ef_search, .exact = q->opts.exact,
+		.without = GM_NONE
+	};
 	GmSpaceQuery prepared;
+	GmMatch		match;
 
 	gm_arg_vector_check(info, q->vector, q->dim, "query_embedding", &prepared);
-	gm_error_check(gm_space_search(info->space, &prepared, k, rows, &gm_server_interrupt,
-								   hits, n), DOING);
-	return hits;
+	gm_match_view(q->image, info, &q->view, numbers, &match);
+	return gm_match_nearest(&match, &prepared, wish, n);
 }
 
 static void
 list_facts(Question *q, const GmSpaceInfo *info)
 {
 	const GmGraph *g = q->image->graph;
-	uint64_t   *rows = NULL;
 	Hits		h = {0};
-	GmSpaceHit *hits;
 	uint32_t	n;
+	GmSpaceHit *hits = nearest(q, info, NULL, &n);
 
-	if (!q->view.plain || g->root->gr_history)
-		rows = gm_filter_fact_rows(info->space, g, &q->view, NULL);
-	hits = nearest(q, info, rows, &n);
 	for (uint32_t i = 0; i < n; i++)
 	{
 		double		score = gm_space_similarity(info->metric, hits[i].distance);
@@ -327,7 +326,7 @@ static void
 list_sources(Question *q, const GmSpaceInfo *info)
 {
 	uint32_t	n;
-	GmSpaceHit *found = nearest(q, info, gm_filter_rows(info->space, q->sources), &n);
+	GmSpaceHit *found = nearest(q, info, q->sources, &n);
 	SourceHit  *hits = palloc((n + 1) * sizeof(SourceHit));
 	Hits		h = {0};
 
@@ -455,7 +454,8 @@ get_options(FunctionCallInfo fcinfo, Question *q)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"rrf_k\" must be between 0 and %d", MAX_RRF_K),
 				 errdetail("It is %.0f.", o->rrf_k)));
-	(void) gm_arg_ef_search(fcinfo, ARG_EF_SEARCH);
+	o->ef_search = (uint32_t) gm_arg_ef_search(fcinfo, ARG_EF_SEARCH);
+	o->exact = gm_arg_bool(fcinfo, ARG_EXACT, false);
 	o->vector_candidates = (uint32_t) gm_guc_vector_candidates;
 }
 
@@ -538,8 +538,6 @@ put_row(const GmGraph *g, GmRows *rows, const GmFusionRow *row)
 /*
  * fusion_query(query_embedding, query_text, seeds, match_count, max_hops, ...):
  * the order of the arguments is that of the enum above.
- *
- * Every vector search is exact, so ef_search and exact change nothing.
  */
 GM_READING_FUNCTION(graphmem_fusion_query)
 {
@@ -564,6 +562,7 @@ GM_READING_FUNCTION(graphmem_fusion_query)
 	}
 	q.opts.lists = q.lists;
 	q.opts.list_count = LISTS;
+	q.opts.work = gm_image_work();
 	gm_rows_begin(fcinfo, &rows);
 	gm_error_check(gm_fusion(q.image->graph, &q.view, q.image->scratch, &q.opts, &memory,
 							 &gm_server_interrupt, &found, &count), DOING);

@@ -3,24 +3,20 @@
  * fn_vector.c
  *	  Nearest vectors: vector_search, similar.
  *
- * Filters become one bitmap over the rows of the space before the search, so
- * as many rows come back as there are matching ones.
+ * As many rows come back as match the filters, however few those are
+ * (matching.h), also where the index answers.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
-#include "utils/array.h"
 
 #include "api/args.h"
 #include "api/filter.h"
+#include "api/matching.h"
 #include "api/rows.h"
-#include "core/scratch.h"
-#include "core/traverse.h"
 #include "error.h"
 #include "image/image.h"
 
@@ -49,8 +45,7 @@ typedef struct Search
 	GmImage    *image;
 	GmSpaceInfo *info;
 	GmView		view;			/* which facts count */
-	uint32_t	match_count;
-	int			max_hops;
+	GmSpaceWish wish;
 } Search;
 
 /* checks every argument whose check needs no space */
@@ -58,136 +53,16 @@ static void
 begin_search(FunctionCallInfo fcinfo, Search *s)
 {
 	s->fcinfo = fcinfo;
-	s->match_count = (uint32_t) gm_arg_count4(fcinfo, ARG_MATCH_COUNT, "match_count", 10);
-	s->max_hops = gm_arg_near_hops(fcinfo, ARG_MAX_HOPS, "max_hops", 2);
-	(void) gm_arg_ef_search(fcinfo, ARG_EF_SEARCH);
+	memset(&s->wish, 0, sizeof(s->wish));
+	s->wish.k = (uint32_t) gm_arg_count4(fcinfo, ARG_MATCH_COUNT, "match_count", 10);
+	s->wish.ef_search = (uint32_t) gm_arg_ef_search(fcinfo, ARG_EF_SEARCH);
+	s->wish.exact = gm_arg_bool(fcinfo, ARG_EXACT, false);
+	s->wish.without = GM_NONE;
+	(void) gm_arg_near_hops(fcinfo, ARG_MAX_HOPS, "max_hops", 2);
 	s->image = gm_image_open(gm_arg_cstring(fcinfo, ARG_GRAPH));
 	gm_arg_view(fcinfo, ARG_MIN_CONFIDENCE, s->image, &s->view);
 	s->view.predicates = gm_arg_predicates(fcinfo, ARG_PREDICATES, s->image->graph);
 	gm_view_settle(s->image->graph, &s->view);
-}
-
-/* the nodes near the seeds; NULL: the argument is missing */
-static uint64_t *
-near_nodes(const Search *s)
-{
-	const GmGraph *g = s->image->graph;
-	GmView		walk = s->view;
-	uint64_t   *bits;
-	GmNode	   *seeds;
-	uint32_t	n;
-
-	if (s->fcinfo->args[ARG_NEAR].isnull)
-		return NULL;
-	seeds = gm_arg_nodes(s->fcinfo, ARG_NEAR, "near", g, &n);
-	bits = gm_filter_make(g->root->gr_nodes);
-	gm_error_check(gm_near(g, &walk, s->image->scratch, seeds, n, s->max_hops,
-						   &gm_server_interrupt, bits), "searching vectors");
-	return bits;
-}
-
-static uint64_t *
-entity_nodes(const Search *s)
-{
-	const GmGraph *g = s->image->graph;
-	uint32_t	n = g->root->gr_nodes;
-	uint64_t   *nodes = gm_arg_kinds(s->fcinfo, ARG_KINDS, g);
-
-	nodes = gm_filter_and(nodes, near_nodes(s), n);
-	if (s->view.predicates != NULL)
-		nodes = gm_filter_and(nodes, gm_filter_touched(g, &s->view), n);
-	nodes = gm_filter_and(nodes, gm_filter_known(s->image, GM_FILTER_ENTITIES,
-												 s->view.known_at), n);
-	return gm_filter_and(nodes, gm_filter_properties(s->fcinfo, ARG_FILTER, s->image,
-													 GM_FILTER_ENTITIES), n);
-}
-
-static uint64_t *
-source_numbers(const Search *s)
-{
-	const GmGraph *g = s->image->graph;
-	uint32_t	n = g->root->gr_sources;
-	uint64_t   *sources = gm_filter_source_kinds(s->fcinfo, ARG_KINDS, g);
-	uint64_t   *near = near_nodes(s);
-
-	if (near != NULL || s->view.predicates != NULL)
-		sources = gm_filter_and(sources, gm_filter_asserting(g, &s->view, near == NULL ? NULL :
-															 gm_filter_touching(g, near)), n);
-	sources = gm_filter_and(sources, gm_filter_known(s->image, GM_FILTER_SOURCES,
-													 s->view.known_at), n);
-	return gm_filter_and(sources, gm_filter_properties(s->fcinfo, ARG_FILTER, s->image,
-													   GM_FILTER_SOURCES), n);
-}
-
-static uint64_t *
-fact_rows(const Search *s)
-{
-	const GmGraph *g = s->image->graph;
-	uint32_t	n = g->root->gr_slots;
-	uint64_t   *nodes = gm_arg_kinds(s->fcinfo, ARG_KINDS, g);
-	uint64_t   *near = near_nodes(s);
-	uint64_t   *slots = NULL;
-
-	if (nodes != NULL)
-		slots = gm_filter_touching(g, nodes);
-	if (near != NULL)
-		slots = gm_filter_and(slots, gm_filter_touching(g, near), n);
-	slots = gm_filter_and(slots, gm_filter_properties(s->fcinfo, ARG_FILTER, s->image,
-													  GM_FILTER_TRIPLES), n);
-	return gm_filter_fact_rows(s->info->space, g, &s->view, slots);
-}
-
-static uint64_t *
-rows_of_ids(const Search *s)
-{
-	const GmSpace *space = s->info->space;
-	ArrayType  *array;
-	Datum	   *values;
-	bool	   *nulls;
-	uint64_t   *rows;
-	int			n;
-
-	if (s->fcinfo->args[ARG_ITEM_IDS].isnull)
-		return NULL;
-	array = DatumGetArrayTypeP(s->fcinfo->args[ARG_ITEM_IDS].value);
-	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("argument \"item_ids\" must be a one-dimensional array")));
-	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
-					  &values, &nulls, &n);
-	rows = gm_filter_make(space->root->sp_rows);
-	for (int i = 0; i < n; i++)
-	{
-		uint32_t	row = nulls[i] ? GM_NONE : gm_space_find(space, DatumGetInt64(values[i]));
-
-		if (row != GM_NONE)
-			gm_bit_set(rows, row);
-	}
-	return rows;
-}
-
-/* NULL: every row of the space matches */
-static uint64_t *
-matching_rows(const Search *s)
-{
-	const GmSpace *space = s->info->space;
-	uint64_t   *rows = rows_of_ids(s);
-	uint64_t   *more;
-
-	switch (s->info->target)
-	{
-		case 'e':
-			more = gm_filter_rows(space, entity_nodes(s));
-			break;
-		case 's':
-			more = gm_filter_rows(space, source_numbers(s));
-			break;
-		default:
-			more = fact_rows(s);
-			break;
-	}
-	return gm_filter_and(rows, more, space->root->sp_rows);
 }
 
 /* "subject predicate object" of the visible version, or of the latest */
@@ -245,28 +120,23 @@ put_item(const Search *s, GmRows *rows, uint32_t row)
 	}
 }
 
-/* without: a row that is left out, or GM_NONE */
 static void
-run_search(const Search *s, const GmSpaceQuery *query, uint32_t without, GmRows *rows)
+run_search(const Search *s, const GmSpaceQuery *query, GmRows *rows)
 {
-	const GmSpace *space = s->info->space;
-	uint64_t   *allowed = matching_rows(s);
-	uint32_t	k = Min(s->match_count, space->root->sp_rows);
-	uint32_t	found;
+	static const GmMatchArgs args = {
+		.kinds = ARG_KINDS, .filter = ARG_FILTER, .item_ids = ARG_ITEM_IDS, .near = ARG_NEAR,
+		.max_hops = ARG_MAX_HOPS
+	};
+	GmMatch		match;
 	GmSpaceHit *hits;
+	uint32_t	found;
 
-	if (without != GM_NONE && k < space->root->sp_rows)
-		k++;
-	hits = MemoryContextAllocExtended(CurrentMemoryContext, (k + 1) * sizeof(GmSpaceHit),
-									  MCXT_ALLOC_HUGE);
-	gm_error_check(gm_space_search(space, query, k, allowed, &gm_server_interrupt, hits, &found),
-				   "searching vectors");
-	for (uint32_t i = 0; i < found && rows->count < s->match_count; i++)
+	gm_match_begin(s->fcinfo, &args, s->image, s->info, &s->view, &match);
+	hits = gm_match_nearest(&match, query, s->wish, &found);
+	for (uint32_t i = 0; i < found; i++)
 	{
-		if (hits[i].row == without)
-			continue;
 		gm_row_int8(rows, (int64_t) rows->count + 1);
-		gm_row_int8(rows, gm_space_item_id(space, hits[i].row));
+		gm_row_int8(rows, gm_space_item_id(s->info->space, hits[i].row));
 		put_item(s, rows, hits[i].row);
 		gm_row_float4(rows, hits[i].distance);
 		gm_row_float4(rows, (float) gm_space_similarity(s->info->metric, hits[i].distance));
@@ -278,15 +148,13 @@ run_search(const Search *s, const GmSpaceQuery *query, uint32_t without, GmRows 
  * vector_search(query_embedding, match_count, space, kinds, predicates, filter,
  *				 item_ids, near, max_hops, min_confidence, as_of, known_at,
  *				 ef_search, exact, graph)
- *
- * Every search is exact, so ef_search and exact change nothing.
  */
 GM_READING_FUNCTION(graphmem_vector_search)
 {
 	Search		s;
 	GmSpaceQuery query;
 	GmRows		rows;
-	float	   *vector;
+	const float *vector;
 	uint32_t	dim;
 	char	   *name;
 
@@ -307,7 +175,7 @@ GM_READING_FUNCTION(graphmem_vector_search)
 	if (s.info == NULL)
 		return (Datum) 0;
 	gm_arg_vector_check(s.info, vector, dim, "query_embedding", &query);
-	run_search(&s, &query, GM_NONE, &rows);
+	run_search(&s, &query, &rows);
 	return (Datum) 0;
 }
 
@@ -337,6 +205,7 @@ GM_READING_FUNCTION(graphmem_similar)
 		return (Datum) 0;
 	gm_error_check(gm_space_prepare(s.info->space, gm_space_vector(s.info->space, row), &query),
 				   "searching vectors");
-	run_search(&s, &query, row, &rows);
+	s.wish.without = row;
+	run_search(&s, &query, &rows);
 	return (Datum) 0;
 }

@@ -20,6 +20,7 @@
 #define SMALL_MAP			256		/* entries: their slots stay in the first-level cache */
 #define SCORES_PER_LOOK		1024	/* candidates scored between interrupts */
 #define SCORE_SLACK			1e-12	/* covers the rounding of a bound */
+#define FEW_ROWS_SHARE		16		/* one row in so many: compared one by one */
 
 /*
  * Open addressing from node to index.  A small map is nearly empty, since it
@@ -202,27 +203,71 @@ add_list(Fusion *f, const GmFusionList *list)
 	}
 }
 
-/* rows of the space whose nodes are in the bitmap */
+/* rows of the nodes in the bitmap; *rows is NULL if they are more than so many */
 static GmStatus
-rows_of_nodes(Fusion *f, const uint64_t *nodes, uint64_t **rows)
+rows_of_nodes(Fusion *f, const uint64_t *nodes, uint32_t most, uint32_t **rows, uint32_t *count)
 {
 	const GmSpace *space = f->opts->space;
-	uint32_t	n = space->root->sp_rows;
-	size_t		bytes = (gm_bit_words(n) + 1) * sizeof(uint64_t);
+	size_t		words = gm_bit_words(f->graph->root->gr_nodes);
 
-	*rows = NULL;
-	if (nodes == NULL)
-		return GM_OK;
-	GM_TRY(get_memory(f, bytes, rows));
-	memset(*rows, 0, bytes);
-	for (uint32_t row = 0; row < n; row++)
-	{
-		if (row % GM_INTERRUPT_EVERY == 0 && gm_interrupted(f->intr))
-			return GM_INTERRUPTED;
-		if (gm_bit_test(nodes, gm_space_number(space, row)))
-			gm_bit_set(*rows, row);
-	}
+	GM_TRY(get_memory(f, most * sizeof(uint32_t), rows));
+	*count = 0;
+	for (size_t w = 0; w < words; w++)
+		for (uint64_t bits = nodes[w]; bits != 0; bits &= bits - 1)
+		{
+			uint32_t	node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(bits);
+			uint32_t	row = gm_space_row_of(space, node);
+
+			if (row == GM_NONE)
+				continue;
+			if (*count == most)
+			{
+				*rows = NULL;
+				return GM_OK;
+			}
+			(*rows)[(*count)++] = row;
+		}
 	return GM_OK;
+}
+
+typedef struct Allowed
+{
+	const GmSpace *space;
+	const uint64_t *nodes;
+} Allowed;
+
+/* GmSpaceWish.accept */
+static bool
+row_is_allowed(void *arg, uint32_t row)
+{
+	const Allowed *a = arg;
+
+	return gm_bit_test(a->nodes, gm_space_number(a->space, row));
+}
+
+static GmStatus
+nearest_rows(Fusion *f, const uint64_t *nodes, uint32_t k, GmSpaceHit *hits, uint32_t *found)
+{
+	GmSpace    *space = f->opts->space;
+	Allowed		allowed = {space, nodes};
+	GmSpaceWish wish = {
+		.k = k, .ef_search = f->opts->ef_search, .exact = f->opts->exact, .without = GM_NONE
+	};
+	GmSpaceReport report;
+
+	if (nodes != NULL)
+	{
+		uint32_t   *rows;
+		uint32_t	n;
+
+		GM_TRY(rows_of_nodes(f, nodes, space->root->sp_rows / FEW_ROWS_SHARE, &rows, &n));
+		if (rows != NULL)
+			return gm_space_search_rows(space, f->opts->vector, k, rows, n, f->intr, hits, found);
+		wish.accept = row_is_allowed;
+		wish.arg = &allowed;
+	}
+	return gm_space_nearest(space, f->opts->work, f->opts->vector, &wish, f->intr, hits, found,
+							&report);
 }
 
 static double
@@ -236,15 +281,13 @@ static GmStatus
 search_space(Fusion *f, const uint64_t *nodes, uint32_t k, uint32_t as_seeds, double *bound)
 {
 	const GmSpace *space = f->opts->space;
-	uint64_t   *allowed;
 	GmSpaceHit *hits;
 	uint32_t	found;
 
 	if (k > space->root->sp_rows)
 		k = space->root->sp_rows;
-	GM_TRY(rows_of_nodes(f, nodes, &allowed));
 	GM_TRY(get_memory(f, k * sizeof(GmSpaceHit), &hits));
-	GM_TRY(gm_space_search(space, f->opts->vector, k, allowed, f->intr, hits, &found));
+	GM_TRY(nearest_rows(f, nodes, k, hits, &found));
 	if (gm_interrupted(f->intr))
 		return GM_INTERRUPTED;
 	*bound = found == k && k > 0 ? similarity(f, hits[k - 1].distance) : 0;

@@ -49,7 +49,7 @@
 #include "core/graph.h"
 #include "core/path.h"
 #include "core/scratch.h"
-#include "core/space.h"
+#include "core/space_index.h"
 
 typedef enum GmFusionKind
 {
@@ -89,8 +89,11 @@ typedef struct GmFusionOpts
 	uint32_t	list_count;
 
 	/* the entity space; NULL, or vector_weight 0: not searched */
-	const GmSpace *space;
+	GmSpace    *space;
 	const GmSpaceQuery *vector;
+	GmHnswWork *work;			/* may be NULL where the space has no index */
+	uint32_t	ef_search;
+	bool		exact;
 	uint32_t	vector_candidates;	/* hits taken from the space */
 
 	bool		vector_asked;	/* the vector leg counts */

@@ -136,6 +136,13 @@ typedef struct GmSpaceWish
 	bool		exact;
 	uint32_t	without;		/* a row that is left out; GM_NONE: none */
 	const uint64_t *allowed;	/* bit by row; NULL: all */
+
+	/*
+	 * In place of a bitmap where many rows are allowed, NULL: all.  Asked about
+	 * rows that may be hits, about all if too few of those are allowed.
+	 */
+	bool		(*accept) (void *arg, uint32_t row);
+	void	   *arg;
 } GmSpaceWish;
 
 /* how it was done, for counters and for EXPLAIN-like views */

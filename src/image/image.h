@@ -24,6 +24,7 @@
 #include "fmgr.h"
 
 #include "core/graph.h"
+#include "core/hnsw.h"
 #include "core/scratch.h"
 #include "core/space.h"
 #include "shm/area.h"
@@ -83,6 +84,12 @@ extern Datum gm_image_call(FunctionCallInfo fcinfo, PGFunction body, GmCall call
  * not exist raises 42704.  target 0: any.
  */
 extern GmSpaceInfo *gm_image_space(GmImage *image, const char *name, char target);
+
+/*
+ * The session's working memory of vector searches, until another query begins;
+ * held to the limit between them.
+ */
+extern GmHnswWork *gm_image_work(void);
 
 /* load the vectors of one of image->spaces */
 extern void gm_image_load_space(GmImage *image, GmSpaceInfo *info);

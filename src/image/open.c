@@ -48,6 +48,10 @@
 GmBackendStats gm_backend_stats;
 
 static GmScratch *scratch;
+static GmHnswWork *work;
+
+/* what of it a session keeps that goes idle */
+#define WORK_KEPT		((size_t) 4 << 20)
 
 /*
  * Privileges
@@ -158,6 +162,13 @@ subtransaction_ends(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 	forget_from(GetCurrentTransactionNestLevel());
 }
 
+static void
+drop_work(void)
+{
+	gm_hnsw_work_destroy(work);
+	work = NULL;
+}
+
 /*
  * What a large query touched is not kept by a session that goes idle.  That
  * costs as much as there was to give back, and a hundredth of the time at most
@@ -175,6 +186,8 @@ rest(void)
 	if (INSTR_TIME_GET_MICROSEC(begin) < again)
 		return;
 	gm_scratch_rest(scratch);
+	if (work != NULL && gm_hnsw_work_bytes(work) > WORK_KEPT)
+		drop_work();
 	INSTR_TIME_SET_CURRENT(end);
 	cost = INSTR_TIME_GET_MICROSEC(end) - INSTR_TIME_GET_MICROSEC(begin);
 	again = INSTR_TIME_GET_MICROSEC(end) + Min(cost * 100 + 100, REST_MOST_US);
@@ -263,6 +276,18 @@ gm_image_scratch(void)
 	if (scratch->bytes > scratch->limit)
 		gm_scratch_trim(scratch, scratch->limit);
 	return scratch;
+}
+
+GmHnswWork *
+gm_image_work(void)
+{
+	if (work != NULL && gm_hnsw_work_bytes(work) > gm_image_memory_limit())
+		drop_work();
+	if (work == NULL)
+		work = gm_hnsw_work_create();
+	if (work == NULL)
+		gm_error_check(GM_NO_MEMORY, "preparing a query");
+	return work;
 }
 
 static void
