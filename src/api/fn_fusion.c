@@ -92,7 +92,9 @@ typedef struct Question
 	const float *vector;
 	uint32_t	dim;
 	uint64_t   *sources;		/* that may be hits; NULL: all */
-	GmSpaceQuery prepared;		/* for the entity space */
+	const GmSpaceInfo *entities;	/* the space searched; NULL: none */
+	GmSpaceQuery prepared;		/* for it */
+	GmSpaceReport report;
 } Question;
 
 static GmSql facts_of_sources = {
@@ -344,7 +346,9 @@ use_space(Question *q, const GmSpaceInfo *info)
 	{
 		case 'e':
 			gm_arg_vector_check(info, q->vector, q->dim, "query_embedding", &q->prepared);
+			q->entities = info;
 			q->opts.space = info->space;
+			q->opts.report = &q->report;
 			q->opts.vector = &q->prepared;
 			break;
 		case 'f':
@@ -566,6 +570,8 @@ GM_READING_FUNCTION(graphmem_fusion_query)
 	gm_rows_begin(fcinfo, &rows);
 	gm_error_check(gm_fusion(q.image->graph, &q.view, q.image->scratch, &q.opts, &memory,
 							 &gm_server_interrupt, &found, &count), DOING);
+	if (q.entities != NULL && (q.report.exact || q.report.distances > 0))
+		gm_image_searched(q.image, q.entities, &q.report);
 	for (uint32_t i = 0; i < count; i++)
 		put_row(q.image->graph, &rows, &found[i]);
 	return (Datum) 0;

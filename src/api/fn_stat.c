@@ -759,6 +759,20 @@ graphmem_stat_get_backend(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+static void
+reset_spaces(GmArea *area)
+{
+	for (uint32 i = 0; i < GM_AREA_SPACES; i++)
+	{
+		GmSpaceEntry *entry = gm_area_space_at(area, i);
+
+		atomic_store(&entry->se_searches, 0);
+		atomic_store(&entry->se_index, 0);
+		atomic_store(&entry->se_exact, 0);
+		atomic_store(&entry->se_fallbacks, 0);
+	}
+}
+
 /*
  * The session's counters and the worker's.  The worker adds to its own at any
  * time, so that they may be a little above 0 at once.
@@ -777,6 +791,7 @@ graphmem_stat_reset(PG_FUNCTION_ARGS)
 	if (area != NULL)
 	{
 		reset_functions(area);
+		reset_spaces(area);
 		atomic_store(&area->ar_batches, 0);
 		atomic_store(&area->ar_changes, 0);
 		atomic_store(&area->ar_aborted, 0);

@@ -477,6 +477,8 @@ gm_match_nearest(GmMatch *m, const GmSpaceQuery *query, GmSpaceWish wish, uint32
 	{
 		gm_error_check(gm_space_search_rows(space, query, wish.k, m->rows, rows,
 											&gm_server_interrupt, hits, found), DOING);
+		report = (GmSpaceReport) {.exact = true, .compared = rows};
+		gm_image_searched(m->image, m->info, &report);
 		return hits;
 	}
 	if (m->rows != NULL)
@@ -490,5 +492,6 @@ gm_match_nearest(GmMatch *m, const GmSpaceQuery *query, GmSpaceWish wish, uint32
 		wish.allowed = passing_rows(m);
 	gm_error_check(gm_space_nearest(space, gm_image_work(), query, &wish, &gm_server_interrupt,
 									hits, found, &report), DOING);
+	gm_image_searched(m->image, m->info, &report);
 	return hits;
 }

@@ -253,7 +253,8 @@ nearest_rows(Fusion *f, const uint64_t *nodes, uint32_t k, GmSpaceHit *hits, uin
 	GmSpaceWish wish = {
 		.k = k, .ef_search = f->opts->ef_search, .exact = f->opts->exact, .without = GM_NONE
 	};
-	GmSpaceReport report;
+	GmSpaceReport unused;
+	GmSpaceReport *report = f->opts->report == NULL ? &unused : f->opts->report;
 
 	if (nodes != NULL)
 	{
@@ -261,13 +262,14 @@ nearest_rows(Fusion *f, const uint64_t *nodes, uint32_t k, GmSpaceHit *hits, uin
 		uint32_t	n;
 
 		GM_TRY(rows_of_nodes(f, nodes, space->root->sp_rows / FEW_ROWS_SHARE, &rows, &n));
+		*report = (GmSpaceReport) {.exact = true, .compared = n};
 		if (rows != NULL)
 			return gm_space_search_rows(space, f->opts->vector, k, rows, n, f->intr, hits, found);
 		wish.accept = row_is_allowed;
 		wish.arg = &allowed;
 	}
 	return gm_space_nearest(space, f->opts->work, f->opts->vector, &wish, f->intr, hits, found,
-							&report);
+							report);
 }
 
 static double

@@ -94,6 +94,7 @@ typedef struct GmFusionOpts
 	GmHnswWork *work;			/* may be NULL where the space has no index */
 	uint32_t	ef_search;
 	bool		exact;
+	GmSpaceReport *report;		/* of the last search of the space; NULL: not wanted */
 	uint32_t	vector_candidates;	/* hits taken from the space */
 
 	bool		vector_asked;	/* the vector leg counts */

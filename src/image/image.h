@@ -24,10 +24,9 @@
 #include "fmgr.h"
 
 #include "core/graph.h"
-#include "core/hnsw.h"
 #include "core/scratch.h"
-#include "core/space.h"
-#include "shm/area.h"
+#include "core/space_index.h"
+#include "shm/spaces.h"
 
 /* a vector space's row in graphmem.vector_spaces */
 typedef struct GmSpaceInfo
@@ -91,6 +90,10 @@ extern GmSpaceInfo *gm_image_space(GmImage *image, const char *name, char target
  */
 extern GmHnswWork *gm_image_work(void);
 
+/* a search of a shared image's space is counted */
+extern void gm_image_searched(const GmImage *image, const GmSpaceInfo *info,
+							  const GmSpaceReport *report);
+
 /* load the vectors of one of image->spaces */
 extern void gm_image_load_space(GmImage *image, GmSpaceInfo *info);
 
@@ -125,6 +128,7 @@ extern bool gm_shared_peek(const char *graph_name, GmPeek look, void *arg);
  * the graph too large for a private one.
  */
 extern GmImage *gm_shared_open(const char *graph_name, const char **why);
+extern GmSpaceEntry *gm_shared_space(const GmImage *image, int32_t space_id);
 extern void gm_shared_close(GmImage *image);
 extern bool gm_shared_is_overlay(const GmImage *image);
 extern void gm_shared_forget(GmImage *image);	/* after an error: no look at shared memory */

@@ -403,6 +403,20 @@ gm_image_load_space(GmImage *image, GmSpaceInfo *info)
 		gm_private_load_space(image, info);
 }
 
+void
+gm_image_searched(const GmImage *image, const GmSpaceInfo *info, const GmSpaceReport *report)
+{
+	GmSpaceEntry *entry = image->shared ? gm_shared_space(image, info->space_id) : NULL;
+
+	if (entry == NULL)
+		return;
+	atomic_fetch_add_explicit(&entry->se_searches, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(report->exact ? &entry->se_exact : &entry->se_index, 1,
+							  memory_order_relaxed);
+	if (report->fell_back)
+		atomic_fetch_add_explicit(&entry->se_fallbacks, 1, memory_order_relaxed);
+}
+
 GmSpaceInfo *
 gm_image_space(GmImage *image, const char *name, char target)
 {

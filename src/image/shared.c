@@ -560,6 +560,12 @@ gm_shared_is_overlay(const GmImage *image)
 	return image->graph == h->fork;
 }
 
+GmSpaceEntry *
+gm_shared_space(const GmImage *image, int32_t space_id)
+{
+	return gm_area_space(((const Handle *) image)->area, space_id, true);
+}
+
 void
 gm_shared_close(GmImage *image)
 {

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "shm/area.h"
+#include "shm/spaces.h"
 
 #define LINE	64
 #define ALIGN_LINE(n)	(((n) + LINE - 1) & ~((Size) LINE - 1))
@@ -28,9 +29,15 @@ graphs_at(uint32 slots)
 }
 
 static Size
-queue_at(uint32 slots)
+spaces_at(uint32 slots)
 {
 	return graphs_at(slots) + ALIGN_LINE(GM_AREA_GRAPHS * sizeof(GmGraphEntry));
+}
+
+static Size
+queue_at(uint32 slots)
+{
+	return spaces_at(slots) + ALIGN_LINE(GM_AREA_SPACES * sizeof(GmSpaceEntry));
 }
 
 Size
@@ -53,6 +60,7 @@ gm_area_init(GmArea *area, uint32 slots, Oid db, uint64 generation)
 	area->ar_slots_at = ALIGN_LINE(sizeof(GmArea));
 	area->ar_calls_at = calls_at(slots);
 	area->ar_graphs_at = graphs_at(slots);
+	area->ar_spaces_at = spaces_at(slots);
 	area->ar_queue_at = queue_at(slots);
 	atomic_store(&area->ar_epoch, 1);
 	LWLockInitialize(&area->ar_queue_lock, control->tranche_queue);
@@ -64,6 +72,7 @@ home(int32_t graph_id)
 	return ((uint32) graph_id * UINT32_C(0x9e3779b1)) >> 18;
 }
 
+StaticAssertDecl(sizeof(GmSpaceEntry) == LINE, "spaces do not share a line");
 StaticAssertDecl(GM_AREA_GRAPHS == 1 << 14, "home() must give a place in the directory");
 
 GmGraphEntry *

@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * spaces.h
+ *	  What is known of vector spaces beside their images: counters of searches,
+ *	  and what the worker says of their indexes.
+ *
+ * PROTOCOL spaces
+ * Shared		a table in the area, with which it goes.  Entries are found by hash
+ *				of the id, linearly, and keep their space.
+ * Writer		any process makes an entry, by compare and swap of its id, and adds to
+ *				its counters; the worker alone writes the rest.
+ * Readers		load each field by itself: those of one entry may be a moment apart.
+ * Full			spaces without an entry are not counted; nothing else is lost.
+ * Tests		test/t/172_vector_search.pl
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_SHM_SPACES_H
+#define GM_SHM_SPACES_H
+
+#include "shm/area.h"
+
+#define GM_AREA_SPACES	4096	/* power of two */
+
+typedef struct GmSpaceEntry
+{
+	_Atomic int32_t se_id;		/* space_id; 0: free, and the search ends */
+	_Atomic uint32_t se_status; /* GmStatus that the last attempt to index ended with */
+	_Atomic uint64_t se_searches;	/* and how they were done: */
+	_Atomic uint64_t se_index;	/* by the index */
+	_Atomic uint64_t se_exact;	/* by comparing every row that counts */
+	_Atomic uint64_t se_fallbacks;	/* of those, after the index had not enough */
+	_Atomic uint64_t se_build_us;	/* that the last build took; 0: none yet */
+	_Atomic uint32_t se_recall; /* sampled last, in millionths */
+	uint32_t	unused;
+	_Atomic uint64_t se_recall_at;	/* when, TimestampTz; 0: never */
+} GmSpaceEntry;
+
+static inline GmSpaceEntry *
+gm_area_space_at(GmArea *area, uint32 i)
+{
+	return (GmSpaceEntry *) GM_AREA_AT(area, area->ar_spaces_at) + i;
+}
+
+/* NULL: there is none, or with make no room for it */
+extern GmSpaceEntry *gm_area_space(GmArea *area, int32_t space_id, bool make);
+
+#endif							/* GM_SHM_SPACES_H */
