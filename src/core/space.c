@@ -772,7 +772,7 @@ search_rows(const GmSpace *space, const GmSpaceQuery *query, const uint32_t *row
 		gm_progress_at(intr, GM_PHASE_VECTORS, i, n);
 		if (i > 0 && gm_interrupted(intr))
 			return GM_INTERRUPTED;
-		search_gathered(space, query, rows + i, n - i < per_look ? n - i : per_look, top);
+		gm_space_push_rows(space, query, rows + i, n - i < per_look ? n - i : per_look, top);
 	}
 	return GM_OK;
 }
@@ -783,7 +783,7 @@ give_hits(const GmSpace *space, GmTopk *top, GmSpaceHit *hits, uint32_t *found)
 {
 	gm_topk_sort(top);
 	for (uint32_t i = 0; i < top->count; i++)
-		hits[i] = (GmSpaceHit)  gm_space_ranked_row(space, top->items[i].id), top->items[i].distance};
+		hits[i] = (GmSpaceHit) {gm_space_ranked_row(space, top->items[i].id), top->items[i].distance};
 	*found = top->count;
 }
 
@@ -870,7 +870,7 @@ search_block(const GmSpace *space, const GmSpaceQuery *query, uint32_t queries, 
 			float		distance = distance_of(metric, kernel[q], query[q].scale * scale[i]);
 
 			if (distance <= gm_topk_worst(&top[q]))
-				(void) gm_topk_push(&top[q], distance, rank_id(space, first + i));
+				(void) gm_topk_push(&top[q], distance, gm_space_rank_id(space, first + i));
 		}
 	}
 }
