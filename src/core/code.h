@@ -134,6 +134,13 @@ extern void gm_query_many(const GmQuery *query, const void *const *code, uint32_
 						  float *distance);
 extern float gm_query_one(const GmQuery *query, const void *code);
 
+/*
+ * The set that goes with gm_vec_kernels(which), the best one where the CPU has
+ * several; a CPU that lacks what codes need besides gets the next lower one.
+ * NULL where that is NULL.
+ */
+extern const GmCodeKernels *gm_code_kernels(GmSimd which);
+
 /* the sets compiled in, for vec_choose.c and tests: they do not ask the CPU */
 extern const GmCodeKernels gm_code_scalar;
 #ifdef GM_VEC_X86

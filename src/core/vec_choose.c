@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * vec_choose.c
- *	  Which distance kernels this machine can run, and the check for NaN.
+ *	  Which kernels this machine can run, of vectors and of codes, and the check
+ *	  for NaN.
  *
  * That the CPU has an instruction is not enough: the operating system must
  * also save the registers it uses, which XCR0 tells.
@@ -73,6 +74,33 @@ has_avx512(void)
 		__get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX512F) != 0;
 }
 
+/* beside has_avx2() */
+static bool
+has_f16c(void)
+{
+	unsigned int a,
+				b,
+				c,
+				d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
+}
+
+/* beside has_avx512() */
+static bool
+has_avx512bw(bool *vnni)
+{
+	unsigned int a,
+				b,
+				c,
+				d;
+
+	if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
+		return false;
+	*vnni = (c & bit_AVX512VNNI) != 0;
+	return (b & bit_AVX512BW) != 0;
+}
+
 #endif							/* GM_VEC_X86 */
 
 static const GmVecKernels *
@@ -112,6 +140,32 @@ gm_vec_kernels(GmSimd which)
 	}
 }
 
+const GmCodeKernels *
+gm_code_kernels(GmSimd which)
+{
+	const GmVecKernels *vec = gm_vec_kernels(which);
+
+	if (vec == NULL)
+		return NULL;
+#ifdef GM_VEC_X86
+	if (vec == &gm_vec_avx512)
+	{
+		bool		vnni;
+
+		if (has_avx512bw(&vnni))
+			return vnni ? &gm_code_vnni : &gm_code_avx512;
+		vec = has_avx2() ? &gm_vec_avx2 : &gm_vec_scalar;
+	}
+	if (vec == &gm_vec_avx2 && has_f16c())
+		return &gm_code_avx2;
+#endif
+#ifdef GM_VEC_NEON
+	if (vec == &gm_vec_neon)
+		return &gm_code_neon;
+#endif
+	return &gm_code_scalar;
+}
+
 bool
 gm_vec_choose(GmSimd want)
 {
@@ -120,7 +174,7 @@ gm_vec_choose(GmSimd want)
 	if (found == NULL)
 		return false;
 	gm_vec = *found;
-	gm_code = gm_code_scalar;
+	gm_code = *gm_code_kernels(want);
 	return true;
 }
 

@@ -56,6 +56,16 @@ find_sets(void)
 #ifdef GM_VEC_NEON
 	sets[n_sets++] = &gm_code_neon;
 #endif
+#ifdef GM_VEC_X86
+	/* the compiler's runtime asks the CPU and the system on its own */
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+		__builtin_cpu_supports("f16c"))
+		sets[n_sets++] = &gm_code_avx2;
+	if (__builtin_cpu_supports("avx512bw"))
+		sets[n_sets++] = &gm_code_avx512;
+	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni"))
+		sets[n_sets++] = &gm_code_vnni;
+#endif
 }
 
 /* ---- memory with an inaccessible page before and after ---- */
@@ -880,15 +890,48 @@ test_many(void)
 		}
 }
 
+static bool
+runs(const GmCodeKernels *set)
+{
+	for (size_t s = 0; s < n_sets; s++)
+		if (sets[s] == set)
+			return true;
+	return false;
+}
+
+static bool
+is_set(const GmCodeKernels *set)
+{
+	return strcmp(gm_code.name, set->name) == 0 && gm_code.int8 == set->int8 &&
+		gm_code.f16 == set->f16 && gm_code.f32 == set->f32 && gm_code.to_f16 == set->to_f16;
+}
+
 static void
 test_choose(void)
 {
-	CHECK(gm_vec_choose(GM_SIMD_SCALAR));
-	CHECK(strcmp(gm_code.name, "scalar") == 0);
-	CHECK(gm_vec_choose(GM_SIMD_AUTO));
 	find_sets();
 	for (size_t s = 0; s < n_sets; s++)
 		printf("# runs %s\n", sets[s]->name);
+	CHECK(gm_vec_choose(GM_SIMD_SCALAR));
+	CHECK(is_set(&gm_code_scalar));
+	for (GmSimd which = GM_SIMD_SCALAR; which <= GM_SIMD_NEON; which++)
+	{
+		CHECK(gm_vec_choose(GM_SIMD_SCALAR));
+		CHECK((gm_code_kernels(which) != NULL) == (gm_vec_kernels(which) != NULL));
+		if (gm_vec_choose(which))
+			CHECK(runs(gm_code_kernels(which)) && is_set(gm_code_kernels(which)));
+		else
+			CHECK(is_set(&gm_code_scalar));
+	}
+#ifdef GM_VEC_X86
+	if (gm_vec_choose(GM_SIMD_AVX2))
+		CHECK(is_set(runs(&gm_code_avx2) ? &gm_code_avx2 : &gm_code_scalar));
+	if (gm_vec_choose(GM_SIMD_AVX512) && runs(&gm_code_avx512))
+		CHECK(is_set(runs(&gm_code_vnni) ? &gm_code_vnni : &gm_code_avx512));
+#endif
+	/* the last of the sets is the best */
+	CHECK(gm_vec_choose(GM_SIMD_AUTO));
+	CHECK(is_set(sets[n_sets - 1]));
 }
 
 UNIT_MAIN(UNIT(test_choose),
