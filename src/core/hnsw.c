@@ -237,22 +237,6 @@ gm_hnsw_view(const GmHnsw *h, GmHnswView *view)
 	};
 }
 
-GmStatus
-gm_hnsw_attach_writer(GmMem *mem, GmRef root, GmHnsw **hnsw)
-{
-	GmHnsw		h = {.mem = mem, .ref = root, .root = gm_mem_ptr(mem, root)};
-	GmHnswView	view;
-
-	gm_hnsw_view(&h, &view);
-	return gm_hnsw_attach(mem, &view, hnsw);
-}
-
-GmRef
-gm_hnsw_ref(const GmHnsw *h)
-{
-	return h->ref;
-}
-
 static bool
 may_start(const GmHnsw *h, uint64_t entry, uint32_t *level, uint32_t *node)
 {

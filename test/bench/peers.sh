@@ -4,6 +4,7 @@
 # script makes, with graphmem built there too.  Needs root; leaves nothing.
 #
 #	test/bench/peers.sh [SECTION...]		run.sh with the peers beside it (graph vectors fusion)
+#	test/bench/peers.sh --vector [SECTION...]	vector.sh with pgvector beside it
 #	test/bench/peers.sh --check [STAGE...]	test/run.sh there: the tests on that server
 #
 # Settings, from the environment, besides those of run.sh:
@@ -35,8 +36,8 @@ major=$(gm_chroot_run "$ROOT" apt-cache pkgnames postgresql- | sed -n 's/^postgr
 		! gm_chroot_run "$ROOT" apt-cache pkgnames "postgresql-$m-pgvector" | grep -qx "postgresql-$m-pgvector" || { echo "$m"; break; }
 	done)
 [ -n "$major" ] || gm_die "${SUITE:-sid} has no server with both Apache AGE and pgvector"
-gm_chroot_install "$ROOT" gcc libc6-dev libxxhash-dev make perl binutils libipc-run-perl wordnet-base \
-	python3-networkx python3-numpy python3-scipy python3-psycopg2 python3-matplotlib \
+gm_chroot_install "$ROOT" gcc g++ libc6-dev libxxhash-dev make perl binutils libipc-run-perl wordnet-base \
+	libhnswlib-dev libpq-dev python3-networkx python3-numpy python3-scipy python3-psycopg2 python3-matplotlib \
 	"postgresql-$major" "postgresql-server-dev-$major" "postgresql-$major-age" \
 	"postgresql-$major-pgvector" || gm_die "could not install the peers"
 
@@ -48,6 +49,14 @@ if [ "${1:-}" = --check ]; then
 	gm_chroot_run "$ROOT" env PG_CONFIG="/usr/lib/postgresql/$major/bin/pg_config" \
 		/srv/graphmem/test/run.sh "$@" || status=$?
 	exit $status
+fi
+if [ "${1:-}" = --vector ]; then
+	shift
+	gm_chroot_run "$ROOT" env PG_CONFIG="/usr/lib/postgresql/$major/bin/pg_config" QUICK="${QUICK:-}" \
+		SETS="${SETS:-}" /srv/graphmem/test/bench/vector.sh "$@"
+	mkdir -p build/bench
+	cp "$ROOT"/srv/graphmem/build/bench/vector.* build/bench/
+	exit
 fi
 if [ -d "$DATA" ]; then
 	mkdir -p "$ROOT/srv/shared"

@@ -8,7 +8,7 @@
  * METRIC is cosine (inner product of normalised vectors) or l2; ROWS says how
  * many rows of BASE are indexed, 0 for all.  Commands:
  *
- *	build		cpu, wall: seconds
+ *	build 1		cpu, wall: seconds
  *	pass EF		all queries once: recall; cpu, wall, median, p99, longest: us a query
  *
  *-------------------------------------------------------------------------
@@ -86,7 +86,7 @@ main(int argc, char **argv)
 	{
 		int			ef;
 
-		if (strcmp(line, "build") == 0)
+		if (strcmp(line, "build 1") == 0)
 			build(index, base, n);
 		else if (sscanf(line, "pass %d", &ef) == 1)
 			pass(index, queries, truth, ef);
