@@ -64,7 +64,7 @@
 
 #define GM_HNSW_LEVELS	16
 #define GM_HNSW_MOST_M	100
-#define GM_HNSW_MOST_NODES	((uint32_t) 1 << 31)
+#define GM_HNSW_MOST_NODES	(((uint32_t) 1 << 31) - 1)
 #define GM_HNSW_TABLES	32		/* more than a table of chunks can double */
 
 typedef enum GmHnswState

@@ -153,28 +153,45 @@ most_twins(uint32_t room)
 	return room / 2 > 2 ? room / 2 : 2;
 }
 
+/* during a sweep: what was killed before it and has been gone over counts no more */
+static bool
+is_past(const GmHnsw *h, uint32_t node, uint32_t at)
+{
+	return node < at && gm_hnsw_goes(h, node);
+}
+
 /*
- * The best of n candidates, twins first, as many of these as there may be
+ * The best of n candidates, twins first, as many of these as there may be: those
+ * that live before those that are dead
  */
 static void
-choose_again(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t n, GmHnswLink *block,
-			 uint32_t room)
+choose_again(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t n, uint32_t at,
+			 GmHnswLink *block, uint32_t room)
 {
 	GmHnswChoice *c = w->candidate;
-	uint32_t	twin[GM_HNSW_MOST_M + 2];
-	uint32_t	twins = 0;
+	uint32_t	twin[2][2 * GM_HNSW_MOST_M + 1];
+	uint32_t	twins[2] = {0, 0};
 	uint32_t	others = 0;
+	uint32_t	kept;
 	uint32_t	count;
 
 	for (uint32_t i = 0; i < n; i++)
-		if (!gm_hnsw_twins(h, node, c[i].node))
+	{
+		uint32_t	to = c[i].node;
+		bool		dead = gm_hnsw_state_at(h, to) == GM_HNSW_DEAD;
+
+		if (is_past(h, to, at))
+			continue;
+		if (!gm_hnsw_twins(h, node, to))
 			c[others++] = c[i];
-		else if (twins < most_twins(room))
-			twin[twins++] = c[i].node;
+		else if (twins[dead] < most_twins(room))
+			twin[dead][twins[dead]++] = to;
+	}
+	kept = twins[0] + twins[1] < most_twins(room) ? twins[0] + twins[1] : most_twins(room);
 	sort_choices(c, others);
-	count = gm_hnsw_choose(h, w, c, others, room - twins);
-	for (uint32_t i = 0; i < twins; i++)
-		w->chosen[count++].node = twin[i];
+	count = gm_hnsw_choose(h, w, c, others, room - kept);
+	for (uint32_t i = 0; i < kept; i++)
+		w->chosen[count++].node = i < twins[0] ? twin[0][i] : twin[1][i - twins[0]];
 	for (uint32_t i = 0; i < room; i++)
 		gm_hnsw_store(&block[i], i < count ? w->chosen[i].node : GM_NONE);
 }
@@ -206,7 +223,8 @@ gm_hnsw_relink(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, uint32_t
 {
 	gm_hnsw_measure(h, w, node, n);
 	lock_node(gm_hnsw_node_at(h, node));
-	choose_again(h, w, node, n, gm_hnsw_block_at(h, node, level), gm_hnsw_room(h, level));
+	choose_again(h, w, node, n, GM_NONE, gm_hnsw_block_at(h, node, level),
+				 gm_hnsw_room(h, level));
 	unlock_node(gm_hnsw_node_at(h, node));
 }
 
@@ -233,23 +251,23 @@ free_place(const GmHnswLink *block, uint32_t room, uint32_t to, bool *has)
 }
 
 void
-gm_hnsw_link_back(GmHnsw *h, GmHnswWork *w, uint32_t from, uint32_t to, uint32_t level)
+gm_hnsw_link_back(GmHnsw *h, GmHnswWork *w, uint32_t from, uint32_t to, uint32_t level,
+				  uint32_t at)
 {
 	GmHnswNode *n = gm_hnsw_node_at(h, from);
 	GmHnswLink *block = gm_hnsw_block_at(h, from, level);
 	uint32_t	room = gm_hnsw_room(h, level);
-	uint32_t	at;
+	uint32_t	place;
 	bool		has;
 
 	if (block == NULL)
 		return;
 	lock_node(n);
-	at = free_place(block, room, to, &has);
-	if (!has && at < room)
-		gm_hnsw_store(&block[at], to);
+	place = free_place(block, room, to, &has);
+	if (!has && place < room)
+		gm_hnsw_store(&block[place], to);
 	else if (!has)
-		choose_again(h, w, from,
-					 neighbours(h, w, from, block, room, to), block, room);
+		choose_again(h, w, from, neighbours(h, w, from, block, room, to), at, block, room);
 	unlock_node(n);
 }
 
@@ -257,77 +275,91 @@ gm_hnsw_link_back(GmHnsw *h, GmHnswWork *w, uint32_t from, uint32_t to, uint32_t
  * Twins
  */
 
-/* how many of a block's nodes are twins of its node, and one of these */
-static uint32_t
-twins_in(const GmHnsw *h, uint32_t node, const GmHnswLink *block, uint32_t room,
-		 uint32_t random, uint32_t *one)
-{
-	uint32_t	twin[2 * GM_HNSW_MOST_M];
-	uint32_t	n = 0;
-
-	for (uint32_t i = 0; i < room; i++)
-	{
-		uint32_t	to = gm_hnsw_load(&block[i]);
-
-		if (to == GM_NONE)
-			break;
-		if (to < h->nodes && gm_hnsw_twins(h, node, to))
-			twin[n++] = to;
-	}
-	if (n > 0)
-		*one = twin[random % n];
-	return n;
-}
-
-/* a twin takes it in, if there is a place; has: it is where it should be */
+/*
+ * A twin takes a node in, GM_NONE none, if it has or there is a place; else *next
+ * is a twin of both.
+ */
 static bool
-take_in(GmHnsw *h, GmHnswWork *w, uint32_t twin, uint32_t node, uint32_t level,
+take_in(GmHnsw *h, GmHnswWork *w, uint32_t twin, uint32_t node, uint32_t level, uint32_t at,
 		uint32_t random, uint32_t *next)
 {
-	GmHnswNode *n = gm_hnsw_node_at(h, twin);
 	GmHnswLink *block = gm_hnsw_block_at(h, twin, level);
 	uint32_t	room = gm_hnsw_room(h, level);
-	uint32_t	twins;
-	uint32_t	at;
-	bool		has;
+	GmHnswState state = gm_hnsw_state_at(h, twin);
+	uint32_t	twins[2 * GM_HNSW_MOST_M];
+	uint32_t	n = 0;
+	uint32_t	place = room;
+	bool		has = false;
 
 	*next = twin;
 	if (block == NULL)
 		return false;
-	lock_node(n);
-	at = free_place(block, room, node, &has);
-	twins = twins_in(h, twin, block, room, random, next);
-	if (!has && twins < most_twins(room) && gm_hnsw_state_at(h, twin) == GM_HNSW_LINKED)
+	lock_node(gm_hnsw_node_at(h, twin));
+	for (uint32_t i = 0; i < room && !has; i++)
 	{
-		if (at < room)
-			gm_hnsw_store(&block[at], node);
+		uint32_t	to = gm_hnsw_load(&block[i]);
+
+		has = to == node && node != GM_NONE;
+		if ((to == GM_NONE || is_past(h, to, at)) && place == room)
+			place = i;
+		if (to == GM_NONE)
+			break;
+		if (to < h->nodes && !is_past(h, to, at) && gm_hnsw_twins(h, twin, to))
+			twins[n++] = to;
+	}
+	if (!has && n < most_twins(room) &&
+		(state == GM_HNSW_LINKED || (at > 0 && state == GM_HNSW_DEAD)))
+	{
+		if (node == GM_NONE)
+			;
+		else if (place < room)
+			gm_hnsw_store(&block[place], node);
 		else
-			choose_again(h, w, twin, neighbours(h, w, twin, block, room, node), block, room);
+			choose_again(h, w, twin, neighbours(h, w, twin, block, room, node), at, block,
+						 room);
 		has = true;
 	}
-	unlock_node(n);
+	unlock_node(gm_hnsw_node_at(h, twin));
+	if (n > 0)
+		*next = twins[random % n];
 	return has;
 }
 
-/* down the tree by chance, which soon comes to a place; GM_NONE if not */
-uint32_t
-gm_hnsw_adopt(GmHnsw *h, GmHnswWork *w, uint32_t twin, uint32_t node, uint32_t level)
+/*
+ * A link to a node from a twin of it, the given one or one that is found by it,
+ * which is returned; GM_NONE if none has a place.
+ */
+static uint32_t
+adopt(GmHnsw *h, GmHnswWork *w, uint32_t twin, uint32_t node, uint32_t level, uint32_t at)
 {
-	uint32_t	random = node * UINT32_C(2654435761);
+	uint32_t	random = twin * UINT32_C(2654435761) + node;
 
+	/* down the tree by chance, which soon comes to a place */
 	for (uint32_t step = 0; step < ADOPT_STEPS; step++)
 	{
 		uint32_t	next;
 
-		if (twin != node && take_in(h, w, twin, node, level, random >> 8, &next))
+		if (twin == node || take_in(h, w, twin, node, level, at, random >> 8, &next))
 			return twin;
-		if (twin == node)
-			(void) twins_in(h, node, gm_hnsw_block_at(h, node, level),
-							gm_hnsw_room(h, level), random >> 8, &next);
 		random = random * UINT32_C(1664525) + UINT32_C(1013904223);
 		twin = next;
 	}
 	return GM_NONE;
+}
+
+/* both have places, or what they lead to has */
+void
+gm_hnsw_unite(GmHnsw *h, GmHnswWork *w, uint32_t twin, uint32_t other, uint32_t level, uint32_t at)
+{
+	uint32_t	one = adopt(h, w, other, GM_NONE, level, at);
+	uint32_t	two;
+	uint32_t	ignored;
+
+	if (one == GM_NONE)
+		return;
+	two = adopt(h, w, twin, one, level, at);
+	if (two != GM_NONE && two != one)
+		(void) take_in(h, w, one, two, level, at, 0, &ignored);
 }
 
 /*
@@ -395,16 +427,16 @@ link_back_level(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level)
 	while (n < h->m && (own[n] = gm_hnsw_load(&block[n])) != GM_NONE)
 		n++;
 	for (uint32_t i = 0; i < n; i++)
-		gm_hnsw_link_back(h, w, own[i], node, level);
+		gm_hnsw_link_back(h, w, own[i], node, level, 0);
 }
 
 /* what leads to its twins leads to it */
 static void
 link_twin(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, uint32_t twin)
 {
-	uint32_t	parent = gm_hnsw_adopt(h, w, twin, node, level);
+	uint32_t	parent = adopt(h, w, twin, node, level, 0);
 
-	gm_hnsw_link_back(h, w, node, parent == GM_NONE ? twin : parent, level);
+	gm_hnsw_link_back(h, w, node, parent == GM_NONE ? twin : parent, level, 0);
 	if (parent == GM_NONE)
 		link_back_level(h, w, node, level);
 }

@@ -279,8 +279,14 @@ gm_hnsw_pool_element(float distance, uint32_t node)
  */
 extern uint32_t gm_hnsw_choose(GmHnsw *h, GmHnswWork *w, const GmHnswChoice *candidate,
 							   uint32_t n, uint32_t most);
+
+/*
+ * at: during a sweep, the number of the node it is at in its first pass, plus
+ * one, GM_NONE in the second; else 0.  Those that go and are below it count no
+ * more.
+ */
 extern void gm_hnsw_link_back(GmHnsw *h, GmHnswWork *w, uint32_t from, uint32_t to,
-							  uint32_t level);
+							  uint32_t level, uint32_t at);
 
 /* room for so many candidates */
 extern GmStatus gm_hnsw_link_room(GmHnsw *h, GmHnswWork *w, uint32_t candidates);
@@ -288,13 +294,21 @@ extern GmStatus gm_hnsw_link_room(GmHnsw *h, GmHnswWork *w, uint32_t candidates)
 /* distances of w's first n candidates from a node */
 extern void gm_hnsw_measure(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t n);
 
-/* a node's links of a level become the best of the first n candidates */
+/* during a sweep's second pass: a node's links become the best of n candidates */
 extern void gm_hnsw_relink(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, uint32_t n);
 
 extern bool gm_hnsw_twins(const GmHnsw *h, uint32_t a, uint32_t b);
 
-/* a link to a node from a twin of it, the given one or one that is found by it */
-extern uint32_t gm_hnsw_adopt(GmHnsw *h, GmHnswWork *w, uint32_t twin, uint32_t node,
-							  uint32_t level);
+/* twins come to lead to each other, or others that these lead to */
+extern void gm_hnsw_unite(GmHnsw *h, GmHnswWork *w, uint32_t twin, uint32_t other,
+						  uint32_t level, uint32_t at);
+
+/* killed before the last sweep began */
+static inline bool
+gm_hnsw_goes(const GmHnsw *h, uint32_t node)
+{
+	return gm_hnsw_state_at(h, node) == GM_HNSW_DEAD &&
+		gm_hnsw_node_at(h, node)->sweep != (uint8_t) h->root->hn_sweep;
+}
 
 #endif							/* GM_CORE_HNSW_PRIVATE_H */

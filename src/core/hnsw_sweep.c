@@ -16,14 +16,8 @@
  */
 #include "core/hnsw_private.h"
 
+#define SECOND_PASS		((uint32_t) 1 << 31)
 #define BEYOND			4		/* times the room: neighbours' neighbours looked at */
-
-static bool
-goes(const GmHnsw *h, uint32_t node)
-{
-	return gm_hnsw_state_at(h, node) == GM_HNSW_DEAD &&
-		gm_hnsw_node_at(h, node)->sweep != (uint8_t) h->root->hn_sweep;
-}
 
 static bool
 lives(const GmHnsw *h, uint32_t node)
@@ -40,10 +34,20 @@ loses_links(const GmHnsw *h, const GmHnswLink *block, uint32_t room)
 
 		if (to == GM_NONE)
 			return false;
-		if (goes(h, to))
+		if (gm_hnsw_goes(h, to))
 			return true;
 	}
 	return false;
+}
+
+static uint32_t
+load_links(const GmHnswLink *block, uint32_t room, uint32_t *into)
+{
+	uint32_t	n = 0;
+
+	while (n < room && (into[n] = gm_hnsw_load(&block[n])) != GM_NONE)
+		n++;
+	return n;
 }
 
 static void
@@ -72,7 +76,7 @@ gather(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, uint32_t *count)
 	{
 		const GmHnswLink *link;
 
-		if (w->seen[from] != node && !goes(h, w->seen[from]))
+		if (w->seen[from] != node && !gm_hnsw_goes(h, w->seen[from]))
 			continue;
 		link = gm_hnsw_block_at(h, w->seen[from], level);
 		status = gm_hnsw_work_room(w, &w->seen, &w->seen_room, sizeof(uint32_t),
@@ -97,31 +101,45 @@ gather(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, uint32_t *count)
 	return status;
 }
 
+/* its twins but those that were there before go by other ways: unite_twins */
+static uint32_t
+without_new_twins(GmHnsw *h, GmHnswWork *w, uint32_t node, const uint32_t *before,
+				  uint32_t befores, uint32_t n)
+{
+	uint32_t	left = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		uint32_t	to = w->candidate[i].node;
+		bool		stays = !gm_hnsw_twins(h, node, to);
+
+		for (uint32_t k = 0; k < befores && !stays; k++)
+			stays = before[k] == to;
+		if (stays)
+			w->candidate[left++] = w->candidate[i];
+	}
+	return left;
+}
+
 /* a node's new neighbours link to it */
 static void
 link_anew(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level, const uint32_t *before,
-		  uint32_t befores, bool lost_twin)
+		  uint32_t befores)
 {
 	const GmHnswLink *block = gm_hnsw_block_at(h, node, level);
 	uint32_t	room = gm_hnsw_room(h, level);
 	uint32_t	now[2 * GM_HNSW_MOST_M];
-	uint32_t	n = 0;
+	uint32_t	n;
 
-	while (n < room && (now[n] = gm_hnsw_load(&block[n])) != GM_NONE)
-		n++;
+	n = load_links(block, room, now);
 	for (uint32_t i = 0; i < n; i++)
 	{
 		bool		is_new = true;
 
 		for (uint32_t k = 0; k < befores && is_new; k++)
 			is_new = before[k] != now[i];
-		if (gm_hnsw_twins(h, node, now[i]))
-		{
-			if (lost_twin)
-				lost_twin = gm_hnsw_adopt(h, w, now[i], node, level) == GM_NONE;
-		}
-		else if (is_new)
-			gm_hnsw_link_back(h, w, now[i], node, level);
+		if (is_new)
+			gm_hnsw_link_back(h, w, now[i], node, level, GM_NONE);
 	}
 }
 
@@ -131,26 +149,47 @@ repair(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level)
 	GmHnswLink *block = gm_hnsw_block_at(h, node, level);
 	uint32_t	room = gm_hnsw_room(h, level);
 	uint32_t	before[2 * GM_HNSW_MOST_M];
-	uint32_t	befores = 0;
-	bool		lost_twin = false;
+	uint32_t	befores;
 	uint32_t	n;
 
 	if (block == NULL || !loses_links(h, block, room))
 		return GM_OK;
-	for (; befores < room; befores++)
-	{
-		uint32_t	to = gm_hnsw_load(&block[befores]);
-
-		if (to == GM_NONE)
-			break;
-		before[befores] = to;
-		lost_twin |= goes(h, to) && gm_hnsw_twins(h, node, to);
-	}
+	befores = load_links(block, room, before);
 	GM_TRY(gather(h, w, node, level, &n));
+	n = without_new_twins(h, w, node, before, befores, n);
 	gm_hnsw_relink(h, w, node, level, n);
 	if (lives(h, node))
-		link_anew(h, w, node, level, before, befores, lost_twin);
+		link_anew(h, w, node, level, before, befores);
 	return GM_OK;
+}
+
+/*
+ * The twins of a node that goes stay connected: one of them and each of the
+ * others come to lead to each other.  Those that go themselves later, *at
+ * being their number, do the same then.
+ */
+static void
+unite_twins(GmHnsw *h, GmHnswWork *w, uint32_t node, uint32_t level)
+{
+	const GmHnswLink *block = gm_hnsw_block_at(h, node, level);
+	uint32_t	room = gm_hnsw_room(h, level);
+	uint32_t	link[2 * GM_HNSW_MOST_M];
+	uint32_t	twins = 0;
+	uint32_t	heir = 0;
+	uint32_t	n;
+
+	if (block == NULL)
+		return;
+	n = load_links(block, room, link);
+	for (uint32_t i = 0; i < n; i++)
+		if (gm_hnsw_twins(h, node, link[i]) && (link[i] > node || !gm_hnsw_goes(h, link[i])))
+			link[twins++] = link[i];
+	for (uint32_t i = 0; i < twins; i++)
+		if (lives(h, link[i]))
+			heir = i;
+	for (uint32_t i = 0; i < twins; i++)
+		if (i != heir)
+			gm_hnsw_unite(h, w, link[heir], link[i], level, node + 1);
 }
 
 /* those that are gone are nobody's way any more */
@@ -172,7 +211,7 @@ finish(GmHnsw *h)
 	if (entry == GM_HNSW_NO_ENTRY || !lives(h, (uint32_t) root->hn_entry))
 		atomic_store_explicit(&root->hn_entry, entry, memory_order_release);
 	for (uint32_t i = 0; i < h->nodes; i++)
-		if (goes(h, i))
+		if (gm_hnsw_goes(h, i))
 		{
 			gm_hnsw_now_swept(h, i);
 			swept++;
@@ -180,11 +219,29 @@ finish(GmHnsw *h)
 	atomic_fetch_sub_explicit(&root->hn_dead, swept, memory_order_relaxed);
 }
 
+/* the two passes' nodes: with SECOND_PASS set in the second */
+static GmStatus
+pass_over(GmHnsw *h, GmHnswWork *w, uint32_t at)
+{
+	uint32_t	node = at & ~SECOND_PASS;
+	uint32_t	level = gm_hnsw_node_at(h, node)->level;
+	bool		goes = gm_hnsw_goes(h, node);
+	GmHnswState state = gm_hnsw_state_at(h, node);
+
+	if (state != GM_HNSW_LINKED && state != GM_HNSW_DEAD)
+		return GM_OK;
+	for (uint32_t l = 0; l <= level; l++)
+		if (at < SECOND_PASS && goes)
+			unite_twins(h, w, node, l);
+		else if (at >= SECOND_PASS && !goes)
+			GM_TRY(repair(h, w, node, l));
+	return GM_OK;
+}
+
 GmStatus
 gm_hnsw_sweep(GmMem *mem, GmHnsw *h, GmHnswWork *w, uint32_t most, uint32_t *at)
 {
 	GmStatus	status = GM_OK;
-	uint32_t	end;
 
 	GM_TRY(gm_hnsw_refresh(h));
 	GM_TRY(gm_hnsw_link_room(h, w, (BEYOND + 1) * 2 * h->m + 1));
@@ -198,20 +255,19 @@ gm_hnsw_sweep(GmMem *mem, GmHnsw *h, GmHnswWork *w, uint32_t most, uint32_t *at)
 		h->root->hn_sweep++;
 	}
 	gm_hnsw_begin_change(h);
-	end = h->nodes - *at < most ? h->nodes : *at + most;
-	for (; *at < end && status == GM_OK; (*at)++)
+	for (; most > 0 && status == GM_OK && *at != GM_NONE; most--)
 	{
-		if (!lives(h, *at) && (gm_hnsw_state_at(h, *at) != GM_HNSW_DEAD || goes(h, *at)))
-			continue;
-		for (uint32_t l = 0; l <= gm_hnsw_node_at(h, *at)->level && status == GM_OK; l++)
-			status = repair(h, w, *at, l);
+		status = pass_over(h, w, *at);
 		if (status != GM_OK)
 			break;
-	}
-	if (status == GM_OK && *at >= h->nodes)
-	{
-		finish(h);
-		*at = GM_NONE;
+		(*at)++;
+		if (*at == h->nodes)
+			*at = SECOND_PASS;
+		else if (*at == (SECOND_PASS | h->nodes))
+		{
+			finish(h);
+			*at = GM_NONE;
+		}
 	}
 	gm_hnsw_end_change(h);
 	return status;
