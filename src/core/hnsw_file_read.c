@@ -201,7 +201,7 @@ read_head(GmHnswReader *r)
 	if (head.layout != r->want.layout || head.order != r->want.order)
 		return refuse(r, "it has another layout");
 	bytes = take(r, r->want.identity);
-	if (head.identity != r->want.identity || r->used != r->fill ||
+	if (bytes == NULL || head.identity != r->want.identity || r->used != r->fill ||
 		memcmp(bytes, r->identity, r->want.identity) != 0)
 		return refuse(r, "it is of another index");
 	if (memcmp(&head, &r->want, sizeof(head)) != 0)

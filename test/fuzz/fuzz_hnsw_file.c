@@ -47,6 +47,7 @@ some_items(void)
 {
 	uint8_t		noise[ITEMS * DIM];
 
+	(void) gm_vec_choose(GM_SIMD_AUTO);
 	fuzz_noise(1, noise, sizeof(noise));
 	for (uint32_t i = 0; i < ITEMS; i++)
 		for (uint32_t k = 0; k < DIM; k++)
