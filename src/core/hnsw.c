@@ -175,6 +175,27 @@ gm_hnsw_reattach(GmHnsw *h, const GmHnswView *view)
 }
 
 GmStatus
+gm_hnsw_attach_writer(GmMem *mem, GmRef root, GmHnsw **hnsw)
+{
+	GmHnsw	   *h = calloc(1, sizeof(GmHnsw));
+	GmStatus	status;
+
+	if (h == NULL)
+		return GM_NO_MEMORY;
+	h->mem = mem;
+	h->entry = GM_HNSW_NO_ENTRY;
+	set_root(h, root);
+	status = gm_hnsw_refresh(h);
+	if (status != GM_OK)
+	{
+		gm_hnsw_destroy(h);
+		return status;
+	}
+	*hnsw = h;
+	return GM_OK;
+}
+
+GmStatus
 gm_hnsw_attach(const GmMem *mem, const GmHnswView *view, GmHnsw **hnsw)
 {
 	GmHnsw	   *h = calloc(1, sizeof(GmHnsw));
@@ -208,9 +229,8 @@ gm_hnsw_destroy(GmHnsw *h)
 GmStatus
 gm_hnsw_refresh(GmHnsw *h)
 {
-	uint32_t	nodes = atomic_load_explicit(&h->root->hn_nodes, memory_order_relaxed);
-	uint32_t	chunks = chunks_of(h, nodes);
-	uint32_t	uppers = uppers_of(h, h->root->hn_upper_next);
+	uint32_t	chunks = h->root->hn_chunk_count;
+	uint32_t	uppers = h->root->hn_upper_count;
 
 	if (chunks > h->chunks || uppers > h->uppers)
 	{
@@ -218,7 +238,7 @@ gm_hnsw_refresh(GmHnsw *h)
 		chunk_addresses(h, gm_mem_ptr(h->mem, h->root->hn_chunks), h->chunks, chunks);
 		upper_addresses(h, gm_mem_ptr(h->mem, h->root->hn_uppers), h->uppers, uppers);
 	}
-	h->nodes = nodes;
+	h->nodes = atomic_load_explicit(&h->root->hn_nodes, memory_order_relaxed);
 	h->upper_blocks = h->root->hn_upper_next;
 	return GM_OK;
 }
@@ -357,10 +377,8 @@ gm_hnsw_free(GmMem *mem, GmHnsw *h)
 	if (root->hn_chunks != 0)
 	{
 		const GmHnswChunk *chunk = gm_mem_ptr(mem, root->hn_chunks);
-		uint32_t	n = chunks_of(h, atomic_load_explicit(&root->hn_nodes,
-														  memory_order_relaxed));
 
-		for (uint32_t i = 0; i < n; i++)
+		for (uint32_t i = 0; i < root->hn_chunk_count; i++)
 		{
 			gm_mem_retire(mem, chunk[i].codes, code_bytes(h));
 			gm_mem_retire(mem, chunk[i].links, link_bytes(h));
@@ -371,9 +389,8 @@ gm_hnsw_free(GmMem *mem, GmHnsw *h)
 	if (root->hn_uppers != 0)
 	{
 		const GmRef *upper = gm_mem_ptr(mem, root->hn_uppers);
-		uint32_t	n = uppers_of(h, root->hn_upper_next);
 
-		for (uint32_t i = 0; i < n; i++)
+		for (uint32_t i = 0; i < root->hn_upper_count; i++)
 			gm_mem_retire(mem, upper[i], upper_bytes(h));
 		gm_mem_retire(mem, root->hn_uppers, root->hn_upper_room * sizeof(GmRef));
 	}
@@ -388,6 +405,12 @@ gm_hnsw_free(GmMem *mem, GmHnsw *h)
 /*
  * Looking
  */
+GmRef
+gm_hnsw_ref(const GmHnsw *h)
+{
+	return h->ref;
+}
+
 const GmCoder *
 gm_hnsw_coder(const GmHnsw *h)
 {
@@ -416,8 +439,8 @@ void
 gm_hnsw_bytes(const GmHnsw *h, uint64_t *codes, uint64_t *links, uint64_t *total)
 {
 	const GmHnswRoot *root = h->root;
-	uint64_t	chunks = chunks_of(h, h->nodes);
-	uint64_t	uppers = uppers_of(h, h->upper_blocks);
+	uint64_t	chunks = root->hn_chunk_count;
+	uint64_t	uppers = root->hn_upper_count;
 
 	*codes = chunks * code_bytes(h);
 	*links = chunks * link_bytes(h) + uppers * upper_bytes(h);
@@ -481,6 +504,7 @@ add_chunk(GmMem *mem, GmHnsw *h)
 	no_links(gm_mem_ptr(mem, chunk.links), (size_t) 2 * h->m << h->shift);
 	((GmHnswChunk *) gm_mem_ptr(mem, root->hn_chunks))[h->chunks] = chunk;
 	chunk_addresses(h, gm_mem_ptr(mem, root->hn_chunks), h->chunks, h->chunks + 1);
+	root->hn_chunk_count++;
 	return GM_OK;
 }
 
@@ -497,6 +521,7 @@ add_upper(GmMem *mem, GmHnsw *h)
 	GM_TRY(gm_mem_alloc(mem, upper_bytes(h), &ref));
 	((GmRef *) gm_mem_ptr(mem, root->hn_uppers))[h->uppers] = ref;
 	upper_addresses(h, gm_mem_ptr(mem, root->hn_uppers), h->uppers, h->uppers + 1);
+	root->hn_upper_count++;
 	return GM_OK;
 }
 

@@ -99,8 +99,10 @@ typedef struct GmHnswRoot
 	GmRef		hn_centre;		/* float [dim]; 0: none */
 	GmRef		hn_chunks;		/* GmHnswChunk [hn_chunk_room] */
 	uint32_t	hn_chunk_room;
+	uint32_t	hn_chunk_count;
 	GmRef		hn_uppers;		/* GmRef [hn_upper_room]: chunks of upper blocks */
 	uint32_t	hn_upper_room;
+	uint32_t	hn_upper_count;
 	uint32_t	hn_upper_next;	/* upper blocks in use, those freed since among them */
 	uint32_t	hn_upper_free[GM_HNSW_LEVELS];	/* lists of blocks, by level: the number of
 												 * the next in the first link */
@@ -240,8 +242,10 @@ extern GmStatus gm_hnsw_query(GmHnsw *hnsw, GmHnswWork *work, const float *vecto
 
 /*
  * What a file of an index holds of a node (hnsw_file.h), and back: a node is
- * put with its links, and links to what was not put are left out by
- * gm_hnsw_put_finish, which also finds the entry.
+ * put with its links, 2 m of level 0 and m of each level above, and links to
+ * what was not put are left out by gm_hnsw_put_finish, which also finds the
+ * entry.  Nodes get the numbers 0, 1, ...; one with code NULL stays free.
+ * GM_BAD_VALUE for what cannot be a code.
  */
 extern const uint32_t *gm_hnsw_links(const GmHnsw *hnsw, uint32_t node, uint32_t level,
 									 uint32_t *room);
