@@ -313,7 +313,7 @@ gm_space_drop_index(GmSpace *space)
 	(void) gm_hnsw_free(space->mem, hnsw);
 	gm_hnsw_destroy(hnsw);
 	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
-		GM_TRY(gm_space_shorten(space, arrays[i], 0));
+		gm_array_free(space->mem, arrays[i]);
 	memset(&space->root->sp_index, 0, sizeof(GmHnswView));
 	space->hnsw_current = false;
 	return GM_OK;
