@@ -126,27 +126,6 @@ random_bits(uint64_t n)
 #define SIGNS			128		/* from four words */
 #define MOST_SIGNS		(GM_VEC_MAX_DIM / SIGNS + 1)
 
-/* Element j of a block takes bit 31 - j / 4 of word j % 4. */
-static void
-flip_signs(float *x, uint32_t dim, uint32_t series)
-{
-	for (uint32_t start = 0; start < dim; start += SIGNS)
-	{
-		uint64_t	n = 2 * ((uint64_t) series * MOST_SIGNS + start / SIGNS);
-		uint64_t	low = random_bits(n);
-		uint64_t	high = random_bits(n + 1);
-		Bits4		word = {(uint32_t) low, (uint32_t) (low >> 32),
-		(uint32_t) high, (uint32_t) (high >> 32)};
-		float	   *p = x + start;
-		uint32_t	left = dim - start < SIGNS ? dim - start : SIGNS;
-
-		for (; left >= LANES; left -= LANES, p += LANES, word <<= 1)
-			store(p, (Four) ((Bits4) load(p) ^ (word & SIGN_BIT)));
-		for (uint32_t j = 0; j < left; j++)
-			p[j] = word[j] & SIGN_BIT ? -p[j] : p[j];
-	}
-}
-
 /* the two steps inside of four neighbours, and the norm */
 INLINE Four
 within(Four v, float norm)
@@ -178,27 +157,58 @@ across(float *x, uint32_t h)
 	store(x + 3 * h, a_b - c_d);
 }
 
-/* n = 2^k elements, by a matrix of entries +-1 / sqrt(n) */
+/*
+ * Random signs, the norm and the steps inside of four neighbours.  Element j of
+ * a block of SIGNS takes bit 31 - j / 4 of word j % 4.
+ */
 static void
-hadamard(float *x, uint32_t n)
+begin_round(float *x, uint32_t n, uint32_t series, float norm)
+{
+	for (uint32_t start = 0; start < n; start += SIGNS)
+	{
+		uint64_t	at = 2 * ((uint64_t) series * MOST_SIGNS + start / SIGNS);
+		uint64_t	low = random_bits(at);
+		uint64_t	high = random_bits(at + 1);
+		Bits4		word = {(uint32_t) low, (uint32_t) (low >> 32),
+		(uint32_t) high, (uint32_t) (high >> 32)};
+		uint32_t	end = n - start < SIGNS ? n : start + SIGNS;
+
+		for (uint32_t i = start; i < end; i += LANES, word <<= 1)
+			store(x + i, within((Four) ((Bits4) load(x + i) ^ (word & SIGN_BIT)), norm));
+	}
+}
+
+/* the same for one or two elements */
+static void
+small_round(float *x, uint32_t n, uint32_t series, float norm)
+{
+	uint64_t	bits = random_bits(2 * (uint64_t) series * MOST_SIGNS);
+	float		a = bits & 1 ? -x[0] : x[0];
+
+	if (n == 2)
+	{
+		float		b = bits & 2 ? -x[1] : x[1];
+
+		x[0] = (a + b) * norm;
+		x[1] = (a - b) * norm;
+	}
+	else
+		x[0] = a;
+}
+
+/* n = 2^k elements: random signs, then a matrix of entries +-1 / sqrt(n) */
+static void
+mix(float *x, uint32_t n, uint32_t series)
 {
 	float		norm = (float) sqrt(1.0 / n);
 	uint32_t	h;
 
 	if (n < LANES)
 	{
-		if (n == 2)
-		{
-			float		a = x[0] * norm;
-			float		b = x[1] * norm;
-
-			x[0] = a + b;
-			x[1] = a - b;
-		}
+		small_round(x, n, series, norm);
 		return;
 	}
-	for (uint32_t i = 0; i < n; i += LANES)
-		store(x + i, within(load(x + i), norm));
+	begin_round(x, n, series, norm);
 	for (h = LANES; 4 * h <= n; h *= 4)
 		for (uint32_t i = 0; i < n; i += 4 * h)
 			for (uint32_t j = i; j < i + h; j += LANES)
@@ -224,12 +234,9 @@ gm_code_rotate(float *x, uint32_t dim)
 		n *= 2;
 	for (uint32_t round = 0; round < ROUNDS; round++)
 	{
-		flip_signs(x, n, 2 * round);
-		hadamard(x, n);
-		if (n == dim)
-			continue;
-		flip_signs(x + dim - n, n, 2 * round + 1);
-		hadamard(x + dim - n, n);
+		mix(x, n, 2 * round);
+		if (n < dim)
+			mix(x + dim - n, n, 2 * round + 1);
 	}
 }
 
@@ -298,12 +305,12 @@ offset_of(const GmCoder *coder, const Rest *rest, double with_stored)
 	return (float) (with_stored - rest->square / 2);
 }
 
-/* element * scale is about what is left; gives the tail */
+/* element * scale is about what is left, which is overwritten; gives the tail */
 static GmCodeTail
-to_int8(const GmCoder *coder, const Rest *rest, int8_t *element)
+to_int8(const GmCoder *coder, Rest *rest, int8_t *element)
 {
 	GmCodeTail	tail;
-	const float *x = rest->x;
+	float	   *x = rest->x;
 	float		times;
 	double		sum[LANES] = {0};
 	uint32_t	i = 0;
@@ -320,18 +327,18 @@ to_int8(const GmCoder *coder, const Rest *rest, int8_t *element)
 		Four		whole = (v * times + TO_WHOLE) - TO_WHOLE;
 
 		for (int j = 0; j < LANES; j++)
-		{
 			sum[j] += (double) v[j] * whole[j];
-			element[i + j] = (int8_t) whole[j];
-		}
+		store(x + i, whole);
 	}
 	for (; i < coder->dim; i++)
 	{
 		float		whole = (x[i] * times + TO_WHOLE) - TO_WHOLE;
 
 		sum[0] += (double) x[i] * whole;
-		element[i] = (int8_t) whole;
+		x[i] = whole;
 	}
+	for (i = 0; i < coder->dim; i++)
+		element[i] = (int8_t) x[i];
 	tail.scale = rest->most / LEVELS;
 	tail.offset = offset_of(coder, rest, ((sum[0] + sum[1]) + (sum[2] + sum[3])) * tail.scale);
 	return tail;

@@ -31,12 +31,13 @@
 #define FOUR	4
 
 /*
- * A kernel from sums(query, code, count, dot), count being 1 or FOUR.  Codes
- * are fetched AHEAD before they are used.
+ * Codes are fetched so many before they are used.  With codes of 320 bytes all
+ * over 200 MB, 20 in a call, Zen 5 takes 40 to 54 ns each without, 31 to 35 with
+ * 4, 25 to 28 with 12 or more; longer ones do not care beyond 4.
  */
-#ifndef AHEAD
-#define AHEAD	4
-#endif
+#define AHEAD	12
+
+/* A kernel from sums(query, code, count, dot), count being 1 or FOUR. */
 
 #define KERNEL(name, target, sums) \
 static target void \
