@@ -254,21 +254,17 @@ typedef struct Rest
 static float
 largest(const float *x, uint32_t dim)
 {
-	Four		most = {0};
-	float		found;
+	float		most[2 * LANES] = {0};
 	uint32_t	i = 0;
 
-	for (; dim - i >= LANES; i += LANES)
-	{
-		Bits4		v = (Bits4) load(x + i) & ~SIGN_BIT;
-		Bits4		more = (Bits4) ((Four) v > most);
-
-		most = (Four) ((v & more) | ((Bits4) most & ~more));
-	}
-	found = fmaxf(fmaxf(most[0], most[1]), fmaxf(most[2], most[3]));
+	for (; dim - i >= 2 * LANES; i += 2 * LANES)
+		for (int j = 0; j < 2 * LANES; j++)
+			most[j] = fabsf(x[i + j]) > most[j] ? fabsf(x[i + j]) : most[j];
 	for (; i < dim; i++)
-		found = fmaxf(found, fabsf(x[i]));
-	return found;
+		most[0] = fmaxf(most[0], fabsf(x[i]));
+	for (int j = 1; j < 2 * LANES; j++)
+		most[0] = fmaxf(most[0], most[j]);
+	return most[0];
 }
 
 static Rest
@@ -307,21 +303,22 @@ offset_of(const GmCoder *coder, const Rest *rest, double with_stored)
 
 /* element * scale is about what is left, which is overwritten; gives the tail */
 static GmCodeTail
-to_int8(const GmCoder *coder, Rest *rest, int8_t *element)
+to_int8(const GmCoder *coder, Rest *rest, int8_t *restrict element)
 {
-	GmCodeTail	tail;
-	float	   *x = rest->x;
+	uint32_t	dim = coder->dim;
+	float	   *restrict x = rest->x;
 	float		times;
 	double		sum[LANES] = {0};
+	GmCodeTail	tail;
 	uint32_t	i = 0;
 
 	if (!(rest->most >= LEAST))
 	{
-		memset(element, 0, coder->dim);
+		memset(element, 0, dim);
 		return (GmCodeTail) {0, offset_of(coder, rest, 0)};
 	}
 	times = LEVELS / rest->most;
-	for (; coder->dim - i >= LANES; i += LANES)
+	for (; dim - i >= LANES; i += LANES)
 	{
 		Four		v = load(x + i);
 		Four		whole = (v * times + TO_WHOLE) - TO_WHOLE;
@@ -330,14 +327,14 @@ to_int8(const GmCoder *coder, Rest *rest, int8_t *element)
 			sum[j] += (double) v[j] * whole[j];
 		store(x + i, whole);
 	}
-	for (; i < coder->dim; i++)
+	for (; i < dim; i++)
 	{
 		float		whole = (x[i] * times + TO_WHOLE) - TO_WHOLE;
 
 		sum[0] += (double) x[i] * whole;
 		x[i] = whole;
 	}
-	for (i = 0; i < coder->dim; i++)
+	for (i = 0; i < dim; i++)
 		element[i] = (int8_t) x[i];
 	tail.scale = rest->most / LEVELS;
 	tail.offset = offset_of(coder, rest, ((sum[0] + sum[1]) + (sum[2] + sum[3])) * tail.scale);
@@ -499,9 +496,12 @@ gm_query_code(GmQuery *query, const void *code)
 void
 gm_query_many(const GmQuery *query, const void *const *code, uint32_t n, float *distance)
 {
-	const GmCoder *coder = query->coder;
+	const float unit = query->unit;
+	const float bias = query->bias;
+	const float factor = query->factor;
+	const uint32_t at = query->coder->tail;
 
-	switch (coder->kind)
+	switch (query->coder->kind)
 	{
 		case GM_CODE_INT8:
 			gm_code.int8(query, code, n, distance);
@@ -515,11 +515,10 @@ gm_query_many(const GmQuery *query, const void *const *code, uint32_t n, float *
 	}
 	for (uint32_t i = 0; i < n; i++)
 	{
-		const GmCodeTail *tail = gm_code_tail(coder, code[i]);
+		GmCodeTail	tail = *(const GmCodeTail *) ((const char *) code[i] + at);
 
 		/* in this order neither a huge nor a tiny scale leaves the range */
-		distance[i] = query->unit * ((query->bias + tail->offset) +
-									 (distance[i] * tail->scale) * query->factor);
+		distance[i] = unit * ((bias + tail.offset) + (distance[i] * tail.scale) * factor);
 	}
 }
 
