@@ -452,7 +452,14 @@ static bool
 row_counts(const GmSpaceWish *wish, uint32_t row)
 {
 	return row != wish->without &&
-		(wish->allowed == NULL || (wish->allowed[row / 64] >> row % 64 & 1) != 0);
+		(wish->allowed == NULL || (wish->allowed[row / 64] >> row % 64 & 1) != 0) &&
+		(wish->accept == NULL || wish->accept(wish->arg, row));
+}
+
+static bool
+counts_all(const GmSpaceWish *wish)
+{
+	return wish->allowed == NULL && wish->accept == NULL;
 }
 
 /* GM_NONE: the node is no row's in this version */
@@ -601,7 +608,7 @@ search_index(Search *s)
 {
 	GmSpace    *space = s->space;
 	GmHnswAccept accept = {accept_node, s};
-	bool		all = s->wish->allowed == NULL;
+	bool		all = counts_all(s->wish);
 	uint32_t	ef = wanted_ef(s);
 	uint64_t	most;
 	const GmQuery *query;
@@ -626,7 +633,6 @@ search_index(Search *s)
 	gm_mem_temp_free(space->mem, hits);
 	if (status == GM_OK && !gave_up)
 		status = push_pending(s);
-	s->report->fell_back = gave_up;
 	return status;
 }
 
@@ -649,39 +655,104 @@ search_exactly(Search *s, GmSpaceHit *hits, uint32_t *found)
 	return GM_OK;
 }
 
+/* *found is 0 if the index had not enough */
+static GmStatus
+try_index(Search *s, GmSpaceHit *hits, uint32_t *found)
+{
+	GmTopkItem *items;
+	GmStatus	status;
+
+	GM_TRY(gm_mem_temp(s->space->mem, s->top.k * sizeof(GmTopkItem), (void **) &items));
+	gm_topk_init(&s->top, items, s->top.k);
+	status = search_index(s);
+	if (status == GM_OK && s->top.count == s->top.k)
+	{
+		gm_topk_sort(&s->top);
+		for (uint32_t i = 0; i < s->top.count; i++)
+			hits[i] = (GmSpaceHit) {
+				gm_space_ranked_row(s->space, items[i].id), items[i].distance
+			};
+		*found = s->top.count;
+	}
+	else
+		s->report->fell_back = true;
+	gm_mem_temp_free(s->space->mem, items);
+	return status;
+}
+
+/* the wish has a bitmap, or all rows count */
+static GmStatus
+nearest_allowed(Search *s, GmSpaceHit *hits, uint32_t *found)
+{
+	const GmSpaceWish *wish = s->wish;
+
+	s->allowed = count_allowed(s->space, wish);
+	s->top.k = wish->k < s->allowed ? wish->k : s->allowed;
+	if (s->top.k == 0)
+	{
+		s->report->exact = true;
+		return GM_OK;
+	}
+	if (!wish->exact && gm_space_has_index(s->space) && cost_of_index(s) < cost_of_scan(s))
+		GM_TRY(try_index(s, hits, found));
+	return *found == 0 ? search_exactly(s, hits, found) : GM_OK;
+}
+
+/* a bit for each row that is accepted */
+static GmStatus
+ask_all(const Search *s, uint64_t *allowed)
+{
+	for (uint32_t row = 0; row < s->space->root->sp_rows; row++)
+	{
+		if (row % ROWS_PER_LOOK == 0 && gm_interrupted(s->intr))
+			return GM_INTERRUPTED;
+		if (s->wish->accept(s->wish->arg, row))
+			allowed[row / 64] |= (uint64_t) 1 << row % 64;
+	}
+	return GM_OK;
+}
+
+/* the index first, as if most rows were accepted */
+static GmStatus
+nearest_accepted(Search *s, GmSpaceHit *hits, uint32_t *found)
+{
+	uint32_t	rows = s->space->root->sp_rows;
+	GmSpaceWish wish = *s->wish;
+	uint64_t   *allowed;
+	GmStatus	status;
+
+	s->allowed = wish.without < rows ? rows - 1 : rows;
+	s->top.k = wish.k < s->allowed ? wish.k : s->allowed;
+	if (s->top.k == 0)
+		return GM_OK;
+	if (!wish.exact && gm_space_has_index(s->space) && cost_of_index(s) < cost_of_scan(s))
+		GM_TRY(try_index(s, hits, found));
+	if (*found > 0)
+		return GM_OK;
+	GM_TRY(gm_mem_temp(s->space->mem, ((size_t) rows / 64 + 1) * sizeof(uint64_t),
+					   (void **) &allowed));
+	status = ask_all(s, allowed);
+	wish.allowed = allowed;
+	wish.accept = NULL;
+	wish.exact |= s->report->fell_back;
+	s->wish = &wish;
+	if (status == GM_OK)
+		status = nearest_allowed(s, hits, found);
+	gm_mem_temp_free(s->space->mem, allowed);
+	return status;
+}
+
 GmStatus
 gm_space_nearest(GmSpace *space, GmHnswWork *work, const GmSpaceQuery *query,
 				 const GmSpaceWish *wish, const GmInterrupt *intr,
 				 GmSpaceHit *hits, uint32_t *found, GmSpaceReport *report)
 {
-	Search		s = {space, work, query, wish, intr, report, count_allowed(space, wish), {0}};
-	GmTopkItem *items;
-	GmStatus	status;
+	Search		s = {space, work, query, wish, intr, report, 0, {0}};
 
 	memset(report, 0, sizeof(*report));
 	*found = 0;
-	s.top.k = wish->k < s.allowed ? wish->k : s.allowed;
-	if (s.top.k == 0)
-		return GM_OK;
-	if (wish->exact || !gm_space_has_index(space) || cost_of_scan(&s) <= cost_of_index(&s))
-		return search_exactly(&s, hits, found);
-	GM_TRY(gm_mem_temp(space->mem, s.top.k * sizeof(GmTopkItem), (void **) &items));
-	gm_topk_init(&s.top, items, s.top.k);
-	status = search_index(&s);
-	if (status == GM_OK && s.top.count == s.top.k)
-	{
-		gm_topk_sort(&s.top);
-		for (uint32_t i = 0; i < s.top.count; i++)
-			hits[i] = (GmSpaceHit) {gm_space_ranked_row(space, items[i].id), items[i].distance};
-		*found = s.top.count;
-	}
-	gm_mem_temp_free(space->mem, items);
-	if (status == GM_OK && *found < s.top.k)
-	{
-		report->fell_back = true;
-		status = search_exactly(&s, hits, found);
-	}
-	return status;
+	return wish->accept == NULL ? nearest_allowed(&s, hits, found) :
+		nearest_accepted(&s, hits, found);
 }
 
 /*
