@@ -407,6 +407,29 @@ SUPPORT graphmem.plan_support;
 COMMENT ON FUNCTION graphmem.similar IS
 'vector_search for the vector that the entity has in the space (of entities), without the entity itself. No rows if the entity is unknown or has no vector there. Cost: as vector_search.';
 
+CREATE FUNCTION graphmem.vector_search_batch(
+	query_embeddings real[], match_count int DEFAULT 10, space text DEFAULT NULL,
+	ef_search int DEFAULT NULL, exact bool DEFAULT false, graph text DEFAULT NULL,
+	OUT query_no int, OUT rank bigint, OUT item_id bigint, OUT item text, OUT kind text,
+	OUT distance real, OUT similarity real)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_vector_search_batch'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 100
+SUPPORT graphmem.plan_support;
+COMMENT ON FUNCTION graphmem.vector_search_batch IS
+'vector_search, without filters, for several vectors: query_embeddings is a two-dimensional array with a row for each, or their elements one after the other. query_no counts them from 1; rows come in the order of query_no and rank. Exact searches share passes over the vectors and take about a third of the time that they take alone. Errors: as vector_search; 22000 for a number of elements that is not a multiple of the space''s dimension, too.';
+
+CREATE FUNCTION graphmem.recall_check(
+	space text DEFAULT NULL, sample int DEFAULT 100, match_count int DEFAULT 10,
+	ef_search int DEFAULT NULL, target_recall real DEFAULT 0.95, graph text DEFAULT NULL,
+	OUT ef_search int, OUT recall real, OUT min_recall real, OUT index_us float8, OUT exact_us float8,
+	OUT is_current bool, OUT advised bool)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_recall_check'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 8;
+COMMENT ON FUNCTION graphmem.recall_check IS
+'What the index of a space finds, compared with exact search: for sample (default 100, 1 to 100000) of the stored vectors, evenly spread, the match_count (default 10, 1 to 10000) nearest others. A row for each ef_search tried, ascending: a ladder that ends at the first whose recall reaches target_recall (default 0.95, 0 to 1) and goes up to 1024 at most, and the current one (ef_search, default the setting). recall: share of the nearest that were found, on average; min_recall: of the worst vector; index_us, exact_us: microseconds a search on average, without the call''s own few. is_current: the row of the current value; advised: the smallest value tried that reaches the target, no row if none does. A space that is searched exactly, having no index, gives one row with recall 1. space: as in vector_search. Cost: an exact search for each vector of the sample, several sharing a pass.';
+
 CREATE FUNCTION graphmem.confidence(
 	subject text DEFAULT NULL, predicate text DEFAULT NULL, object text DEFAULT NULL,
 	as_of timestamptz DEFAULT NULL, known_at timestamptz DEFAULT NULL, object_type text DEFAULT NULL, graph text DEFAULT NULL,

@@ -71,6 +71,19 @@ gm_arg_count4(FunctionCallInfo fcinfo, int n, const char *name, int missing)
 }
 
 int
+gm_arg_between(FunctionCallInfo fcinfo, int n, const char *name, int low, int high, int missing)
+{
+	int			value = PG_ARGISNULL(n) ? missing : PG_GETARG_INT32(n);
+
+	if (value < low || value > high)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must be between %d and %d", name, low, high),
+				 errdetail("It is %d.", value)));
+	return value;
+}
+
+int
 gm_arg_hops(FunctionCallInfo fcinfo, int n, const char *name, int missing)
 {
 	int			hops = gm_arg_count4(fcinfo, n, name, missing);

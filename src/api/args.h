@@ -25,6 +25,8 @@ extern bool gm_arg_bool(FunctionCallInfo fcinfo, int n, bool missing);
 /* not negative; GM_ALL_ROWS (UINT64_MAX) where missing says so */
 extern uint64_t gm_arg_count8(FunctionCallInfo fcinfo, int n, const char *name, uint64_t missing);
 extern int	gm_arg_count4(FunctionCallInfo fcinfo, int n, const char *name, int missing);
+extern int	gm_arg_between(FunctionCallInfo fcinfo, int n, const char *name, int low, int high,
+						   int missing);
 extern int	gm_arg_hops(FunctionCallInfo fcinfo, int n, const char *name, int missing);
 
 /* real or float8 within [low, high]; NaN is never */

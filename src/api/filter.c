@@ -99,6 +99,38 @@ gm_arg_vector(FunctionCallInfo fcinfo, int n, const char *name, uint32_t *dim)
 	return finite_elements(array, name, *dim);
 }
 
+const float *
+gm_arg_vectors(FunctionCallInfo fcinfo, int n, const char *name, uint32_t *count, uint32_t *dim)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(n);
+	int			dims = ARR_NDIM(array);
+
+	*count = dims == 0 ? 0 : (uint32_t) ARR_DIMS(array)[0];
+	*dim = dims == 2 ? (uint32_t) ARR_DIMS(array)[1] : 0;
+	if (dims > 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("argument \"%s\" must be an array of one or two dimensions", name)));
+	return finite_elements(array, name, dims == 2 ? *count * *dim : *count);
+}
+
+GmSpaceInfo *
+gm_arg_space(FunctionCallInfo fcinfo, int n, GmImage *image)
+{
+	char	   *name = gm_arg_cstring(fcinfo, n);
+	GmSpaceInfo *info = gm_image_space(image, name, 'e');
+
+	if (info == NULL)
+		info = gm_image_space(image, name, 0);
+	if (info == NULL && image->n_spaces > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"space\" is missing"),
+				 errdetail("The graph has %d vector spaces, none of them called \"default\".",
+						   image->n_spaces)));
+	return info;
+}
+
 void
 gm_arg_vector_check(const GmSpaceInfo *info, const float *vector, uint32_t dim,
 					const char *name, GmSpaceQuery *query)
@@ -143,14 +175,7 @@ gm_arg_near_hops(FunctionCallInfo fcinfo, int n, const char *name, int missing)
 int
 gm_arg_ef_search(FunctionCallInfo fcinfo, int n)
 {
-	int			ef = PG_ARGISNULL(n) ? gm_guc_ef_search : PG_GETARG_INT32(n);
-
-	if (ef < 1 || ef > MAX_EF_SEARCH)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"ef_search\" must be between 1 and %d", MAX_EF_SEARCH),
-				 errdetail("It is %d.", ef)));
-	return ef;
+	return gm_arg_between(fcinfo, n, "ef_search", 1, MAX_EF_SEARCH, gm_guc_ef_search);
 }
 
 /*

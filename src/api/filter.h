@@ -36,6 +36,19 @@ extern const float *gm_arg_vector(FunctionCallInfo fcinfo, int n, const char *na
 extern void gm_arg_vector_check(const GmSpaceInfo *info, const float *vector, uint32_t dim,
 								const char *name, GmSpaceQuery *query);
 
+/*
+ * n vectors, one after the other: rows of a two-dimensional array, of *dim
+ * elements each, or one-dimensional; then *dim is 0 and *count that of elements.
+ */
+extern const float *gm_arg_vectors(FunctionCallInfo fcinfo, int n, const char *name,
+								   uint32_t *count, uint32_t *dim);
+
+/*
+ * The space that a search is about, by default that of entities; NULL if the
+ * graph has none, 22023 if it has several and none is meant.
+ */
+extern GmSpaceInfo *gm_arg_space(FunctionCallInfo fcinfo, int n, GmImage *image);
+
 /* 0 to 100 */
 extern int	gm_arg_near_hops(FunctionCallInfo fcinfo, int n, const char *name, int missing);
 

@@ -11,10 +11,10 @@
 #include "postgres.h"
 
 #include "funcapi.h"
-#include "lib/stringinfo.h"
 
 #include "api/args.h"
 #include "api/filter.h"
+#include "api/items.h"
 #include "api/matching.h"
 #include "api/rows.h"
 #include "error.h"
@@ -65,61 +65,6 @@ begin_search(FunctionCallInfo fcinfo, Search *s)
 	gm_view_settle(s->image->graph, &s->view);
 }
 
-/* "subject predicate object" of the visible version, or of the latest */
-static void
-put_fact(const Search *s, GmRows *rows, int64_t fact_id)
-{
-	const GmGraph *g = s->image->graph;
-	MemoryContext old = MemoryContextSwitchTo(gm_row_memory(rows));
-	GmSlot		slot = gm_graph_visible_version(g, &s->view, fact_id);
-	const GmString *part[3];
-	StringInfoData text;
-	GmTriple	t;
-
-	if (slot == GM_NONE)
-		slot = gm_graph_latest_version(g, fact_id);
-	initStringInfo(&text);
-	if (slot != GM_NONE)
-	{
-		gm_graph_slot(g, slot, &t);
-		part[0] = gm_graph_name(g, t.subject);
-		part[1] = gm_graph_string(g, gm_graph_predicate(g, t.predicate)->name);
-		part[2] = gm_graph_name(g, t.object);
-		for (int i = 0; i < 3; i++)
-		{
-			if (i > 0)
-				appendStringInfoChar(&text, ' ');
-			appendBinaryStringInfo(&text, part[i]->bytes, (int) part[i]->length);
-		}
-	}
-	MemoryContextSwitchTo(old);
-	gm_row_cstring(rows, text.data);
-	gm_row_null(rows);
-}
-
-static void
-put_item(const Search *s, GmRows *rows, uint32_t row)
-{
-	const GmGraph *g = s->image->graph;
-	const GmSpace *space = s->info->space;
-	uint32_t	number = gm_space_number(space, row);
-
-	switch (s->info->target)
-	{
-		case 'e':
-			gm_row_string(rows, gm_graph_name(g, number));
-			gm_row_string(rows, gm_graph_kind(g, number));
-			break;
-		case 's':
-			gm_row_string(rows, gm_graph_string(g, gm_graph_source(g, number)->name));
-			gm_row_string(rows, gm_graph_string(g, gm_graph_source(g, number)->kind));
-			break;
-		default:
-			put_fact(s, rows, gm_space_item_id(space, row));
-			break;
-	}
-}
-
 static void
 run_search(const Search *s, const GmSpaceQuery *query, GmRows *rows)
 {
@@ -137,7 +82,7 @@ run_search(const Search *s, const GmSpaceQuery *query, GmRows *rows)
 	{
 		gm_row_int8(rows, (int64_t) rows->count + 1);
 		gm_row_int8(rows, gm_space_item_id(s->info->space, hits[i].row));
-		put_item(s, rows, hits[i].row);
+		gm_item_put(rows, s->image, s->info, &s->view, hits[i].row);
 		gm_row_float4(rows, hits[i].distance);
 		gm_row_float4(rows, (float) gm_space_similarity(s->info->metric, hits[i].distance));
 		gm_rows_put(rows);
@@ -156,22 +101,12 @@ GM_READING_FUNCTION(graphmem_vector_search)
 	GmRows		rows;
 	const float *vector;
 	uint32_t	dim;
-	char	   *name;
 
 	gm_arg_required(fcinfo, 0, "query_embedding");
 	vector = gm_arg_vector(fcinfo, 0, "query_embedding", &dim);
 	begin_search(fcinfo, &s);
-	name = gm_arg_cstring(fcinfo, ARG_SPACE);
-	s.info = gm_image_space(s.image, name, 'e');
-	if (s.info == NULL)
-		s.info = gm_image_space(s.image, name, 0);
+	s.info = gm_arg_space(fcinfo, ARG_SPACE, s.image);
 	gm_rows_begin(fcinfo, &rows);
-	if (s.info == NULL && s.image->n_spaces > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"space\" is missing"),
-				 errdetail("The graph has %d vector spaces, none of them called \"default\".",
-						   s.image->n_spaces)));
 	if (s.info == NULL)
 		return (Datum) 0;
 	gm_arg_vector_check(s.info, vector, dim, "query_embedding", &query);

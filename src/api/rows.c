@@ -170,6 +170,12 @@ gm_row_int4(GmRows *rows, int32_t value)
 }
 
 void
+gm_row_bool(GmRows *rows, bool value)
+{
+	put(rows, BoolGetDatum(value), false);
+}
+
+void
 gm_row_oid(GmRows *rows, Oid value)
 {
 	put(rows, ObjectIdGetDatum(value), false);

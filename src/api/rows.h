@@ -39,6 +39,7 @@ extern void gm_rows_put(GmRows *rows);
 extern void gm_row_null(GmRows *rows);
 extern void gm_row_int8(GmRows *rows, int64_t value);
 extern void gm_row_int4(GmRows *rows, int32_t value);
+extern void gm_row_bool(GmRows *rows, bool value);
 extern void gm_row_oid(GmRows *rows, Oid value);
 extern void gm_row_float4(GmRows *rows, float value);
 extern void gm_row_float8(GmRows *rows, double value);

@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * items.c
+ *	  What the vectors of a space belong to, as columns of result rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+#include "api/items.h"
+
+static void
+put_fact(GmRows *rows, const GmGraph *g, const GmView *view, int64_t fact_id)
+{
+	MemoryContext old = MemoryContextSwitchTo(gm_row_memory(rows));
+	GmSlot		slot = gm_graph_visible_version(g, view, fact_id);
+	const GmString *part[3];
+	StringInfoData text;
+	GmTriple	t;
+
+	if (slot == GM_NONE)
+		slot = gm_graph_latest_version(g, fact_id);
+	initStringInfo(&text);
+	if (slot != GM_NONE)
+	{
+		gm_graph_slot(g, slot, &t);
+		part[0] = gm_graph_name(g, t.subject);
+		part[1] = gm_graph_string(g, gm_graph_predicate(g, t.predicate)->name);
+		part[2] = gm_graph_name(g, t.object);
+		for (int i = 0; i < 3; i++)
+		{
+			if (i > 0)
+				appendStringInfoChar(&text, ' ');
+			appendBinaryStringInfo(&text, part[i]->bytes, (int) part[i]->length);
+		}
+	}
+	MemoryContextSwitchTo(old);
+	gm_row_cstring(rows, text.data);
+	gm_row_null(rows);
+}
+
+void
+gm_item_put(GmRows *rows, const GmImage *image, const GmSpaceInfo *info, const GmView *view,
+			uint32_t row)
+{
+	const GmGraph *g = image->graph;
+	uint32_t	number = gm_space_number(info->space, row);
+
+	switch (info->target)
+	{
+		case 'e':
+			gm_row_string(rows, gm_graph_name(g, number));
+			gm_row_string(rows, gm_graph_kind(g, number));
+			break;
+		case 's':
+			gm_row_string(rows, gm_graph_string(g, gm_graph_source(g, number)->name));
+			gm_row_string(rows, gm_graph_string(g, gm_graph_source(g, number)->kind));
+			break;
+		default:
+			put_fact(rows, g, view, gm_space_item_id(info->space, row));
+			break;
+	}
+}
