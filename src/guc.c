@@ -33,6 +33,7 @@ bool		gm_guc_worker = true;
 int			gm_guc_worker_naptime = 1000;
 bool		gm_guc_admin_friendly = true;
 int			gm_guc_memory_limit = 1024;
+int			gm_guc_build_workers = 2;
 bool		gm_guc_shared_image = true;
 int			gm_guc_consistency = GM_CONSISTENCY_FRESH;
 int			gm_guc_sync_timeout = 10000;
@@ -156,6 +157,11 @@ gm_guc_define(void)
 							"Sets the shared memory that the images of a database may use.",
 							"0 means no limit.", &gm_guc_memory_limit, 1024, 0, INT_MAX / 2,
 							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("graphmem.build_workers",
+							"Sets how many processes help a worker to build indexes of vectors.",
+							"0: the worker does it alone.",
+							&gm_guc_build_workers, 2, 0, GM_MOST_BUILD_WORKERS,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("graphmem.shared_image",
 							 "Lets queries use the shared image; off answers from private ones.",
 							 NULL, &gm_guc_shared_image, true,

@@ -22,6 +22,8 @@ typedef enum GmConsistency
 	GM_CONSISTENCY_EVENTUAL		/* it takes the shared image as it is */
 } GmConsistency;
 
+#define GM_MOST_BUILD_WORKERS	64
+
 extern char *gm_guc_graph;
 extern int	gm_guc_private_memory_limit;	/* MB */
 extern int	gm_guc_simd;
@@ -42,6 +44,7 @@ extern bool gm_guc_worker;
 extern int	gm_guc_worker_naptime;	/* ms */
 extern bool gm_guc_admin_friendly;
 extern int	gm_guc_memory_limit;	/* MB; 0: none */
+extern int	gm_guc_build_workers;
 extern bool gm_guc_shared_image;
 extern int	gm_guc_consistency;
 extern int	gm_guc_sync_timeout;	/* ms; 0: do not wait */

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "shm/area.h"
+#include "shm/builds.h"
 #include "shm/spaces.h"
 
 #define LINE	64
@@ -35,9 +36,15 @@ spaces_at(uint32 slots)
 }
 
 static Size
-queue_at(uint32 slots)
+builds_at(uint32 slots)
 {
 	return spaces_at(slots) + ALIGN_LINE(GM_AREA_SPACES * sizeof(GmSpaceEntry));
+}
+
+static Size
+queue_at(uint32 slots)
+{
+	return builds_at(slots) + ALIGN_LINE(sizeof(GmBuilds));
 }
 
 Size
@@ -61,6 +68,7 @@ gm_area_init(GmArea *area, uint32 slots, Oid db, uint64 generation)
 	area->ar_calls_at = calls_at(slots);
 	area->ar_graphs_at = graphs_at(slots);
 	area->ar_spaces_at = spaces_at(slots);
+	area->ar_builds_at = builds_at(slots);
 	area->ar_queue_at = queue_at(slots);
 	atomic_store(&area->ar_epoch, 1);
 	LWLockInitialize(&area->ar_queue_lock, control->tranche_queue);

@@ -25,6 +25,7 @@
 #define RETRY_MS	1000		/* after the system refused to map an area */
 
 static GmDatabase *database;
+static Oid	foreign;			/* that gm_attach_for was told */
 static GmArea *area;
 static dsm_segment *area_segment;
 static uint64 generation;		/* of area; 0 without one */
@@ -168,7 +169,8 @@ attach_area(dsm_handle handle, uint64 wanted)
 	}
 	a = dsm_segment_address(segment);
 	if (a->ar_magic != GM_AREA_MAGIC || a->ar_layout != GM_AREA_LAYOUT ||
-		a->ar_generation != wanted || a->ar_db != MyDatabaseId)
+		a->ar_generation != wanted ||
+		a->ar_db != (OidIsValid(foreign) ? foreign : MyDatabaseId))
 	{
 		dsm_detach(segment);
 		return;
@@ -179,6 +181,20 @@ attach_area(dsm_handle handle, uint64 wanted)
 	generation = wanted;
 }
 
+void
+gm_attach_for(Oid db_oid)
+{
+	GmControl  *control = gm_control();
+
+	Assert(!OidIsValid(MyDatabaseId));
+	foreign = db_oid;
+	if (control == NULL)
+		return;
+	LWLockAcquire(&control->lock, LW_SHARED);
+	database = gm_control_find(control, db_oid);
+	LWLockRelease(&control->lock);
+}
+
 GmArea *
 gm_attach(GmDatabase **db)
 {
@@ -186,7 +202,7 @@ gm_attach(GmDatabase **db)
 	dsm_handle	handle;
 	uint64		now;
 
-	if (gm_unlikely(database == NULL))
+	if (gm_unlikely(database == NULL) && !OidIsValid(foreign))
 		database = gm_control_database(false);
 	*db = database;
 	if (database == NULL)

@@ -5,6 +5,7 @@
  *
  * Interface
  *	 gm_attach			the area of the current generation; NULL if there is none
+ *	 gm_attach_for		as a process without a database
  *	 gm_attached		the area at hand, without a look
  *	 gm_attach_extents	map the extents that are new, unmap those that are empty
  *	 gm_attach_base		addresses by extent number
@@ -26,6 +27,11 @@
  * NULL if the database has no entry.  The pointer is good until the next call.
  */
 extern GmArea *gm_attach(GmDatabase **db);
+
+/*
+ * From now on this process, which has no database, is one of that database's.
+ */
+extern void gm_attach_for(Oid db_oid);
 
 /* the one that is attached, of whatever generation; NULL: none.  At any time. */
 extern GmArea *gm_attached(void);

@@ -26,5 +26,7 @@ GM_STOP_POINT(reader_entered)
 GM_STOP_POINT(call_looked)
 /* a call that runs long has shown how far it is */
 GM_STOP_POINT(call_shown)
+/* a helper is about to link a node */
+GM_STOP_POINT(linker_before_node)
 /* a reader goes to sleep until the worker has done something */
 GM_STOP_POINT(reader_waiting)

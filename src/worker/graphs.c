@@ -37,6 +37,7 @@
 #include "image/fetch.h"
 #include "shm/stop.h"
 #include "worker/graphs.h"
+#include "worker/index.h"
 #include "worker/load.h"
 
 #define REFUSED_MS		20		/* the system may have memory again after so long */
@@ -127,6 +128,7 @@ gm_graphs_start(GmDatabase *database, GmArea *a, GmPool *p)
 	limbo = untidy = false;
 	locked_since = 0;
 	flip_at = GM_TIME_MAX;
+	gm_index_start(db, area);
 }
 
 void
@@ -141,9 +143,11 @@ gm_graphs_stop(void)
 	{
 		GmWorkerGraph *g = dlist_container(GmWorkerGraph, node, iter.cur);
 
+		gm_index_forget(g);
 		gm_graph_destroy(g->graph);
 		gm_mem_destroy(g->mem);
 	}
+	gm_index_stop();
 	while (graveyard != NULL)
 	{
 		Grave	   *next = graveyard->next;
@@ -166,9 +170,11 @@ gm_graphs_error(void)
 	{
 		GmWorkerGraph *g = dlist_container(GmWorkerGraph, node, iter.cur);
 
-		if (g->apply != NULL)
-			gm_apply_abort(g->apply);
+		if (g->apply == NULL)
+			continue;
+		gm_apply_abort(g->apply);
 		g->apply = NULL;
+		gm_index_aborted(g);
 	}
 	MemoryContextReset(row_context);
 }
@@ -417,6 +423,17 @@ find_candidates(const GmWorkerGraph *to)
 	qsort(candidates, candidate_count, sizeof(Candidate), last_used_first);
 }
 
+/*
+ * An index that is being built, between versions, drives nobody out who was
+ * used later than its graph.
+ */
+static bool
+is_modest(const GmWorkerGraph *to, uint64 used)
+{
+	return to != NULL && to->mem != NULL && to->apply == NULL && !to->loading &&
+		used > atomic_load_explicit(&to->entry->gr_used, memory_order_relaxed);
+}
+
 static bool
 evict(const GmWorkerGraph *to)
 {
@@ -430,6 +447,11 @@ evict(const GmWorkerGraph *to)
 			if (g == NULL || g->mem == NULL || !may_give_way(g, to) ||
 				atomic_load_explicit(&g->entry->gr_used, memory_order_relaxed) != c.used)
 				continue;
+			if (is_modest(to, c.used))
+			{
+				candidate_count++;
+				return false;
+			}
 			gm_graphs_unpublish(g, GM_GRAPH_ABSENT, GM_REFUSED_NOT);
 			atomic_fetch_add(&area->ar_evictions, 1);
 			return true;
@@ -561,8 +583,8 @@ keep_handle(GmWorkerGraph *g)
 		drop_old_handles();
 }
 
-static GmStatus
-ensure_handle(GmWorkerGraph *g)
+GmStatus
+gm_graphs_attach(GmWorkerGraph *g)
 {
 	GmStatus	status;
 
@@ -701,6 +723,7 @@ show(GmWorkerGraph *g)
 	atomic_store_explicit(&e->gr_bytes, g->mem->charged, memory_order_relaxed);
 	atomic_store_explicit(&e->gr_limbo, gm_mem_limbo(g->mem), memory_order_relaxed);
 	g->next_flip = root->gr_next_flip;
+	gm_index_look(g);
 }
 
 static void
@@ -731,34 +754,38 @@ note_flip(GmWorkerGraph *g)
 }
 
 static void
-note_transactions(GmWorkerGraph *g, uint64 sequence)
+note_transactions(GmWorkerGraph *g, uint32 batches, uint64 sequence)
 {
-	for (uint32 i = 0; i < g->batch_count; i++)
+	for (uint32 i = 0; i < batches; i++)
 		gm_area_note_xid(area, g->batches[i]->xid, sequence, g->batches[i]->ticket);
 }
 
 /* g->apply is made, and nobody knows of it */
 static Applied
-make_version(GmWorkerGraph *g, uint64 sequence, GmRef *root, uint64 *changes)
+make_version(GmWorkerGraph *g, uint32 batches, uint64 sequence, GmRef *root, uint64 *changes)
 {
 	int64_t		now = GetCurrentTimestamp();
 	uint64		max_xid = g->max_xid;
+	Applied		applied;
 
-	for (uint32 i = 0; i < g->batch_count; i++)
+	for (uint32 i = 0; i < batches; i++)
 	{
-		Applied		applied = apply_batch(g, g->batches[i], changes);
-
+		applied = apply_batch(g, g->batches[i], changes);
 		if (applied != APPLIED)
 			return applied;
 		max_xid = Max(max_xid, g->batches[i]->xid);
 	}
+	applied = outcome(gm_index_apply(g));
+	if (applied != APPLIED)
+		return applied;
 	gm_apply_set_sequence(g->apply, sequence, max_xid);
 	g->max_xid = max_xid;
 	return outcome(gm_apply_finish(g->apply, Max(now, g->graph->root->gr_built_at), root));
 }
 
+/* the first so many of what was given */
 static Applied
-try_apply(GmWorkerGraph *g)
+try_apply(GmWorkerGraph *g, uint32 batches)
 {
 	uint64		sequence = atomic_load(&area->ar_sequence) + 1;
 	uint64		changes = 0;
@@ -769,7 +796,7 @@ try_apply(GmWorkerGraph *g)
 
 	INSTR_TIME_SET_CURRENT(start);
 	gm_mem_reclaim(g->mem, gm_epoch_oldest(gm_area_slots(area), area->ar_slots));
-	applied = outcome(ensure_handle(g));
+	applied = outcome(gm_graphs_attach(g));
 	if (applied == APPLIED)
 		applied = outcome(gm_apply_begin(g->graph, &gm_server_interrupt, &g->apply));
 	if (applied != APPLIED)
@@ -777,20 +804,23 @@ try_apply(GmWorkerGraph *g)
 		g->apply = NULL;
 		return applied;
 	}
-	applied = make_version(g, sequence, &root, &changes);
+	applied = make_version(g, batches, sequence, &root, &changes);
 	if (applied != APPLIED)
 	{
 		gm_apply_abort(g->apply);
 		g->apply = NULL;
+		gm_index_aborted(g);
 		return applied;
 	}
 	GM_STOP(worker_before_publish);
-	note_transactions(g, sequence);
+	gm_index_publishing(g);
+	note_transactions(g, batches, sequence);
 	atomic_store_explicit(&area->ar_sequence, sequence, memory_order_relaxed);
 	atomic_store_explicit(&g->entry->gr_root, root, memory_order_release);
 	gm_apply_commit(g->apply, gm_epoch_advance(&area->ar_epoch));
 	g->apply = NULL;
 	g->root = root;
+	gm_index_committed(g);
 	GM_STOP(worker_after_publish);
 	limbo = untidy = true;
 	set_dangling(g, gm_apply_dangling(g->graph));
@@ -858,7 +888,10 @@ gm_graphs_apply_all(void)
 			dlist_push_tail(&later, &g->busy_node);
 			continue;
 		}
-		applied = try_apply(g);
+		applied = try_apply(g, g->batch_count);
+		if ((applied == NO_MEMORY && gm_index_give_up(g, GM_NO_MEMORY)) ||
+			(applied == OVER_LIMIT && gm_index_give_up(g, GM_OVER_BUDGET)))
+			applied = try_apply(g, g->batch_count);
 		if (applied == LOCKED)
 		{
 			TimestampTz now = GetCurrentTimestamp();
@@ -880,6 +913,24 @@ gm_graphs_apply_all(void)
 	return locked_since == 0;
 }
 
+GmStatus
+gm_graphs_make_version(GmWorkerGraph *g)
+{
+	switch (try_apply(g, 0))
+	{
+		case APPLIED:
+			return GM_OK;
+		case NO_MEMORY:
+			return GM_NO_MEMORY;
+		case OVER_LIMIT:
+			return GM_OVER_BUDGET;
+		case LOCKED:
+		case UNKNOWN:
+			break;
+	}
+	return GM_BAD_VALUE;
+}
+
 bool
 gm_graphs_apply_loaded(GmWorkerGraph *g)
 {
@@ -887,7 +938,7 @@ gm_graphs_apply_loaded(GmWorkerGraph *g)
 
 	if (g->batch_count == 0)
 		return true;
-	applied = try_apply(g);
+	applied = try_apply(g, g->batch_count);
 	if (applied == APPLIED)
 	{
 		drop_batches(g);
@@ -950,6 +1001,7 @@ gm_graphs_unpublish(GmWorkerGraph *g, GmGraphState state, GmRefusal reason)
 		if (g->apply != NULL)
 			gm_apply_abort(g->apply);
 		g->apply = NULL;
+		gm_index_forget(g);
 		drop_handle(g);
 		g->mem = NULL;
 		dlist_delete(&g->node);
@@ -1007,7 +1059,7 @@ move_runs(TimestampTz now)
 		if (g == NULL)
 			continue;			/* gave way to one before */
 		g->moved_at = now;
-		applied = try_apply(g);
+		applied = try_apply(g, g->batch_count);
 		if (applied != APPLIED)
 			give_up(g, applied);
 	}

@@ -7,6 +7,7 @@
  *	 gm_graphs_find, gm_graphs_make, gm_graphs_forget	what is known of a graph
  *	 gm_graphs_give			a committed transaction's changes, to be applied
  *	 gm_graphs_apply_all	one version of every graph that was given some
+ *	 gm_graphs_make_version	a version for the indexes of its spaces
  *	 gm_graphs_publish		readers find it from now on
  *	 gm_graphs_unpublish	readers find it no more, its memory follows them
  *	 gm_graphs_create_memory	memory that drives others out before it is refused
@@ -68,6 +69,8 @@ typedef struct GmWorkerGraph
 	uint32		batch_room;
 	bool		busy;			/* in the list of those that have some */
 	dlist_node	busy_node;
+
+	struct GmWorkerIndex *indexes;	/* index.c */
 } GmWorkerGraph;
 
 extern void gm_graphs_start(GmDatabase *db, GmArea *area, GmPool *pool);
@@ -113,7 +116,16 @@ extern size_t gm_graphs_available(const GmWorkerGraph *g);
  */
 extern bool gm_graphs_apply_all(void);
 
-/* the same of one graph that readers do not find yet; false: it is unpublished */
+/*
+ * A version without changes, for what gm_index_apply puts into it; nothing is
+ * changed if it fails.
+ */
+extern GmStatus gm_graphs_make_version(GmWorkerGraph *g);
+
+/* g->graph: of the published version */
+extern GmStatus gm_graphs_attach(GmWorkerGraph *g);
+
+/* the changes of one graph that readers do not find yet; false: it is unpublished */
 extern bool gm_graphs_apply_loaded(GmWorkerGraph *g);
 
 /* a graph that was just loaded */

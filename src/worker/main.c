@@ -412,24 +412,34 @@ in_a_stream(void)
 }
 
 static void
+look_once_in_a_while(void)
+{
+	static TimestampTz looked;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (looked == 0)
+		looked = now;
+	if (!TimestampDifferenceExceeds(looked, now, LOOK_MS))
+		return;
+	look_again();
+	looked = GetCurrentTimestamp();
+}
+
+static void
 work(void)
 {
-	TimestampTz looked = GetCurrentTimestamp();
 	bool		any;
 
 	for (;;)
 	{
 		between_rounds();
-		if (TimestampDifferenceExceeds(looked, GetCurrentTimestamp(), LOOK_MS))
-		{
-			look_again();
-			looked = GetCurrentTimestamp();
-		}
+		look_once_in_a_while();
 		any = false;
 		while (gm_sync_run())
 		{
 			any = true;
 			between_rounds();
+			look_once_in_a_while();
 		}
 
 		if (any && in_a_stream())

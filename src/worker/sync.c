@@ -57,6 +57,7 @@
 #include "shm/stop.h"
 #include "shm/xid.h"
 #include "worker/graphs.h"
+#include "worker/index.h"
 #include "worker/load.h"
 #include "worker/sync.h"
 
@@ -676,15 +677,18 @@ gm_sync_run(void)
 			return true;
 	}
 	gm_graphs_tidy();
-	return any;
+	return gm_index_run() || any;
 }
 
 long
 gm_sync_next_ms(void)
 {
 	long		ms = gm_graphs_next_ms();
+	long		index = gm_index_next_ms();
 	long		load = identity == 0 || directory_due ? -1 : gm_load_next_ms();
 
+	if (index >= 0)
+		ms = ms < 0 ? index : Min(ms, index);
 	if (load >= 0)
 		ms = ms < 0 ? load : Min(ms, load);
 	if (directory_due && identity != 0)
