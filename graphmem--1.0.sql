@@ -806,6 +806,13 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_stat_get_progress_load'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 1;
 
+CREATE FUNCTION graphmem.stat_get_progress_vector(
+	OUT pid int, OUT graph_id int, OUT space_id int, OUT phase text, OUT rows_done bigint,
+	OUT rows_total bigint, OUT helpers int, OUT started_at timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_stat_get_progress_vector'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
+
 CREATE FUNCTION graphmem.stat_get_progress_query(
 	OUT pid int, OUT usesysid oid, OUT function text, OUT phase text, OUT done bigint,
 	OUT total bigint, OUT records bigint)
@@ -867,6 +874,11 @@ SELECT part, items, bytes FROM graphmem.stat_get_memory();
 
 CREATE VIEW graphmem.stat_progress_load WITH (security_invoker = true) AS
 SELECT graph_id, phase, rows_done, rows_total, percent FROM graphmem.stat_get_progress_load();
+
+CREATE VIEW graphmem.stat_progress_vector WITH (security_invoker = true) AS
+SELECT pid, graph_id, space_id, phase, rows_done, rows_total,
+	100.0::float8 * rows_done / NULLIF(rows_total, 0) AS percent, helpers, started_at
+FROM graphmem.stat_get_progress_vector();
 
 CREATE VIEW graphmem.stat_backend WITH (security_invoker = true) AS
 SELECT path, reason, graph_id, graph, function, rows, records, call_time, calls_shared,
@@ -963,6 +975,18 @@ COMMENT ON COLUMN graphmem.stat_progress_load.rows_done IS 'triples read';
 COMMENT ON COLUMN graphmem.stat_progress_load.rows_total IS 'triples to read, estimated; NULL: unknown';
 COMMENT ON COLUMN graphmem.stat_progress_load.percent IS 'rows_done of rows_total, at most 100';
 
+COMMENT ON VIEW graphmem.stat_progress_vector IS
+'A row for each index of vectors that is being built, or that 2000 rows or more are being added to. Searches meanwhile compare the rows that are not in it one by one.';
+COMMENT ON COLUMN graphmem.stat_progress_vector.pid IS 'the worker';
+COMMENT ON COLUMN graphmem.stat_progress_vector.graph_id IS 'the graph';
+COMMENT ON COLUMN graphmem.stat_progress_vector.space_id IS 'the vector space';
+COMMENT ON COLUMN graphmem.stat_progress_vector.phase IS 'sampling (for the centre), encoding, linking, mapping (searches find through it what was linked)';
+COMMENT ON COLUMN graphmem.stat_progress_vector.rows_done IS 'vectors that are linked';
+COMMENT ON COLUMN graphmem.stat_progress_vector.rows_total IS 'vectors to be added; it grows as more come';
+COMMENT ON COLUMN graphmem.stat_progress_vector.percent IS 'rows_done of rows_total';
+COMMENT ON COLUMN graphmem.stat_progress_vector.helpers IS 'processes that link beside the worker: graphmem.build_workers at most';
+COMMENT ON COLUMN graphmem.stat_progress_vector.started_at IS 'when it began';
+
 COMMENT ON VIEW graphmem.stat_progress_query IS
 'A row for each call of a function of stat_function in this database that has run for more than 0.1 s. COPY into facts and vectors is in pg_stat_progress_copy, a load by the worker in stat_progress_load. No rows where there is no worker, as on a standby.';
 COMMENT ON COLUMN graphmem.stat_progress_query.pid IS 'process, as in pg_stat_activity';
@@ -1007,6 +1031,7 @@ COMMENT ON FUNCTION graphmem.stat_get_worker() IS 'rows of stat_worker, but for 
 COMMENT ON FUNCTION graphmem.stat_get_graph() IS 'images of stat_graph by graph_id';
 COMMENT ON FUNCTION graphmem.stat_get_memory() IS 'rows of stat_memory';
 COMMENT ON FUNCTION graphmem.stat_get_progress_load() IS 'rows of stat_progress_load';
+COMMENT ON FUNCTION graphmem.stat_get_progress_vector() IS 'rows of stat_progress_vector';
 COMMENT ON FUNCTION graphmem.stat_get_progress_query() IS 'rows of stat_progress_query';
 COMMENT ON FUNCTION graphmem.stat_get_function() IS 'rows of stat_function';
 COMMENT ON FUNCTION graphmem.stat_get_backend() IS 'row of stat_backend';
@@ -1020,7 +1045,7 @@ COMMENT ON FUNCTION graphmem.check(text) IS
 'Compares the image in shared memory of the graph (default: of each graph in turn) with the tables: a row for each violation, none when the image is sound. what: the rule that does not hold; id: of the row or place that it is about; detail: found and expected value. At most 1000 rows a graph, then one with how many more there are. A graph that cannot be answered from shared memory now is left out with a NOTICE that says why. Cost: loads the graph privately, within graphmem.private_memory_limit. Errors: 42704 unknown graph, 53400 too little memory.';
 
 GRANT SELECT ON graphmem.stat_worker, graphmem.stat_graph, graphmem.stat_memory,
-	graphmem.stat_progress_load, graphmem.stat_progress_query, graphmem.stat_function,
+	graphmem.stat_progress_load, graphmem.stat_progress_vector, graphmem.stat_progress_query, graphmem.stat_function,
 	graphmem.stat_backend TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION graphmem.stat_reset() FROM PUBLIC;
 
