@@ -827,6 +827,16 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_stat_get_function'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 16;
 
+CREATE FUNCTION graphmem.stat_get_vector(
+	OUT space_id int, OUT rows bigint, OUT index_state text, OUT indexed bigint, OUT pending bigint,
+	OUT dead bigint, OUT free bigint, OUT levels int, OUT bytes_codes bigint, OUT bytes_links bigint,
+	OUT bytes_vectors bigint, OUT bytes_total bigint, OUT searches bigint, OUT index_searches bigint,
+	OUT exact_searches bigint, OUT fallbacks bigint, OUT build_time float8, OUT sampled_recall real,
+	OUT sampled_at timestamptz, OUT last_error text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_stat_get_vector'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 10;
+
 CREATE FUNCTION graphmem.stat_get_backend(
 	OUT path text, OUT reason text, OUT graph_id int, OUT graph text, OUT calls_shared bigint,
 	OUT calls_overlay bigint, OUT calls_private bigint, OUT waits bigint, OUT wait_time float8,
@@ -868,6 +878,15 @@ SELECT g.graph_id, g.name::text AS graph, g.residency, COALESCE(s.state, 'absent
 	s.last_used, s.versions, s.changes
 FROM graphmem.graphs g
 	LEFT JOIN graphmem.stat_get_graph() s USING (graph_id);
+
+CREATE VIEW graphmem.stat_vector WITH (security_invoker = true) AS
+SELECT g.name::text AS graph, v.name::text AS space, v.space_id, v.target, v.dim, v.metric, v.quantisation,
+	v.m, v.ef_construction, s.rows, s.index_state, s.indexed, s.pending, s.dead, s.free, s.levels,
+	s.bytes_codes, s.bytes_links, s.bytes_vectors, s.bytes_total, s.searches, s.index_searches,
+	s.exact_searches, s.fallbacks, s.build_time, s.sampled_recall, s.sampled_at, s.last_error
+FROM graphmem.vector_spaces v
+	JOIN graphmem.graphs g USING (graph_id)
+	LEFT JOIN graphmem.stat_get_vector() s USING (space_id);
 
 CREATE VIEW graphmem.stat_memory WITH (security_invoker = true) AS
 SELECT part, items, bytes FROM graphmem.stat_get_memory();
@@ -961,6 +980,37 @@ COMMENT ON COLUMN graphmem.stat_graph.last_used IS 'when a query asked for it la
 COMMENT ON COLUMN graphmem.stat_graph.versions IS 'versions published since it was loaded';
 COMMENT ON COLUMN graphmem.stat_graph.changes IS 'changed rows applied since it was loaded';
 
+COMMENT ON VIEW graphmem.stat_vector IS
+'The vector spaces, a row for each that the caller may see. Columns after ef_construction are of its graph in shared memory, NULL while that is not there. A space with fewer than 10000 vectors has no index. Counters of searches since the worker started or stat_reset() was called; searches in private images are not counted.';
+COMMENT ON COLUMN graphmem.stat_vector.graph IS 'name of its graph';
+COMMENT ON COLUMN graphmem.stat_vector.space IS 'its name';
+COMMENT ON COLUMN graphmem.stat_vector.space_id IS 'the space';
+COMMENT ON COLUMN graphmem.stat_vector.target IS 'entity, fact or source';
+COMMENT ON COLUMN graphmem.stat_vector.dim IS 'elements of each vector';
+COMMENT ON COLUMN graphmem.stat_vector.metric IS 'cosine, l2 or ip';
+COMMENT ON COLUMN graphmem.stat_vector.quantisation IS 'of the codes that the index compares';
+COMMENT ON COLUMN graphmem.stat_vector.m IS 'links of a node per layer';
+COMMENT ON COLUMN graphmem.stat_vector.ef_construction IS 'candidates kept while linking a node';
+COMMENT ON COLUMN graphmem.stat_vector.rows IS 'vectors';
+COMMENT ON COLUMN graphmem.stat_vector.index_state IS 'exact (too few vectors for an index), waiting (it is about to be built), building (more than a sixteenth of the vectors are not in it yet), ready, failed (last_error tells)';
+COMMENT ON COLUMN graphmem.stat_vector.indexed IS 'vectors in the index';
+COMMENT ON COLUMN graphmem.stat_vector.pending IS 'vectors not in it yet, which searches compare one by one';
+COMMENT ON COLUMN graphmem.stat_vector.dead IS 'nodes whose vector is gone and that are still ways to others';
+COMMENT ON COLUMN graphmem.stat_vector.free IS 'nodes to be used again';
+COMMENT ON COLUMN graphmem.stat_vector.levels IS 'layers of the index';
+COMMENT ON COLUMN graphmem.stat_vector.bytes_codes IS 'memory of the codes';
+COMMENT ON COLUMN graphmem.stat_vector.bytes_links IS 'memory of the links';
+COMMENT ON COLUMN graphmem.stat_vector.bytes_vectors IS 'memory of the vectors in full precision';
+COMMENT ON COLUMN graphmem.stat_vector.bytes_total IS 'memory of the space with its index';
+COMMENT ON COLUMN graphmem.stat_vector.searches IS 'searches of the space';
+COMMENT ON COLUMN graphmem.stat_vector.index_searches IS 'of them, those that the index answered';
+COMMENT ON COLUMN graphmem.stat_vector.exact_searches IS 'those that compared every vector that passed the filters';
+COMMENT ON COLUMN graphmem.stat_vector.fallbacks IS 'of those, after the index had found too few';
+COMMENT ON COLUMN graphmem.stat_vector.build_time IS 'what the last build of the index took, in ms';
+COMMENT ON COLUMN graphmem.stat_vector.sampled_recall IS 'share of the 10 nearest that the index finds with graphmem.ef_search, of stored vectors looked at in the background: see graphmem.recall_sample_rate';
+COMMENT ON COLUMN graphmem.stat_vector.sampled_at IS 'when one was looked at last';
+COMMENT ON COLUMN graphmem.stat_vector.last_error IS 'why there is no index, or none of the newest vectors';
+
 COMMENT ON VIEW graphmem.stat_memory IS
 'Memory by part. Of this database: area (what worker and sessions share besides images), queue (in use, of the area; items: batches not passed), extents (taken from the system), graphs (of the extents; items: graphs in memory), retired (of the graphs), limit (graphmem.memory_limit). Of this session: private (images), private limit.';
 COMMENT ON COLUMN graphmem.stat_memory.part IS 'see the view''s comment';
@@ -1034,6 +1084,7 @@ COMMENT ON FUNCTION graphmem.stat_get_progress_load() IS 'rows of stat_progress_
 COMMENT ON FUNCTION graphmem.stat_get_progress_vector() IS 'rows of stat_progress_vector';
 COMMENT ON FUNCTION graphmem.stat_get_progress_query() IS 'rows of stat_progress_query';
 COMMENT ON FUNCTION graphmem.stat_get_function() IS 'rows of stat_function';
+COMMENT ON FUNCTION graphmem.stat_get_vector() IS 'spaces of stat_vector by space_id';
 COMMENT ON FUNCTION graphmem.stat_get_backend() IS 'row of stat_backend';
 COMMENT ON FUNCTION graphmem.stat_reset() IS
 'Sets the counters of this session, of the functions and of the worker back to 0.';
@@ -1045,8 +1096,8 @@ COMMENT ON FUNCTION graphmem.check(text) IS
 'Compares the image in shared memory of the graph (default: of each graph in turn) with the tables: a row for each violation, none when the image is sound. what: the rule that does not hold; id: of the row or place that it is about; detail: found and expected value. At most 1000 rows a graph, then one with how many more there are. A graph that cannot be answered from shared memory now is left out with a NOTICE that says why. Cost: loads the graph privately, within graphmem.private_memory_limit. Errors: 42704 unknown graph, 53400 too little memory.';
 
 GRANT SELECT ON graphmem.stat_worker, graphmem.stat_graph, graphmem.stat_memory,
-	graphmem.stat_progress_load, graphmem.stat_progress_vector, graphmem.stat_progress_query, graphmem.stat_function,
-	graphmem.stat_backend TO PUBLIC;
+	graphmem.stat_progress_load, graphmem.stat_progress_vector, graphmem.stat_progress_query,
+	graphmem.stat_function, graphmem.stat_backend, graphmem.stat_vector TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION graphmem.stat_reset() FROM PUBLIC;
 
 --

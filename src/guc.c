@@ -113,8 +113,8 @@ gm_guc_define(void)
 							 NULL, &gm_guc_simd, GM_SIMD_AUTO, simd_options,
 							 PGC_USERSET, 0, check_simd, assign_simd, NULL);
 	DefineCustomIntVariable("graphmem.ef_search",
-							"Sets how many candidates an approximate vector search keeps.",
-							NULL, &gm_guc_ef_search, 64, 1, 100000,
+							"Sets how many candidates a search of a vector index keeps.",
+							"More find more of the true neighbours and take longer. At least match_count are kept. graphmem.recall_check() advises a value.", &gm_guc_ef_search, 64, 1, 100000,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("graphmem.method",
 							 "Selects how fusion_query spreads from its seeds.",

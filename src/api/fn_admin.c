@@ -313,6 +313,17 @@ find_space(GmImage *image, int32 space_id)
 }
 
 static void
+check_index(Check *check, const GmSpaceInfo *info)
+{
+	uint32_t	row;
+	const char *broken = gm_space_check_index(info->space, &row);
+
+	if (broken != NULL)
+		add_violation(check, broken, row == GM_NONE ? info->space_id :
+					  gm_space_item_id(info->space, row), NULL);
+}
+
+static void
 check_space(Check *check, GmImage *image, GmSpaceInfo *mine, GmImage *truth,
 			GmSpaceInfo *theirs, const GmCompare *compare)
 {
@@ -329,6 +340,7 @@ check_space(Check *check, GmImage *image, GmSpaceInfo *mine, GmImage *truth,
 		gm_image_load_space(truth, theirs);
 		gm_error_check(gm_space_compare(image->graph, mine->space, truth->graph, theirs->space,
 										theirs->target, compare), "comparing images");
+		check_index(check, mine);
 	}
 	check->space_id = 0;
 }

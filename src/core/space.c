@@ -348,6 +348,19 @@ gm_space_finish(GmSpace *space, uint32_t numbers)
 	return gm_index_build(space->mem, &space->by_item, root->sp_rows, item_hash, space, NULL);
 }
 
+void
+gm_space_bytes(const GmSpace *s, uint64_t *vectors, uint64_t *all)
+{
+	const GmArray *arrays[] = {&s->item_id, &s->number, &s->scale, &s->vector, &s->row_of,
+		&s->by_item.head, &s->by_item.next, &s->node_of, &s->row_at, &s->pending, &s->dead};
+
+	*vectors = s->root->sp_vector.ar_room * s->root->sp_vector.ar_element;
+	*all = sizeof(GmSpaceRoot);
+	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
+		if (arrays[i]->root != NULL)
+			*all += arrays[i]->root->ar_room * arrays[i]->root->ar_element;
+}
+
 uint32_t
 gm_space_find(const GmSpace *space, int64_t item_id)
 {

@@ -186,6 +186,9 @@ extern void gm_space_end(GmSpace *space);
 /* retires the root and the index too; begun or not */
 extern GmStatus gm_space_free(GmSpace *space);
 
+/* in the image, pages counted whole, without the index: of the vectors, of all */
+extern void gm_space_bytes(const GmSpace *space, uint64_t *vectors, uint64_t *all);
+
 /* row of an item id, or of a node or source number; GM_NONE if it has none */
 extern uint32_t gm_space_find(const GmSpace *space, int64_t item_id);
 static inline uint32_t
