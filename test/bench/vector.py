@@ -43,7 +43,7 @@ TARGET_BUILD, TARGET_TWO = 0.5, 1.7
 TARGET_INSERTS, TARGET_RECALL_LOST = 5000.0, 0.01
 TARGET_MEMORY, TARGET_CLIENTS, TARGET_FIRST_MS, TARGET_START_S = 1.15, 1.1, 20.0, 5.0
 
-HNSWLIB, CORE, SQL, PGVECTOR = "hnswlib in process", "graphmem in process", "graphmem, SQL", "pgvector, SQL"
+HNSWLIB, CORE, SQL, PGVECTOR = "hnswlib in process", "graphmem in process", "graphmem, SQL", "pgvector"
 
 SEARCH = "SELECT item_id FROM graphmem.vector_search($1, %d, space => 'v', ef_search => $2)" % K
 SEARCH_EXACT = "SELECT item_id FROM graphmem.vector_search($1, %d, space => 'v', exact => true)" % K
@@ -70,9 +70,12 @@ class Program:
             raise RuntimeError("%s ended" % self.process.args[0])
         return {name: float(value) for name, value in (word.split("=") for word in line.split())}
 
-    def ask(self, command, *values):
+    def tell(self, command, *values):
         self.process.stdin.write((command % values if values else command) + "\n")
         self.process.stdin.flush()
+
+    def ask(self, command, *values):
+        self.tell(command, *values)
         return self.answer()
 
     def close(self):
@@ -225,17 +228,17 @@ def load_tables(chosen):
 
 # ---- sweeps ----
 
-def at_recall(points, target):
+def at_recall(points, target, what="wall"):
     """Microseconds at a recall; None beyond what was measured."""
     below = None
-    for recall, wall in sorted((p["recall"], p["wall"]) for p in points.values()):
+    for recall, us in sorted((p["recall"], p[what]) for p in points.values()):
         if recall >= target:
             if below is None:
-                return wall
+                return us
             missed = [math.log(max(1 - r, 1e-5)) for r in (below[0], recall, target)]
             share = (missed[2] - missed[0]) / (missed[1] - missed[0])
-            return math.exp(math.log(below[1]) + share * (math.log(wall) - math.log(below[1])))
-        below = recall, wall
+            return math.exp(math.log(below[1]) + share * (math.log(us) - math.log(below[1])))
+        below = recall, us
     return None
 
 
@@ -275,31 +278,33 @@ def add_ratios(table, chosen, points):
     """graphmem's queries a second to its rivals', at the recalls of the targets."""
     for i, recall in enumerate(RECALLS):
         us = {name: at_recall(points[name], recall) for name in points}
+        cpu = {name: at_recall(points[name], recall, "cpu") for name in points}
         for rival, targets in ((HNSWLIB, TARGET_HNSWLIB), (PGVECTOR, TARGET_PGVECTOR)):
-            what = "%s: queries/s at recall %.2f, through SQL to %s" % (chosen.name, recall, rival.split(",")[0])
-            if rival not in us:
+            if SQL not in us or rival not in us:
                 continue
+            what = "%s: queries/s at recall %.2f, through SQL to %s" % (chosen.name, recall, rival)
             if us[SQL] is None or us[rival] is None:
                 table.add(what, verdict="MISSED: no such recall measured")
                 continue
-            table.at_least(what, "%.1f us" % us[SQL], "%.1f us" % us[rival], us[rival] / us[SQL],
-                           targets[chosen.name][i])
-        if us.get(CORE) and us[HNSWLIB]:
-            table.add("%s: at recall %.2f, in process to hnswlib" % (chosen.name, recall), "%.1f us" % us[CORE],
-                      "%.1f us" % us[HNSWLIB], "%.2f" % (us[HNSWLIB] / us[CORE]))
+            table.at_least(what, "%.1f us, of the server %.1f" % (us[SQL], cpu[SQL]), "%.1f us, CPU %.1f"
+                           % (us[rival], cpu[rival]), us[rival] / us[SQL], targets[chosen.name][i])
+        if CORE in us and us[CORE] and us[HNSWLIB]:
+            table.add("%s: CPU a query at recall %.2f, in process to hnswlib" % (chosen.name, recall),
+                      "%.1f us" % cpu[CORE], "%.1f us" % cpu[HNSWLIB], "%.2f" % (cpu[HNSWLIB] / cpu[CORE]))
 
 
 def add_build(table, chosen, points, builds):
-    """builds: of each rival"""
-    ours, theirs = points[SQL].get(EQUAL_EFFORT), points[HNSWLIB].get(EQUAL_EFFORT)
-    say("  recall at ef %d: %.4f graphmem, %.4f hnswlib" % (EQUAL_EFFORT, ours["recall"], theirs["recall"]))
-    table.at_most("%s: CPU of building, m %d, ef_construction %d" % (chosen.name, M, EF_CONSTRUCTION),
-                  "%.1f s, recall %.4f at ef %d" % (builds[SQL].cpu, ours["recall"], EQUAL_EFFORT),
-                  "%.1f s hnswlib, recall %.4f" % (builds[HNSWLIB].cpu, theirs["recall"]),
-                  builds[SQL].cpu / builds[HNSWLIB].cpu, TARGET_BUILD)
-    for name in (CORE, PGVECTOR):
-        if name in builds:
-            table.add("%s: CPU of building, %s" % (chosen.name, name), "%.1f s; wall %.1f s" % builds[name])
+    """CPU of building, and what it has given: recall at the same effort."""
+    def said(name):
+        return "%.1f s, recall %.4f at ef %d" % (builds[name].cpu, points[name][EQUAL_EFFORT]["recall"], EQUAL_EFFORT)
+
+    for name in (SQL, CORE, PGVECTOR):
+        if name == SQL and SQL in builds:
+            table.at_most("%s: CPU of building to hnswlib's" % chosen.name, said(SQL), said(HNSWLIB),
+                          builds[SQL].cpu / builds[HNSWLIB].cpu, TARGET_BUILD)
+        elif name in builds:
+            table.add("%s: CPU of building, %s" % (chosen.name, name), said(name), said(HNSWLIB),
+                      "%.2f" % (builds[name].cpu / builds[HNSWLIB].cpu))
 
 
 # ---- sections ----
@@ -329,7 +334,7 @@ def memory(table, chosen, now):
     table.at_most("%s: memory of the space" % chosen.name,
                   "%.1f MB: codes %.1f, links %.1f, vectors %.1f" % tuple(
                       now[c] / 2 ** 20 for c in ("bytes_total", "bytes_codes", "bytes_links", "bytes_vectors")),
-                  "%.1f MB: codes %.1f, links %.1f, vectors %.1f" % tuple(
+                  "%.1f MB: codes %.1f, room for links %.1f, vectors %.1f" % tuple(
                       x / 2 ** 20 for x in (least, codes, links, vectors)), now["bytes_total"] / least, TARGET_MEMORY)
 
 
@@ -382,25 +387,12 @@ def section_search(table, chosen, sections, sweeps):
     points = sweep(asks)
     show_sweep(chosen, points)
     sweeps[chosen.name] = points
-    if SQL in points:
-        add_ratios(table, chosen, points)
-        add_build(table, chosen, points, builds)
-    else:
-        for recall in RECALLS:
-            us = {name: at_recall(points[name], recall) for name in points}
-            if all(us.values()):
-                table.add("%s: at recall %.2f, in process to hnswlib" % (chosen.name, recall), "%.1f us" % us[CORE],
-                          "%.1f us" % us[HNSWLIB], "%.2f" % (us[HNSWLIB] / us[CORE]))
-        table.add("%s: CPU of building in process" % chosen.name, "%.1f s" % builds[CORE].cpu,
-                  "%.1f s hnswlib" % builds[HNSWLIB].cpu, "%.2f" % (builds[CORE].cpu / builds[HNSWLIB].cpu))
-    if found_pgvector(builds) and chosen.inserts:
+    add_ratios(table, chosen, points)
+    add_build(table, chosen, points, builds)
+    if PGVECTOR in builds and chosen.inserts:
         insert_pgvector(table, chosen)
     for program in programs:
         program.close()
-
-
-def found_pgvector(builds):
-    return PGVECTOR in builds
 
 
 def insert_pgvector(table, chosen):
@@ -437,11 +429,8 @@ def section_clients(table, chosen):
         alone, pairs = [], []
         for _ in range(ROUNDS):
             alone.append(one.ask("during %d %d", seconds, EQUAL_EFFORT)["cpu"])
-            answers = []
-            other = threading.Thread(target=lambda: answers.append(two.ask("during %d %d", seconds, EQUAL_EFFORT)))
-            other.start()
-            answers.append(one.ask("during %d %d", seconds, EQUAL_EFFORT))
-            other.join()
+            two.tell("during %d %d", seconds, EQUAL_EFFORT)
+            answers = [one.ask("during %d %d", seconds, EQUAL_EFFORT), two.answer()]
             pairs.append(sum(a["cpu"] * a["n"] for a in answers) / sum(a["n"] for a in answers))
         table.at_most("%s: server CPU a query, two clients to one, ef_search %d" % (chosen.name, EQUAL_EFFORT),
                       "%.1f us" % min(pairs), "%.1f us" % min(alone), min(pairs) / min(alone), TARGET_CLIENTS)
@@ -492,18 +481,15 @@ class Watch(threading.Thread):
 
 def insert_some(table, chosen, session, program, reader, command, rows, total):
     """One way of inserting, beside a reader: until all is indexed."""
-    seconds = max(2.0, rows / TARGET_INSERTS)
     watch = Watch(database(chosen))
     watch.start()
-    answers = []
-    beside = threading.Thread(target=lambda: answers.append(reader.ask("during %g %d", seconds, EQUAL_EFFORT)))
+    reader.tell("until %d", EQUAL_EFFORT)
     cpu, started = graphmem_cpu(), time.perf_counter()
-    beside.start()
     answer = program.ask(command)
     written = time.perf_counter() - started
     all_of_it = wait_for_index(session, total) - started
     cpu = graphmem_cpu() - cpu
-    beside.join()
+    read = reader.ask("end")
     watch.ending.set()
     watch.join()
     way = "a row a commit" if command.startswith("insert") else "%d a commit" % AT_ONCE
@@ -513,7 +499,7 @@ def insert_some(table, chosen, session, program, reader, command, rows, total):
                    % (watch.most, all_of_it - written, answer["cpu"], cpu / rows * 1e6),
                    rows / all_of_it, TARGET_INSERTS)
     table.add("%s: the reader's us a query meanwhile" % chosen.name, "median %.0f, p99 %.0f, longest %.0f"
-              % tuple(answers[0][c] for c in ("median", "p99", "longest")))
+              % tuple(read[c] for c in ("median", "p99", "longest")))
 
 
 def section_inserts(table, chosen, space, graph):

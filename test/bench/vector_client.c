@@ -15,6 +15,7 @@
  *	pass EF						all queries once; recall; cpu: of the backend;
  *								wall, median, p99, longest: us a query
  *	during SECONDS EF			queries, over and over; n, cpu, wall, ...
+ *	until EF					the same until a line comes, which is not looked at
  *	batch N SQL					all queries, N at a call: $1 is their flat array,
  *								its columns the query's number, from 1, and the item;
  *								recall, cpu, wall: us a query
@@ -28,6 +29,7 @@
  *-------------------------------------------------------------------------
  */
 #include <libpq-fe.h>
+#include <poll.h>
 
 #include "vector.h"
 
@@ -252,17 +254,27 @@ pass(Client *c, int ef)
 	free(seconds);
 }
 
+static int
+line_waits(void)
+{
+	struct pollfd in = {.fd = STDIN_FILENO,.events = POLLIN};
+
+	return poll(&in, 1, 0) > 0;
+}
+
+/* how_long 0: until a line waits; it is taken */
 static void
 during(Client *c, double how_long, int ef)
 {
 	int			n = 0,
-				room = 1 << 20;
+				room = 1 << 24;
 	double	   *seconds = (double *) must_alloc(room * sizeof(double));
 	double		cpu = backend_cpu(c),
 				until = wall_now() + how_long,
 				end = 0;
+	char		line[20];
 
-	for (; n < room && end < until; n++)
+	for (; n < room && (how_long > 0 ? end < until : n == 0 || !line_waits()); n++)
 	{
 		double		begin = wall_now();
 
@@ -271,6 +283,8 @@ during(Client *c, double how_long, int ef)
 		seconds[n] = end - begin;
 	}
 	cpu = (backend_cpu(c) - cpu) / n * 1e6;
+	if (how_long == 0 && fgets(line, sizeof(line), stdin) == NULL)
+		fail("no line", "until");
 	printf("cpu=%.3f ", cpu);
 	print_times(seconds, n);
 	free(seconds);
@@ -447,7 +461,9 @@ obey(Client *c, const char *line)
 	}
 	else if (sscanf(line, "pass %d", &a) == 1)
 		pass(c, a);
-	else if (sscanf(line, "during %lf %d", &how_long, &a) == 2)
+	else if (sscanf(line, "until %d", &a) == 1)
+		during(c, 0, a);
+	else if (sscanf(line, "during %lf %d", &how_long, &a) == 2 && how_long > 0)
 		during(c, how_long, a);
 	else if (sscanf(line, "batch %d %n", &n, &at) == 1 && at > 0)
 		batch(c, n, line + at);
