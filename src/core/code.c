@@ -279,8 +279,9 @@ rest_of(const GmCoder *coder, const float *vector, float scale, float *work)
 	{
 		for (uint32_t i = 0; i < coder->dim; i++)
 			work[i] = vector[i] * scale - coder->centre[i];
+		/* scale is 1 here */
 		if (coder->metric == GM_METRIC_IP)
-			rest.with_centre = product(vector, coder->centre, coder->dim) * scale;
+			rest.with_centre = product(vector, coder->centre, coder->dim);
 	}
 	if (coder->kind == GM_CODE_INT8)
 		gm_code_rotate(work, coder->dim);

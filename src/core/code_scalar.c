@@ -59,7 +59,7 @@ f32(const GmQuery *query, const void *const *code, uint32_t n, float *dot)
 }
 
 #define INFINITE		UINT32_C(0x7f800000)
-#define TOO_LARGE		UINT32_C(0x477ff000)	/* rounds to 2^16 and beyond */
+#define TOO_LARGE		UINT32_C(0x47800000)	/* 2^16; what rounds to it gets its bits, too */
 #define LEAST_NORMAL	UINT32_C(0x38800000)	/* 2^-14 */
 
 static uint16_t

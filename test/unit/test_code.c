@@ -546,7 +546,8 @@ typedef enum Shape
 	NEAR_PAIRS,
 	HUGE_ONES,					/* dot(v, v) near FLT_MAX / 4 */
 	OPPOSITE_TO_CENTRE,			/* and that huge, too */
-	TINY,
+	TINY,						/* squares are below FLT_MIN */
+	UNEQUAL,					/* one huge, one tiny */
 	IS_CENTRE,					/* one of them */
 	N_SHAPES
 } Shape;
@@ -576,14 +577,16 @@ make_pair(Pair *p, Shape shape, GmMetric metric)
 {
 	uint32_t	dim = p->dim;
 
-	p->has_centre = shape != PLAIN && shape != HEAVY && shape != TINY;
+	p->has_centre = shape != PLAIN && shape != HEAVY &&
+		shape != TINY && shape != UNEQUAL;
 	for (uint32_t i = 0; i < dim; i++)
 	{
 		double		mean = shape == COMMON_MEAN ? 30 + gauss() : 0;
-		double		by = shape == HEAVY ? exp(3 * gauss()) : shape == TINY ? 1e-22 : 1;
+		double		by = shape == HEAVY ? exp(3 * gauss()) : shape == TINY ? 1e-21 : 1;
 
 		p->q[i] = (float) (mean + by * gauss());
-		p->x[i] = (float) (shape == NEAR_PAIRS ? p->q[i] + 0.1 * gauss() : mean + by * gauss());
+		p->x[i] = (float) (shape == NEAR_PAIRS || shape == TINY || shape == UNEQUAL ?
+						   p->q[i] + 0.1 * by * gauss() : mean + by * gauss());
 		p->centre[i] = (float) (shape == COMMON_MEAN ? mean : gauss() / 4);
 	}
 	if (shape == HUGE_ONES || shape == OPPOSITE_TO_CENTRE)
@@ -598,6 +601,12 @@ make_pair(Pair *p, Shape shape, GmMetric metric)
 		stretch(p->x, dim, 0.99 * FLT_MAX / 4);
 		stretch(p->centre, dim, 0.99 * FLT_MAX / 4);
 	}
+	if (shape == UNEQUAL)
+		for (uint32_t i = 0; i < dim; i++)
+		{
+			p->q[i] *= 1e15f;
+			p->x[i] *= 1e-25f;
+		}
 	p->q_scale = p->x_scale = 1;
 	if (metric == GM_METRIC_COSINE)
 	{
@@ -619,6 +628,7 @@ typedef struct Truth
 	double		q_length,		/* of what is left */
 				x_length;
 	double		all;			/* |q| + |x| + |c| */
+	double		products;		/* (|q| + |c|) (|x| + |c|) */
 } Truth;
 
 static Truth
@@ -653,6 +663,7 @@ truth_of(const Pair *p, GmMetric metric)
 	t.q_length = (double) sqrtl(qq);
 	t.x_length = (double) sqrtl(xx);
 	t.all = (double) (sqrtl(q_all) + sqrtl(x_all) + sqrtl(c_all));
+	t.products = (double) ((sqrtl(q_all) + sqrtl(c_all)) * (sqrtl(x_all) + sqrtl(c_all)));
 	return t;
 }
 
@@ -669,17 +680,22 @@ most_error(const GmCoder *coder, double scale, double length, bool stored)
 
 /*
  * What float arithmetic adds, of normalising, subtracting, rotating and of the
- * last sums; squares below FLT_MIN lose bits.
+ * last sums; numbers below FLT_MIN lose bits.
  */
 static double
 arithmetic(const GmCoder *coder, const Truth *t)
 {
-	double		all = t->all;
 	double		left = t->q_length + t->x_length;
 	double		by_dim = coder->kind == GM_CODE_INT8 ? 60 : 8 + coder->dim / 8;
+	double		off;
 
-	return U * (by_dim * left * left + 8 * all * (left + (coder->metric == GM_METRIC_IP ? all : 0)) +
-				(coder->metric == GM_METRIC_COSINE ? 8 : 0)) + coder->dim * 0x1p-140;
+	if (coder->metric == GM_METRIC_IP)
+		off = by_dim * t->q_length * t->x_length + 16 * t->products;
+	else
+		off = by_dim * left * left + 8 * t->all * left;
+	if (coder->metric == GM_METRIC_COSINE)
+		off += 8;
+	return U * off + (coder->dim + 8) * 0x1p-149;
 }
 
 static double
@@ -865,6 +881,31 @@ test_average(void)
 				check_average(dims[d], shapes[s], all_metrics[m]);
 }
 
+/* bytes that are stored and compared: all of them are decided */
+static void
+test_padding(void)
+{
+	for (size_t k = 0; k < 3; k++)
+		for (uint32_t dim = 1; dim <= 130; dim++)
+		{
+			GmCoder		coder;
+			float		v[130];
+			float		work[130];
+			char		code[2][1024];
+
+			for (uint32_t i = 0; i < dim; i++)
+				v[i] = (float) gauss();
+			gm_coder_init(&coder, dim, GM_METRIC_L2, all_kinds[k]);
+			for (int i = 0; i < 2; i++)
+			{
+				memset(code[i], i == 0 ? 0 : 0xff, sizeof(code[i]));
+				gm_code_encode(&coder, v, 1, work, code[i]);
+			}
+			CHECK(memcmp(code[0], code[1], coder.stride) == 0);
+			CHECK(memcmp(code[0] + coder.stride, code[1] + coder.stride, 1) != 0);
+		}
+}
+
 /* gm_query_many is gm_query_one several times */
 static void
 test_many(void)
@@ -958,4 +999,5 @@ UNIT_MAIN(UNIT(test_choose),
 		  UNIT(test_kernels),
 		  UNIT(test_distances),
 		  UNIT(test_average),
+		  UNIT(test_padding),
 		  UNIT(test_many))
