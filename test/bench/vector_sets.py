@@ -9,7 +9,6 @@ later, too).
 """
 
 import collections
-import math
 import os
 import subprocess
 import sys
@@ -20,8 +19,8 @@ import generate
 
 Set = collections.namedtuple("Set", "name what metric rows more queries dim inserts")
 
-NOISE = 0.2             # length of what is added to a WordNet vector of length 1
 SEED = 20240607
+DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../demo")
 
 
 def sets(quick):
@@ -29,7 +28,7 @@ def sets(quick):
     if quick:
         return {"wordnet": Set("wordnet", "made up, in WordNet's place", "cosine", 20000, 0, 300, 300, False),
                 "synth": Set("synth", "clusters of 16 dimensions in 128", "l2", 40000, 4000, 500, 128, True)}
-    return {"wordnet": Set("wordnet", "glosses of WordNet", "cosine", 117659, 0, 1000, 300, False),
+    return {"wordnet": Set("wordnet", "glosses of WordNet, asked by parts of them", "cosine", 117659, 0, 1000, 300, False),
             "synth": Set("synth", "clusters of 16 dimensions in 128", "l2", 500000, 50000, 2000, 128, True)}
 
 
@@ -45,17 +44,30 @@ def read(path):
     return np.memmap(path, np.float32, "r", 8, (int(n), int(dim)))
 
 
+def questions(files, n):
+    """Vectors of n questions: six words of a gloss, from its third on."""
+    sys.path.insert(0, DEMO)
+    import wordnet
+    model = wordnet.Model.load(os.path.join(files, "words.npz"))
+    with open(os.path.join(files, "sources.tsv"), encoding="utf-8") as lines:
+        glosses = [line.rstrip("\n").split("\t")[2].split(": ", 1)[1].split() for line in lines]
+    found = []
+    for i in np.random.default_rng(SEED).permutation(len(glosses)):
+        vector = model.embed(" ".join(glosses[i][2:8]))
+        if vector is not None and vector.any():
+            found.append(vector)
+        if len(found) == n:
+            return np.array(found, np.float32)
+    raise RuntimeError("too few glosses")
+
+
 def wordnet(folder, queries):
-    """Every synset that has a vector; a query is one of them with noise."""
+    """Every synset that has a vector."""
     files = os.path.join(folder, "wordnet")
-    subprocess.run([sys.executable, os.path.join(os.path.dirname(__file__), "../demo/wordnet.py"), "--out", files],
-                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run([sys.executable, os.path.join(DEMO, "wordnet.py"), "--out", files], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     rows = np.load(os.path.join(files, "vectors.npy")).astype(np.float32)
-    rows = rows[rows.any(axis=1)]
-    rng = np.random.default_rng(SEED)
-    chosen = rng.choice(len(rows), queries, replace=False)
-    noise = rng.standard_normal((queries, rows.shape[1])) * NOISE / math.sqrt(rows.shape[1])
-    return rows, (rows[chosen] + noise).astype(np.float32)
+    return rows[rows.any(axis=1)], questions(files, queries)
 
 
 def make(folder, truth, chosen, quick, k=10):
