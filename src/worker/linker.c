@@ -36,6 +36,8 @@
 
 PGDLLEXPORT void graphmem_linker_main(Datum main_arg);
 
+static GmArea *area;
+static uint64 generation;
 static GmLinkJob *job;
 static bool counted;			/* among lj_helpers */
 static bool busy;				/* among lj_busy */
@@ -53,7 +55,8 @@ become_idle(void)
 static void
 leave(int code, Datum arg)
 {
-	if (job == NULL)
+	/* of a generation that is over it may be unmapped */
+	if (gm_attached() != area || area->ar_generation != generation)
 		return;
 	become_idle();
 	if (counted)
@@ -105,7 +108,7 @@ link_block(void)
 }
 
 static bool
-try_block(GmArea *area)
+try_block(void)
 {
 	bool		any = false;
 
@@ -139,7 +142,7 @@ between_blocks(int ordinal)
 }
 
 static void
-link_jobs(GmArea *area, uint64 generation, int ordinal)
+link_jobs(int ordinal)
 {
 	TimestampTz idle_since = GetCurrentTimestamp();
 	GmDatabase *db;
@@ -147,7 +150,7 @@ link_jobs(GmArea *area, uint64 generation, int ordinal)
 	while (gm_attach(&db) == area && area->ar_generation == generation)
 	{
 		between_blocks(ordinal);
-		if (try_block(area))
+		if (try_block())
 		{
 			idle_since = 0;
 			continue;
@@ -167,7 +170,6 @@ graphmem_linker_main(Datum main_arg)
 {
 	GmLinkerArgs args;
 	GmDatabase *db;
-	GmArea	   *area;
 
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -182,12 +184,13 @@ graphmem_linker_main(Datum main_arg)
 	area = gm_attach(&db);
 	if (area == NULL || area->ar_generation != args.generation)
 		proc_exit(0);
+	generation = args.generation;
 	job = &gm_area_builds(area)->job;
 	before_shmem_exit(leave, (Datum) 0);
 	atomic_fetch_add(&job->lj_helpers, 1);
 	counted = true;
 	work = gm_hnsw_work_create();
 	if (work != NULL && gm_mem_attach(gm_attach_base(), &mem) == GM_OK)
-		link_jobs(area, args.generation, args.ordinal);
+		link_jobs(args.ordinal);
 	proc_exit(0);
 }
