@@ -72,6 +72,7 @@ SELECT call, planned, actual FROM unnest(ARRAY[
 	'pagerank()', 'pagerank(match_count => NULL)', 'components()', 'components(3)',
 	'vector_search(''{1,0}'')', 'vector_search(''{1,0}'', NULL)', 'vector_search(''{1,0}'', 100)', 'vector_search(''{1,0}'', 1000)',
 	'vector_search(''{1,0}'', item_ids => ''{1,2,3}'')', 'similar(''n1'', 4)',
+	'vector_search_batch(''{{1,0},{0,1},{1,1}}'', 4)', 'vector_search_batch(''{1,0,0,1}'')', 'vector_search_batch(''{}'', 4)',
 	'fusion_query(seeds => ''{n1}'')', 'fusion_query(seeds => ''{n1}'', match_count => 25)'
 ]) AS call, compared(call);
 -- two hops lead over the hub to everybody, if it may be crossed

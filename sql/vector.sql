@@ -140,11 +140,46 @@ ROLLBACK;
 SELECT item FROM hits('{0,0.4}', 1);
 
 --
+-- exact => true and ef_search change nothing without an index
+--
+SELECT count(*) FILTER (WHERE a = b) AS same, count(*) FROM graphmem.vector_search('{3,3}', 4, 'plane', ef_search => 1) a
+	FULL JOIN graphmem.vector_search('{3,3}', 4, 'plane', exact => true) b USING (rank);
+
+--
+-- Several queries
+--
+SELECT query_no, rank, item, kind, distance FROM graphmem.vector_search_batch('{{0,0},{6,8},{0,1}}', 2, 'plane');
+SELECT query_no, rank, item FROM graphmem.vector_search_batch('{0,0,6,8,0,1}', 1, 'plane', exact => true);
+SELECT query_no, rank, item, similarity FROM graphmem.vector_search_batch('{{6,8}}', 1, 'plane');
+SELECT count(*) FROM graphmem.vector_search_batch('{{0,0},{6,8}}', 100, 'plane');
+SELECT count(*) FROM graphmem.vector_search_batch('{{0,0},{6,8}}', 0, 'plane');
+SELECT count(*) FROM graphmem.vector_search_batch('{}', 1, 'plane');
+SELECT query_no, item FROM graphmem.vector_search_batch('{{1,0}}', 2, 'facts');
+-- each of them as alone
+SELECT count(*) AS queries, bool_and(together = alone) AS same FROM (
+	SELECT array_agg(b ORDER BY b.rank)::text AS together,
+		(SELECT array_agg((b.query_no, s.rank, s.item_id, s.item, s.kind, s.distance, s.similarity) ORDER BY s.rank)
+			FROM graphmem.vector_search(ARRAY[b.query_no % 7, b.query_no % 11]::real[], 3, 'plane') s)::text AS alone
+	FROM graphmem.vector_search_batch((SELECT array_agg(ARRAY[i % 7, i % 11]::real[] ORDER BY i) FROM generate_series(1, 23) i),
+		3, 'plane') b
+	GROUP BY b.query_no) q;
+
+--
+-- What an index finds, where there is none
+--
+SELECT ef_search, recall, min_recall, index_us, exact_us >= 0 AS timed, is_current, advised FROM graphmem.recall_check('plane');
+SELECT ef_search, recall FROM graphmem.recall_check('plane', 2, 3, 17, 1);
+SELECT space, target, dim, metric, quantisation, m, ef_construction
+FROM graphmem.stat_vector WHERE graph = 'v' ORDER BY space;
+
+--
 -- Without spaces there is nothing to find
 --
 SELECT graphmem.create_graph('empty') > 0 AS created;
 SELECT count(*) FROM graphmem.vector_search('{1,2}', graph => 'empty');
 SELECT count(*) FROM graphmem.similar('ada', graph => 'empty');
+SELECT count(*) FROM graphmem.vector_search_batch('{{1,2}}', graph => 'empty');
+SELECT count(*) FROM graphmem.recall_check(graph => 'empty');
 SELECT count(*) FROM graphmem.vector_search('{1,2}', graph => 'default');
 
 --
@@ -177,6 +212,21 @@ SELECT * FROM graphmem.similar(NULL);
 SELECT * FROM graphmem.similar('ada', space => 'facts');
 SELECT * FROM graphmem.similar('ada', space => 'plain');
 SELECT * FROM graphmem.similar('ada', -1, space => 'plane');
+SELECT * FROM graphmem.vector_search_batch(NULL, space => 'plane');
+SELECT * FROM graphmem.vector_search_batch('{1,2,3}', space => 'plane');
+SELECT * FROM graphmem.vector_search_batch('{{1,2,3},{4,5,6}}', space => 'plane');
+SELECT * FROM graphmem.vector_search_batch('{{{1,2}}}', space => 'plane');
+SELECT * FROM graphmem.vector_search_batch('{{1,2},{3,NULL}}', space => 'plane');
+SELECT * FROM graphmem.vector_search_batch('{{1,2},{NaN,4}}', space => 'plane');
+SELECT * FROM graphmem.vector_search_batch('{{1,2},{1e38,4}}', space => 'plane');
+SELECT * FROM graphmem.vector_search_batch('{{1,2,3},{0,0,0}}', space => 'texts');
+SELECT * FROM graphmem.vector_search_batch('{{1,2}}', -1, space => 'plane');
+SELECT * FROM graphmem.vector_search_batch('{{1,2}}', ef_search => 0, space => 'plane');
+SELECT * FROM graphmem.recall_check('plain');
+SELECT * FROM graphmem.recall_check('plane', 0);
+SELECT * FROM graphmem.recall_check('plane', match_count => 0);
+SELECT * FROM graphmem.recall_check('plane', target_recall => 1.5);
+SELECT * FROM graphmem.recall_check('plane', ef_search => 0);
 
 -- their codes
 CREATE FUNCTION state(q text) RETURNS text LANGUAGE plpgsql AS $$

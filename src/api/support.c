@@ -67,7 +67,7 @@ PG_FUNCTION_INFO_V1(graphmem_plan_support);
 typedef enum Kind
 {
 	MATCH, NEIGHBORS, TRAVERSE, REACH, SHORTEST_PATH, PATHS, SUBGRAPH, PAGERANK, COMPONENTS,
-	VECTOR_SEARCH, FUSION
+	VECTOR_SEARCH, VECTOR_BATCH, FUSION
 } Kind;
 
 /* positions of arguments; 0 for one that it does not have, but for from */
@@ -108,6 +108,8 @@ static const Function functions[] = {
 	{"vector_search", VECTOR_SEARCH, .args = 15, .from = 0, .match_count = 1, .rows = 10,
 	.graph = 14},
 	{"similar", VECTOR_SEARCH, .args = 15, .from = 0, .match_count = 1, .rows = 10, .graph = 14},
+	{"vector_search_batch", VECTOR_BATCH, .args = 6, .from = 0, .match_count = 1, .rows = 10,
+	.graph = 5},
 	{"fusion_query", FUSION, .args = 26, .from = 2, .match_count = 3, .rows = 10, .graph = 25},
 };
 
@@ -118,6 +120,8 @@ static const Function functions[] = {
 #define PAGERANK_DAMPING	8
 #define PAGERANK_EPSILON	9
 #define SEARCH_ITEM_IDS		6
+#define SEARCH_EXACT		13
+#define BATCH_EXACT			4
 #define FUSION_EMBEDDING	0
 #define FUSION_TEXT			1
 
@@ -153,7 +157,7 @@ is_searched_for(const Function *f, int n)
 {
 	if (f->kind == FUSION)
 		return n == FUSION_EMBEDDING || n == FUSION_TEXT;
-	return f->kind == VECTOR_SEARCH && n == f->from;
+	return (f->kind == VECTOR_SEARCH || f->kind == VECTOR_BATCH) && n == f->from;
 }
 
 static List *
@@ -587,10 +591,10 @@ look_at_tables(Call *c)
 	s->nodes = rows_of_a_graph(GM_TABLE_ENTITIES);
 	s->predicates = Max(rows_of_a_graph(GM_TABLE_PREDICATES), 1);
 	s->vectors = rows_of_a_graph(GM_TABLE_EMBEDDINGS);
-	if (s->facts <= 0 || s->nodes <= 0 || (s->vectors < 0 && c->f->kind == VECTOR_SEARCH))
+	if (s->facts <= 0 || s->nodes <= 0 || (s->vectors < 0 && (c->f->kind == VECTOR_SEARCH || c->f->kind == VECTOR_BATCH)))
 		return false;
 	s->vectors = Max(s->vectors, 0);
-	s->elements = s->vectors * UNKNOWN_ELEMENTS;
+	s->elements = s->nearest = s->vectors * UNKNOWN_ELEMENTS;
 	add_column("subject_id", mean_of_column("object_id"), 0.5, &s->out, &s->both);
 	add_column("object_id", mean_of_column("subject_id"), 0.5, &s->in, &s->both);
 	return true;
@@ -706,6 +710,29 @@ estimate_path(const Call *c, Estimate *e)
 	e->cost *= Max(e->rows, 1);
 }
 
+static bool
+is_exact(const Call *c, int n)
+{
+	Const	   *value = given(c, n);
+
+	return value != NULL && DatumGetBool(value->constvalue);
+}
+
+/* searches that share passes take a third of the time */
+static void
+estimate_batch(const Call *c, Estimate *e)
+{
+	const GmShape *s = &c->shape;
+	double		dim = s->elements / Max(s->vectors, 1);
+	double		queries = Max(elements_of(c, c->f->from) / Max(dim, 1), 1);
+	double		elements = s->elements / 3;
+
+	if (!is_exact(c, BATCH_EXACT))
+		elements = Min(elements, s->nearest);
+	e->rows = limited(c, s->vectors) * queries;
+	e->cost = elements * queries * COST_ELEMENT;
+}
+
 static void
 estimate_search(const Call *c, Estimate *e)
 {
@@ -715,7 +742,10 @@ estimate_search(const Call *c, Estimate *e)
 	if (!is_null(c, SEARCH_ITEM_IDS))
 		compared = Min(elements_of(c, SEARCH_ITEM_IDS) / Max(vectors, 1), 1);
 	e->rows = limited(c, vectors * compared);
-	e->cost = c->shape.elements * compared * COST_ELEMENT;
+	e->cost = c->shape.elements * compared;
+	if (!is_exact(c, SEARCH_EXACT))
+		e->cost = Min(e->cost, c->shape.nearest);
+	e->cost *= COST_ELEMENT;
 }
 
 static void
@@ -726,7 +756,7 @@ estimate_fusion(const Call *c, Estimate *e)
 	if (!is_null(c, FUSION_TEXT))
 		e->cost += COST_TEXT;
 	if (!is_null(c, FUSION_EMBEDDING))
-		e->cost += c->shape.elements * COST_ELEMENT;
+		e->cost += c->shape.nearest * COST_ELEMENT;
 }
 
 static void
@@ -770,6 +800,9 @@ estimate(const Call *c, Estimate *e)
 			break;
 		case VECTOR_SEARCH:
 			estimate_search(c, e);
+			break;
+		case VECTOR_BATCH:
+			estimate_batch(c, e);
 			break;
 		case FUSION:
 			estimate_fusion(c, e);

@@ -11,11 +11,12 @@
 #include "core/estimate.h"
 
 #define SETTLED		0.01		/* a hop that adds less does not matter */
+#define INDEX_ELEMENTS	700000	/* could be compared while an index is searched */
 
 void
 gm_shape_clear(GmShape *s)
 {
-	s->nodes = s->facts = s->predicates = s->vectors = s->elements = 0;
+	s->nodes = s->facts = s->predicates = s->vectors = s->elements = s->nearest = 0;
 	s->out.n = s->in.n = s->both.n = 0;
 	s->out.paired = s->in.paired = s->both.paired = false;
 }
@@ -45,6 +46,15 @@ finish_degrees(GmDegrees *d)
 		d->weight[i] = 1.0f / (float) d->n;
 }
 
+static double
+compared_elements(const GmSpaceRoot *root)
+{
+	double		all = (double) root->sp_rows * root->sp_stride;
+	double		index = INDEX_ELEMENTS + (double) root->sp_pending.ar_length * root->sp_stride;
+
+	return root->sp_index.root != 0 && index < all ? index : all;
+}
+
 static void
 look_at_vectors(const GmGraph *g, GmShape *s)
 {
@@ -58,6 +68,7 @@ look_at_vectors(const GmGraph *g, GmShape *s)
 		root = (const GmSpaceRoot *) gm_mem_ptr(g->mem, space->root);
 		s->vectors += root->sp_rows;
 		s->elements += (double) root->sp_rows * root->sp_stride;
+		s->nearest += compared_elements(root);
 	}
 }
 

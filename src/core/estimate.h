@@ -50,6 +50,7 @@ typedef struct GmShape
 	double		predicates;
 	double		vectors;
 	double		elements;		/* of all vectors */
+	double		nearest;		/* elements that a search compares, where there are indexes */
 	GmDegrees	out;			/* of subjects, as such */
 	GmDegrees	in;				/* of objects, as such */
 	GmDegrees	both;			/* of either, both ways */
