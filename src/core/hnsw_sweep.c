@@ -17,7 +17,7 @@
 #include "core/hnsw_private.h"
 
 #define SECOND_PASS		((uint32_t) 1 << 31)
-#define BEYOND			4		/* times the room: neighbours' neighbours looked at */
+#define BEYOND			8		/* times the room: candidates looked at */
 
 static bool
 lives(const GmHnsw *h, uint32_t node)
