@@ -34,6 +34,7 @@ int			gm_guc_worker_naptime = 1000;
 bool		gm_guc_admin_friendly = true;
 int			gm_guc_memory_limit = 1024;
 int			gm_guc_build_workers = 2;
+bool		gm_guc_index_file = true;
 bool		gm_guc_shared_image = true;
 int			gm_guc_consistency = GM_CONSISTENCY_FRESH;
 int			gm_guc_sync_timeout = 10000;
@@ -162,6 +163,11 @@ gm_guc_define(void)
 							"0: the worker does it alone.",
 							&gm_guc_build_workers, 2, 0, GM_MOST_BUILD_WORKERS,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("graphmem.index_file",
+							 "Keeps indexes of vectors in files, so that a restart need not build them again.",
+							 "Base backups leave the files out; what is in them is never trusted.",
+							 &gm_guc_index_file, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("graphmem.shared_image",
 							 "Lets queries use the shared image; off answers from private ones.",
 							 NULL, &gm_guc_shared_image, true,

@@ -45,6 +45,7 @@ extern int	gm_guc_worker_naptime;	/* ms */
 extern bool gm_guc_admin_friendly;
 extern int	gm_guc_memory_limit;	/* MB; 0: none */
 extern int	gm_guc_build_workers;
+extern bool gm_guc_index_file;
 extern bool gm_guc_shared_image;
 extern int	gm_guc_consistency;
 extern int	gm_guc_sync_timeout;	/* ms; 0: do not wait */

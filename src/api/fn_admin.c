@@ -215,7 +215,7 @@ graphmem_rebuild(PG_FUNCTION_ARGS)
 	if (allowed != ACLCHECK_OK)
 		aclcheck_error(allowed, OBJECT_TABLE, "graphs");
 	memset(&batch, 0, sizeof(batch));
-	batch.flags = GM_TICKET_RELOAD;
+	batch.flags = GM_TICKET_RELOAD | GM_TICKET_REBUILD;
 	batch.graph_id = name == NULL ? 0 : find_graph(name);
 	db = gm_control() == NULL ? NULL : gm_control_database(true);
 	if (db == NULL || !gm_ensure_worker(db))

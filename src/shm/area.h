@@ -180,6 +180,7 @@ typedef struct GmTicket
 
 #define GM_TICKET_RELOAD	1	/* no bytes: load tk_graph (0: everything) again */
 #define GM_TICKET_GRAPHS	2	/* changes the table graphs */
+#define GM_TICKET_REBUILD	4	/* with RELOAD: its indexes too, not from their files */
 
 /*
  * PROTOCOL calls

@@ -55,6 +55,7 @@ typedef struct GmLinkJob
 typedef enum GmBuildPhase
 {
 	GM_BUILD_SAMPLING = 0,
+	GM_BUILD_READING,			/* its file */
 	GM_BUILD_ENCODING,
 	GM_BUILD_LINKING,
 	GM_BUILD_MAPPING

@@ -20,6 +20,9 @@ GM_STOP_POINT(worker_before_directory)
 GM_STOP_POINT(worker_load_start)
 /* the tables have been read, waiting changes not yet applied */
 GM_STOP_POINT(worker_load_scanned)
+/* a block of an index's file has been written; the whole, not yet in its place */
+GM_STOP_POINT(worker_file_written)
+GM_STOP_POINT(worker_file_whole)
 /* a reader has loaded a root and looks at the image */
 GM_STOP_POINT(reader_entered)
 /* a call has looked at the clock for the first time */

@@ -1093,13 +1093,18 @@ reclaim(uint64 oldest)
 	}
 }
 
-/* somebody wants something done */
+bool
+gm_graphs_work_waits(void)
+{
+	return InterruptPending || MyLatch->is_set ||
+		atomic_load(&area->ar_tickets) != atomic_load(&area->ar_passed);
+}
+
 static bool
 work_waits(void *arg)
 {
 	(void) arg;
-	return InterruptPending || MyLatch->is_set ||
-		atomic_load(&area->ar_tickets) != atomic_load(&area->ar_passed);
+	return gm_graphs_work_waits();
 }
 
 /* what is left undone is begun again at the next idle moment */
@@ -1118,7 +1123,7 @@ join_free(void)
 			continue;
 		untidy |= gm_mem_tidy(g->mem, &intr) != GM_OK;
 		atomic_store_explicit(&g->entry->gr_bytes, g->mem->charged, memory_order_relaxed);
-		if (work_waits(NULL))
+		if (gm_graphs_work_waits())
 		{
 			untidy = true;
 			break;
@@ -1140,7 +1145,7 @@ gm_graphs_tidy(void)
 	if (limbo)
 		reclaim(oldest);
 	(void) reap();
-	if (untidy && !work_waits(NULL))
+	if (untidy && !gm_graphs_work_waits())
 		join_free();
 	if (TimestampDifferenceExceeds(loaded_at, now, TRIM_MS))
 		gm_pool_trim(pool, oldest);

@@ -142,4 +142,7 @@ extern void gm_graphs_fit_limit(void);
 extern void gm_graphs_tidy(void);
 extern long gm_graphs_next_ms(void);
 
+/* somebody wants something done: what runs in an idle moment should give way */
+extern bool gm_graphs_work_waits(void);
+
 #endif							/* GM_WORKER_GRAPHS_H */

@@ -6,7 +6,9 @@
  * For each space that has or should have an index, a GmWorkerIndex says how far
  * it is; what is to be done next follows from that and from the space of the
  * newest version:
- *	 no index, and large enough		an indexer is made, the next version begins it
+ *	 no index, and large enough		it is read from its file (index_file.h), whose nodes
+ *									are linked already, or an indexer is made; the next
+ *									version begins it
  *	 another m, quantisation, ...	the next version drops it, then as before
  *	 few rows are pending			a batch: their nodes are made and linked here, and
  *									mapped by the next version, or by one of its own
@@ -40,6 +42,7 @@
 #include "shm/spaces.h"
 #include "shm/stop.h"
 #include "worker/index.h"
+#include "worker/index_file.h"
 #include "worker/link_job.h"
 
 #define SLICE_US		1000
@@ -71,6 +74,8 @@ typedef struct GmWorkerIndex
 	bool		complete;		/* no row was pending, once */
 	bool		unwanted;		/* the next version drops it */
 	GmRef		reserve;
+	GmIndexReading *reading;	/* its file, or nodes from it that are to be mapped */
+	bool		file_tried;
 
 	GmSpaceNode *nodes;			/* made, and not mapped */
 	uint32		count;
@@ -271,6 +276,8 @@ lose_index(GmWorkerIndex *ix, bool drop)
 	if (ix->reserve != 0)
 		gm_mem_free(ix->graph->mem, ix->reserve, RESERVE);
 	ix->reserve = 0;
+	gm_index_file_read_end(ix->reading, !drop);
+	ix->reading = NULL;
 	gm_indexer_destroy(ix->indexer, drop);
 	ix->indexer = NULL;
 	ix->begun = ix->complete = ix->unwanted = ix->job = ix->leftover = false;
@@ -536,7 +543,7 @@ give_up(GmWorkerGraph *g, const GmWorkerIndex *only, GmStatus why)
 
 	for (GmWorkerIndex *ix = g->indexes; ix != NULL; ix = ix->next)
 	{
-		if (ix->indexer == NULL || (only != NULL && ix != only))
+		if ((ix->indexer == NULL && ix->reading == NULL) || (only != NULL && ix != only))
 			continue;
 		any = true;
 		note_failure(ix, why);
@@ -577,7 +584,7 @@ static Did
 fail(GmWorkerIndex *ix, GmStatus status)
 {
 	gm_error_check(status == GM_INTERRUPTED ? status : GM_OK, "indexing vectors");
-	if (ix->indexer == NULL)
+	if (ix->indexer == NULL && ix->reading == NULL)
 		note_failure(ix, status);
 	else
 		(void) give_up(ix->graph, ix, status);
@@ -627,11 +634,58 @@ fits(const GmWorkerGraph *g, const GmSpace *space)
 	return available == SIZE_MAX || g->mem->charged + bytes_needed(space) <= available;
 }
 
+static void
+make_room(GmWorkerIndex *ix, uint32 n)
+{
+	if (n <= ix->room)
+		return;
+	ix->nodes = ix->nodes == NULL ? MemoryContextAlloc(context, n * sizeof(GmSpaceNode)) :
+		repalloc(ix->nodes, n * sizeof(GmSpaceNode));
+	ix->room = n;
+}
+
 static Did
-create(GmWorkerIndex *ix, const GmSpace *space)
+read_file(GmWorkerIndex *ix, GmSpace *space)
+{
+	GmStatus	status;
+	bool		done;
+
+	show_phase(ix, GM_BUILD_READING);
+	status = gm_index_file_read_step(ix->reading, space, &done);
+	if (status == GM_NO_MEMORY || status == GM_OVER_BUDGET)
+		return fail(ix, status);
+	if (status != GM_OK)
+		lose_index(ix, true);
+	if (!done)
+		return SOMETHING;
+	ix->indexer = gm_index_file_read_take(ix->reading);
+	status = gm_mem_alloc(ix->graph->mem, RESERVE, &ix->reserve);
+	return status == GM_OK ? SOMETHING : fail(ix, status);
+}
+
+/* what the file had is linked, and mapped before any row gets another node */
+static Did
+take_nodes_of_file(GmWorkerIndex *ix)
+{
+	make_room(ix, MAP_NODES);
+	ix->count = gm_index_file_read_nodes(ix->reading, MAP_NODES, ix->nodes);
+	ix->linked = ix->batch = ix->count;
+	ix->leftover = ix->count > 0;
+	if (ix->count == 0)
+	{
+		gm_index_file_read_end(ix->reading, false);
+		ix->reading = NULL;
+	}
+	return SOMETHING;
+}
+
+static Did
+create(GmWorkerIndex *ix, GmSpace *space)
 {
 	GmStatus	status;
 
+	if (ix->reading != NULL)
+		return read_file(ix, space);
 	if (!fits(ix->graph, space))
 	{
 		note_failure(ix, GM_OVER_BUDGET);
@@ -645,6 +699,11 @@ create(GmWorkerIndex *ix, const GmSpace *space)
 	else
 	{
 		begin_build(ix, space->root->sp_rows);
+		if (!ix->file_tried)
+			ix->reading = gm_index_file_read_begin(ix->graph->id, ix->space_id, space, work);
+		ix->file_tried = true;
+		if (ix->reading != NULL)
+			return SOMETHING;
 		status = gm_indexer_create(space, work, &gm_server_interrupt, &ix->indexer);
 	}
 	if (status != GM_OK)
@@ -662,16 +721,6 @@ make_version(GmWorkerIndex *ix)
 	show_phase(ix, ix->begun ? GM_BUILD_MAPPING : GM_BUILD_SAMPLING);
 	status = gm_graphs_make_version(ix->graph);
 	return status == GM_OK ? SOMETHING : fail(ix, status);
-}
-
-static void
-make_room(GmWorkerIndex *ix, uint32 n)
-{
-	if (n <= ix->room)
-		return;
-	ix->nodes = ix->nodes == NULL ? MemoryContextAlloc(context, n * sizeof(GmSpaceNode)) :
-		repalloc(ix->nodes, n * sizeof(GmSpaceNode));
-	ix->room = n;
 }
 
 /* nodes for rows, up to the batch */
@@ -812,6 +861,8 @@ add_rows(GmWorkerIndex *ix, const GmSpace *space)
 		begin_build(ix, pending);
 	if (ix->job)
 		return work_on_job(ix, least);
+	if (ix->count == 0 && ix->reading != NULL)
+		return take_nodes_of_file(ix);
 	if (ix->count == 0 && pending > 0 && ix->batch == 0)
 		choose_batch(ix, pending);
 	if (ix->batch > BATCH && ix->linked == 0 && !ix->leftover)
@@ -856,7 +907,7 @@ do_something(GmWorkerIndex *ix)
 						  !gm_space_wants_index(space)))
 	{
 		/* until a version has a use for it */
-		if (ix->indexer != NULL)
+		if (ix->indexer != NULL || ix->reading != NULL)
 			lose_index(ix, !ix->begun);
 		free_index(ix);
 		return SOMETHING;

@@ -52,6 +52,7 @@
 #include "shm/stop.h"
 #include "shm/xid.h"
 #include "worker/graphs.h"
+#include "worker/index_file.h"
 #include "worker/load.h"
 #include "worker/main.h"
 #include "worker/sync.h"
@@ -178,6 +179,7 @@ gm_load_leave(int32 graph_id)
 		return;
 	}
 	gm_graphs_forget(graph_id);
+	gm_index_files_remove(graph_id);
 	gm_area_drop(area, e);
 }
 

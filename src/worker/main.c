@@ -56,6 +56,7 @@
 #include "shm/queue.h"
 #include "shm/segment.h"
 #include "worker/graphs.h"
+#include "worker/index_file.h"
 #include "worker/main.h"
 #include "worker/sync.h"
 
@@ -270,7 +271,10 @@ look_again(void)
 	char		now[GM_VERSION_LENGTH];
 
 	if (!look_at_extension(&oid, now))
+	{
+		gm_index_files_remove(0);
 		retire(GM_WORKER_NO_EXTENSION, "the extension is not there");
+	}
 	if (oid != extension || strcmp(now, version) != 0)
 		end_for_now("the extension was changed");
 	pgstat_report_stat(false);
@@ -335,7 +339,10 @@ reload_settings(void)
 	if (pool != NULL)
 		gm_graphs_fit_limit();
 	if (!gm_guc_worker)
+	{
+		gm_index_files_leave();
 		retire(GM_WORKER_DISABLED, "\"graphmem.worker\" is off");
+	}
 	gm_worker_set_friendly(true);
 }
 
@@ -365,7 +372,10 @@ between_rounds(void)
 	/* nothing runs that somebody could have wanted to cancel */
 	QueryCancelPending = false;
 	if (ProcDiePending)
+	{
+		gm_index_files_leave();
 		end_for_now("terminated");
+	}
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 		reload_settings();

@@ -58,6 +58,7 @@
 #include "shm/xid.h"
 #include "worker/graphs.h"
 #include "worker/index.h"
+#include "worker/index_file.h"
 #include "worker/load.h"
 #include "worker/sync.h"
 
@@ -130,6 +131,7 @@ void
 gm_sync_stop(void)
 {
 	gm_graphs_stop();
+	gm_index_files_stop();
 	db = NULL;
 	area = NULL;
 }
@@ -312,6 +314,8 @@ distribute(GmWorkerBatch *batch)
 
 	if ((batch->flags & GM_TICKET_RELOAD) != 0)
 	{
+		if ((batch->flags & GM_TICKET_REBUILD) != 0)
+			gm_index_files_remove(batch->graph_id);
 		reload(batch->graph_id, batch->xid);
 		if ((batch->flags & GM_TICKET_GRAPHS) != 0)
 			lose_directory();
@@ -673,11 +677,16 @@ gm_sync_run(void)
 			requests = atomic_load(&db->requests);
 			gm_load_look();
 		}
-		if (!directory_due && gm_load_next())
-			return true;
+		if (!directory_due)
+		{
+			gm_index_files_start(area);
+			if (gm_load_next())
+				return true;
+		}
 	}
 	gm_graphs_tidy();
-	return gm_index_run() || any;
+	any |= gm_index_run();
+	return gm_index_files_tend() || any;
 }
 
 long
@@ -686,11 +695,14 @@ gm_sync_next_ms(void)
 	long		ms = gm_graphs_next_ms();
 	long		index = gm_index_next_ms();
 	long		load = identity == 0 || directory_due ? -1 : gm_load_next_ms();
+	long		files = gm_index_files_next_ms();
 
 	if (index >= 0)
 		ms = ms < 0 ? index : Min(ms, index);
 	if (load >= 0)
 		ms = ms < 0 ? load : Min(ms, load);
+	if (files >= 0)
+		ms = ms < 0 ? files : Min(ms, files);
 	if (directory_due && identity != 0)
 		ms = ms < 0 ? DIRECTORY_MS : Min(ms, DIRECTORY_MS);
 	if (parked_count > 0)
