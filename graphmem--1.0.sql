@@ -1030,7 +1030,7 @@ COMMENT ON VIEW graphmem.stat_progress_vector IS
 COMMENT ON COLUMN graphmem.stat_progress_vector.pid IS 'the worker';
 COMMENT ON COLUMN graphmem.stat_progress_vector.graph_id IS 'the graph';
 COMMENT ON COLUMN graphmem.stat_progress_vector.space_id IS 'the vector space';
-COMMENT ON COLUMN graphmem.stat_progress_vector.phase IS 'sampling (for the centre), encoding, linking, mapping (searches find through it what was linked)';
+COMMENT ON COLUMN graphmem.stat_progress_vector.phase IS 'sampling (for the centre), reading (its file), encoding, linking, mapping (searches find through it what was linked)';
 COMMENT ON COLUMN graphmem.stat_progress_vector.rows_done IS 'vectors that are linked';
 COMMENT ON COLUMN graphmem.stat_progress_vector.rows_total IS 'vectors to be added; it grows as more come';
 COMMENT ON COLUMN graphmem.stat_progress_vector.percent IS 'rows_done of rows_total';

@@ -25,6 +25,8 @@ build_phase(GmBuildPhase phase)
 	{
 		case GM_BUILD_SAMPLING:
 			return "sampling";
+		case GM_BUILD_READING:
+			return "reading";
 		case GM_BUILD_ENCODING:
 			return "encoding";
 		case GM_BUILD_LINKING:
