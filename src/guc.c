@@ -35,6 +35,7 @@ bool		gm_guc_admin_friendly = true;
 int			gm_guc_memory_limit = 1024;
 int			gm_guc_build_workers = 2;
 bool		gm_guc_index_file = true;
+int			gm_guc_recall_sample_rate = 0;
 bool		gm_guc_shared_image = true;
 int			gm_guc_consistency = GM_CONSISTENCY_FRESH;
 int			gm_guc_sync_timeout = 10000;
@@ -168,6 +169,11 @@ gm_guc_define(void)
 							 "Base backups leave the files out; what is in them is never trusted.",
 							 &gm_guc_index_file, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("graphmem.recall_sample_rate",
+							"Sets how many vectors a minute the worker looks at to see what indexes find.",
+							"The recall is shown in graphmem.stat_vector. 0: none.",
+							&gm_guc_recall_sample_rate, 0, 0, 6000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("graphmem.shared_image",
 							 "Lets queries use the shared image; off answers from private ones.",
 							 NULL, &gm_guc_shared_image, true,

@@ -46,6 +46,7 @@ extern bool gm_guc_admin_friendly;
 extern int	gm_guc_memory_limit;	/* MB; 0: none */
 extern int	gm_guc_build_workers;
 extern bool gm_guc_index_file;
+extern int	gm_guc_recall_sample_rate;	/* a minute; 0: none */
 extern bool gm_guc_shared_image;
 extern int	gm_guc_consistency;
 extern int	gm_guc_sync_timeout;	/* ms; 0: do not wait */

@@ -31,8 +31,8 @@ typedef struct GmSpaceEntry
 	_Atomic uint64_t se_exact;	/* by comparing every row that counts */
 	_Atomic uint64_t se_fallbacks;	/* of those, after the index had not enough */
 	_Atomic uint64_t se_build_us;	/* that the last build took; 0: none yet */
-	_Atomic uint32_t se_recall; /* sampled last, in millionths */
-	uint32_t	unused;
+	_Atomic uint32_t se_recall; /* mean of the last samples, in millionths */
+	_Atomic uint32_t se_samples;
 	_Atomic uint64_t se_recall_at;	/* when, TimestampTz; 0: never */
 } GmSpaceEntry;
 

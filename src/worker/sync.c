@@ -60,6 +60,7 @@
 #include "worker/index.h"
 #include "worker/index_file.h"
 #include "worker/load.h"
+#include "worker/recall.h"
 #include "worker/sync.h"
 
 #define PARKED_FIRST_MS	10		/* parked ones are looked at after this, */
@@ -686,7 +687,8 @@ gm_sync_run(void)
 	}
 	gm_graphs_tidy();
 	any |= gm_index_run();
-	return gm_index_files_tend() || any;
+	any |= gm_index_files_tend();
+	return any || gm_recall_run(area);
 }
 
 long
@@ -694,11 +696,14 @@ gm_sync_next_ms(void)
 {
 	long		ms = gm_graphs_next_ms();
 	long		index = gm_index_next_ms();
+	long		recall = gm_recall_next_ms();
 	long		load = identity == 0 || directory_due ? -1 : gm_load_next_ms();
 	long		files = gm_index_files_next_ms();
 
 	if (index >= 0)
 		ms = ms < 0 ? index : Min(ms, index);
+	if (recall >= 0)
+		ms = ms < 0 ? recall : Min(ms, recall);
 	if (load >= 0)
 		ms = ms < 0 ? load : Min(ms, load);
 	if (files >= 0)
