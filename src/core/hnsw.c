@@ -718,11 +718,12 @@ gm_hnsw_kill(GmMem *mem, GmHnsw *h, uint32_t node)
 	GmHnswNode *n;
 
 	GM_TRY(gm_hnsw_refresh(h));
+	if (node >= h->nodes)
+		return GM_BAD_VALUE;
 	GM_TRY(gm_hnsw_free_room(mem, h, root->hn_free + root->hn_swept + 1 +
 							 atomic_load_explicit(&root->hn_dead, memory_order_relaxed)));
 	n = gm_hnsw_node_at(h, node);
 	gm_hnsw_begin_change(h);
-	n->sweep = (uint8_t) root->hn_sweep;
 	state = GM_HNSW_MADE;
 	while (!atomic_compare_exchange_weak_explicit(&n->state, &state,
 												  state == GM_HNSW_MADE ? GM_HNSW_SWEPT :
@@ -742,6 +743,7 @@ gm_hnsw_kill(GmMem *mem, GmHnsw *h, uint32_t node)
 		gm_hnsw_now_swept(h, node);
 	else if (state == GM_HNSW_LINKED)
 	{
+		n->sweep = (uint8_t) root->hn_sweep;
 		atomic_fetch_sub_explicit(&root->hn_linked, 1, memory_order_relaxed);
 		atomic_fetch_add_explicit(&root->hn_dead, 1, memory_order_relaxed);
 	}

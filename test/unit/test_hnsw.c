@@ -8,6 +8,7 @@
 #include <float.h>
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 
 #include "core/epoch.h"
 #include "core/hnsw.h"
@@ -642,6 +643,8 @@ test_first_nodes(void)
 #define READERS		2
 #define LASTING		500			/* nodes that are never killed */
 #define PASSING		1500
+#define ROUNDS		200			/* at most */
+#define MOST_VIEWS	(3 * ROUNDS + 1)
 #define THREAD_DIM	56			/* a code of 64 bytes: kernels read no other's */
 
 typedef struct Run
@@ -649,6 +652,8 @@ typedef struct Run
 	FakePool	pool;
 	GmMemOps	ops;
 	const float *v;
+	GmHnswView	views[MOST_VIEWS];	/* each is written once */
+	uint32_t	view_count;
 	_Atomic(GmHnswView *) view;
 	_Atomic uint64_t global;
 	GmEpochSlot slots[READERS];
@@ -664,10 +669,9 @@ static Run run;
 static void
 publish_view(void)
 {
-	GmHnswView *view = malloc(sizeof(GmHnswView));
+	GmHnswView *view = &run.views[run.view_count++];
 
 	gm_hnsw_view(lab.hnsw, view);
-	/* the one before is left to the end of the program: tests are short */
 	atomic_store_explicit(&run.view, view, memory_order_release);
 }
 
@@ -684,6 +688,7 @@ search_all_the_time(void *arg)
 	uint32_t	me = (uint32_t) (uintptr_t) arg;
 	GmHnswWork *work = gm_hnsw_work_create();
 	GmHnswAccept even = {any_even, NULL};
+	struct timespec pause = {0, 2000000};
 	GmHnsw	   *h = NULL;
 	GmMem	   *mem;
 	GmHnswHit	hits[40];
@@ -711,7 +716,7 @@ search_all_the_time(void *arg)
 			break;
 		}
 		if (!run.wait)
-			(void) sched_yield();
+			(void) nanosleep(&pause, NULL);
 		for (uint32_t k = 0; k < found; k++)
 		{
 			run.wrong += hits[k].node >= view->nodes || (filtered && hits[k].node % 2 != 0) ||
@@ -817,7 +822,7 @@ test_readers(void)
 static void
 test_control_reuse_at_once(void)
 {
-	run_readers(false, 400);
+	run_readers(false, ROUNDS);
 	CHECK(run.wrong > 0);
 }
 
