@@ -141,13 +141,24 @@ between_blocks(int ordinal)
 		proc_exit(0);
 }
 
+static bool
+worker_lives(GmArea *area, uint64 generation)
+{
+	GmDatabase *db;
+
+	if (gm_attach(&db) == area && area->ar_generation == generation)
+		return true;
+	/* the area is unmapped, or another one is at its address */
+	job = NULL;
+	return false;
+}
+
 static void
 link_jobs(int ordinal)
 {
 	TimestampTz idle_since = GetCurrentTimestamp();
-	GmDatabase *db;
 
-	while (gm_attach(&db) == area && area->ar_generation == generation)
+	while (worker_lives(area, generation))
 	{
 		between_blocks(ordinal);
 		if (try_block())
