@@ -440,8 +440,9 @@ many_pass(GmMatch *m)
 	uint32_t	rows = m->info->space->root->sp_rows;
 	uint32_t	passed = 0;
 
-	for (uint32_t i = 0; i < LOOKED_AT && passed < MANY; i++)
-		passed += row_passes(m, (uint32_t) ((uint64_t) rows * i / LOOKED_AT));
+	/* spread, and not evenly: what rows are may go by their number */
+	for (uint32_t i = 1; i <= LOOKED_AT && passed < MANY; i++)
+		passed += row_passes(m, i * UINT32_C(0x9e3779b1) % rows);
 	return passed == MANY;
 }
 

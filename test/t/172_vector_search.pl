@@ -329,11 +329,11 @@ foreach my $metric (qw(cosine l2 ip))
 }
 
 # Recall is sampled in the background.
-sql('ALTER SYSTEM SET graphmem.recall_sample_rate = 6000');
+$node->append_conf('postgresql.conf', 'graphmem.recall_sample_rate = 6000');
 $node->reload;
 ok($node->poll_query_until('g', q{SELECT count(*) = 12 FROM graphmem.stat_vector WHERE sampled_recall BETWEEN 0.5 AND 1 AND sampled_at <= now()}),
 	'the recall of every index is sampled');
-sql('ALTER SYSTEM RESET graphmem.recall_sample_rate');
+$node->append_conf('postgresql.conf', 'graphmem.recall_sample_rate = 0');
 $node->reload;
 
 # What is refused names the row.
