@@ -284,7 +284,8 @@ place(const uint64_t *pool, uint32_t n, uint64_t element)
 	{
 		uint32_t	half = n / 2;
 
-		base += base[half - 1] < element ? half : 0;
+		/* a branch here would be guessed wrong half the time */
+		base += (base[half - 1] < element) * (size_t) half;
 		n -= half;
 	}
 	return (uint32_t) (base - pool) + (n == 1 && *base < element);
@@ -344,6 +345,17 @@ spend(Budget *b, uint32_t n)
 	return gm_interrupted(b->intr) ? GM_INTERRUPTED : GM_OK;
 }
 
+/* of n nodes just compared, what is likely to be expanded next */
+static inline void
+fetch_nearest(const GmHnsw *h, const GmHnswWork *w, uint32_t fresh, uint32_t n, uint32_t level)
+{
+	uint32_t	best = 0;
+
+	for (uint32_t i = 1; i < n; i++)
+		best = w->distance[i] < w->distance[best] ? i : best;
+	fetch_links(h, w->seen[fresh + best], level);
+}
+
 static GmStatus
 search_pool(GmHnsw *h, GmHnswWork *w, const GmQuery *query, uint32_t level, uint32_t node,
 			float distance, uint32_t cap, uint32_t ties, Budget *budget)
@@ -379,6 +391,7 @@ search_pool(GmHnsw *h, GmHnswWork *w, const GmQuery *query, uint32_t level, uint
 		if (next < w->pool_count)
 			fetch_links(h, gm_hnsw_pool_node(w->pool[next]), level);
 		gm_query_many(query, w->code, n, w->distance);
+		fetch_nearest(h, w, fresh, n, level);
 		for (uint32_t i = 0; i < n; i++)
 		{
 			uint64_t	element = gm_hnsw_pool_element(w->distance[i], w->seen[fresh + i]);
@@ -387,8 +400,6 @@ search_pool(GmHnsw *h, GmHnswWork *w, const GmQuery *query, uint32_t level, uint
 			if (at < next)
 				next = at;
 		}
-		if (next < w->pool_count)
-			fetch_links(h, gm_hnsw_pool_node(w->pool[next]), level);
 		status = spend(budget, n);
 	}
 	forget_seen(w);

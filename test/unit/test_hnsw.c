@@ -546,6 +546,85 @@ test_dimensions(void)
 }
 
 /*
+ * What a search may cost, and what an index takes
+ */
+static bool
+stop_now(void *arg)
+{
+	(*(uint32_t *) arg)++;
+	return true;
+}
+
+static void
+test_budget(void)
+{
+	float	   *v = make_vectors(NODES, DIM);
+	uint32_t	asked = 0;
+	GmInterrupt stop = {stop_now, &asked, NULL};
+	GmHnswHit  *hits = malloc(sizeof(GmHnswHit) * 8 * NODES);
+	const GmQuery *query;
+	uint64_t	distances;
+	uint32_t	found;
+	bool		gave_up;
+
+	REQUIRE(lab_open(DIM, GM_METRIC_L2, GM_CODE_INT8, 16, 60));
+	for (uint32_t i = 0; i < 8 * NODES; i++)
+		lab_link(lab_add(v + i % NODES * DIM, i));
+	REQUIRE(gm_hnsw_query(lab.hnsw, lab.work, v, 1, &query) == GM_OK);
+	CHECK(gm_hnsw_search(lab.hnsw, lab.work, query, 200, NULL, 300, NULL, hits, &found, &distances,
+						 &gave_up) == GM_OK);
+	CHECK(gave_up && distances >= 300 && distances < 400);
+	CHECK(gm_hnsw_search(lab.hnsw, lab.work, query, 10, NULL, 100000, &stop, hits, &found,
+						 &distances, &gave_up) == GM_OK);
+	CHECK(!gave_up && found == 10 && asked == 0);
+	CHECK(gm_hnsw_search(lab.hnsw, lab.work, query, 8 * NODES, NULL, 0, &stop, hits, &found,
+						 &distances, &gave_up) == GM_INTERRUPTED);
+	CHECK(asked == 1);
+
+	/* and leaves nothing behind */
+	CHECK(lab_search(v, 8 * NODES, NULL, hits) == 8 * NODES);
+	lab_close();
+	free(hits);
+	free(v);
+}
+
+static void
+test_memory(void)
+{
+	float	   *v = make_vectors(NODES, DIM);
+	uint64_t	codes;
+	uint64_t	links;
+	uint64_t	total;
+	size_t		before;
+	size_t		stride;
+
+	(void) gm_vec_choose(GM_SIMD_AUTO);
+	memset(&lab, 0, sizeof(lab));
+	lab.dim = DIM;
+	lab.work = gm_hnsw_work_create();
+	REQUIRE(gm_mem_create(1 << 20, 0, NULL, &lab.mem) == GM_OK);
+	before = lab.mem->used;
+	REQUIRE(gm_hnsw_create(lab.mem, DIM, GM_METRIC_COSINE, GM_CODE_INT8, 16, 60, v, &lab.hnsw) ==
+			GM_OK);
+	for (uint32_t i = 0; i < 40 * NODES; i++)
+		lab_add(v + i % NODES * DIM, i);
+	gm_hnsw_bytes(lab.hnsw, &codes, &links, &total);
+	stride = gm_hnsw_coder(lab.hnsw)->stride;
+	CHECK(codes >= 40 * NODES * stride && links >= 40 * NODES * 33 * sizeof(uint32_t));
+	CHECK(total > codes + links && (double) total < 1.1 * (double) (codes + links));
+	CHECK((double) (lab.mem->used - before) < 1.08 * (double) total);
+	for (uint32_t i = 0; i < 20 * NODES; i++)
+		lab_kill(i);
+	gm_hnsw_reuse(lab.hnsw);
+	lab_sound("made and killed");
+	CHECK(gm_hnsw_kill(lab.mem, lab.hnsw, 40 * NODES) == GM_BAD_VALUE);
+	CHECK(gm_hnsw_free(lab.mem, lab.hnsw) == GM_OK);
+	CHECK(lab.mem->used == before);
+	lab_close();
+	free(v);
+}
+
+/*
  * Threads: linking
  */
 typedef struct Job
@@ -643,7 +722,7 @@ test_first_nodes(void)
 #define READERS		2
 #define LASTING		500			/* nodes that are never killed */
 #define PASSING		1500
-#define ROUNDS		200			/* at most */
+#define ROUNDS		20			/* at most */
 #define MOST_VIEWS	(3 * ROUNDS + 1)
 #define THREAD_DIM	56			/* a code of 64 bytes: kernels read no other's */
 
@@ -658,6 +737,7 @@ typedef struct Run
 	_Atomic uint64_t global;
 	GmEpochSlot slots[READERS];
 	bool		wait;			/* for readers, before nodes are made anew */
+	_Atomic uint32_t rounds;
 	_Atomic bool stop;
 	_Atomic uint64_t searches;
 	_Atomic uint64_t wrong;		/* a hit's code is not what it was */
@@ -688,7 +768,7 @@ search_all_the_time(void *arg)
 	uint32_t	me = (uint32_t) (uintptr_t) arg;
 	GmHnswWork *work = gm_hnsw_work_create();
 	GmHnswAccept even = {any_even, NULL};
-	struct timespec pause = {0, 2000000};
+	struct timespec pause = {0, 100000};
 	GmHnsw	   *h = NULL;
 	GmMem	   *mem;
 	GmHnswHit	hits[40];
@@ -704,6 +784,7 @@ search_all_the_time(void *arg)
 		uint64_t	distances;
 		bool		gave_up;
 		bool		hit = false;
+		uint32_t	round = run.rounds;
 
 		gm_epoch_enter(&run.global, &run.slots[me]);
 		view = atomic_load_explicit(&run.view, memory_order_acquire);
@@ -715,7 +796,8 @@ search_all_the_time(void *arg)
 			run.wrong++;
 			break;
 		}
-		if (!run.wait)
+		/* a reader that is too slow for a writer that does not wait */
+		while (!run.wait && !run.stop && run.rounds < round + 2)
 			(void) nanosleep(&pause, NULL);
 		for (uint32_t k = 0; k < found; k++)
 		{
@@ -796,6 +878,7 @@ run_readers(bool wait, int rounds)
 	for (int i = 0; i < rounds && (wait || run.wrong == 0); i++)
 	{
 		one_round();
+		run.rounds++;
 		if (wait)
 			lab_sound("while readers search");
 	}
@@ -845,6 +928,6 @@ test_nothing(void)
 #define ALONE(function)		{#function, UNDER_THREAD_SANITIZER ? test_nothing : function}
 
 UNIT_MAIN(ALONE(test_small), ALONE(test_among_dead), ALONE(test_all_equal),
-		  ALONE(test_duplicates), ALONE(test_dimensions), ALONE(test_lives), ALONE(test_accept),
+		  ALONE(test_duplicates), ALONE(test_dimensions), ALONE(test_lives), ALONE(test_accept), ALONE(test_budget), ALONE(test_memory),
 		  UNIT(test_first_nodes), UNIT(test_link_threads), UNIT(test_readers),
 		  ALONE(test_control_reuse_at_once))
