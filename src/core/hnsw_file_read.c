@@ -265,31 +265,18 @@ read_item(GmHnswReader *r)
  * Links
  */
 
-/* one level; each link once, none to the node itself */
+/* which of them are links at all is for gm_hnsw_put_finish to say */
 static GmStatus
 read_level(GmHnswReader *r, uint32_t *links, uint32_t room)
 {
 	const char *n = take(r, 1);
 	const char *bytes = n == NULL ? NULL : take(r, (size_t) (uint8_t) *n * sizeof(uint32_t));
-	uint32_t	kept = 0;
 
 	if (bytes == NULL || (uint8_t) *n > room)
 		return refuse(r, DAMAGED);
-	for (uint32_t i = 0; i < (uint8_t) *n; i++)
-	{
-		uint32_t	to;
-		uint32_t	k = 0;
-
-		memcpy(&to, bytes + i * sizeof(uint32_t), sizeof(uint32_t));
-		if (to >= r->count || to == r->at)
-			continue;
-		while (k < kept && links[k] != to)
-			k++;
-		if (k == kept)
-			links[kept++] = to;
-	}
-	while (kept < room)
-		links[kept++] = GM_NONE;
+	memcpy(links, bytes, (uint8_t) *n * sizeof(uint32_t));
+	for (uint32_t i = (uint8_t) *n; i < room; i++)
+		links[i] = GM_NONE;
 	return GM_OK;
 }
 

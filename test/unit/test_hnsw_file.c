@@ -456,18 +456,24 @@ read_file(Index *index, Items *items, Bytes *bytes)
 
 /* an index made for the file alone; false: it was not refused, or for no reason */
 static bool
-is_refused(Items *items, Bytes *bytes, const GmHnswIdentity *identity, uint32_t limit)
+is_refused_by(Items *items, Bytes *bytes, const GmHnswIdentity *identity, uint32_t limit, uint32_t m)
 {
 	Index		index;
 	const char *refusal = NULL;
 	uint32_t	nodes;
 	GmStatus	status;
 
-	if (!index_make(&index, items, GM_CODE_INT8, 4))
+	if (!index_make(&index, items, GM_CODE_INT8, m))
 		return false;
 	status = read_of(&index, items, bytes, identity, limit, 1000, &refusal, &nodes);
 	index_free(&index);
 	return status == GM_BAD_FILE && refusal != NULL;
+}
+
+static bool
+is_refused(Items *items, Bytes *bytes, const GmHnswIdentity *identity, uint32_t limit)
+{
+	return is_refused_by(items, bytes, identity, limit, 4);
 }
 
 static bool
@@ -479,6 +485,31 @@ has_codes_of_items(Index *index, Items *items)
 			 !gm_hnsw_same(index->hnsw, index->work, items->node[i],
 						   items->vector + (size_t) i * items->dim, scale_of(items, i))))
 			return false;
+	return true;
+}
+
+/* each that of a node it is linked to */
+static bool
+dead_have_codes(const Index *index)
+{
+	uint32_t	nodes = atomic_load(&gm_hnsw_root(index->hnsw)->hn_nodes);
+	size_t		size = gm_hnsw_coder(index->hnsw)->stride;
+
+	for (uint32_t node = 0; node < nodes; node++)
+	{
+		uint32_t	room;
+		const uint32_t *links = gm_hnsw_links(index->hnsw, node, 0, &room);
+		uint32_t	i = 0;
+
+		if (gm_hnsw_state(index->hnsw, node) != GM_HNSW_DEAD)
+			continue;
+		while (i < room && links[i] != GM_NONE &&
+			   memcmp(gm_hnsw_code(index->hnsw, node), gm_hnsw_code(index->hnsw, links[i]),
+					  size) != 0)
+			i++;
+		if (i == room || links[i] == GM_NONE)
+			return false;
+	}
 	return true;
 }
 
@@ -517,6 +548,18 @@ set_checksum(const Block *block, uint64_t stamp, uint32_t place)
 	head.checksum = block_checksum(copy, stamp, place);
 	memcpy(block->at, &head, sizeof(head));
 	free(copy);
+}
+
+static void
+swap_blocks(const Block *a, const Block *b)
+{
+	for (size_t i = 0; i < sizeof(FileBlock) + a->length; i++)
+	{
+		char		byte = a->at[i];
+
+		a->at[i] = b->at[i];
+		b->at[i] = byte;
+	}
 }
 
 static bool
@@ -616,8 +659,10 @@ test_changed(void)
 	{
 		uint32_t	which = unit_random_below(20);
 
-		if (which < 2)
+		if (which == 0)
 			some_vector(&items, i);
+		else if (which == 1)
+			items.vector[(size_t) i * items.dim + items.dim - 1] += 0.125f;
 		changed[i] = which < 3;
 		items.gone[i] = which == 2;
 	}
@@ -625,6 +670,7 @@ test_changed(void)
 	for (uint32_t i = 0; i < items.n; i++)
 		CHECK((items.node[i] == GM_NONE) == changed[i]);
 	CHECK(has_codes_of_items(&is, &items));
+	CHECK(dead_have_codes(&is));
 	(void) is_sound(&is);
 	CHECK(recall(&is, &items, 100, 200) > 0.95);
 	REQUIRE(sweep_all(&is));
@@ -864,6 +910,75 @@ test_forged(void)
 	free(kept);
 }
 
+/* what a number claims, where checksums are right */
+static void
+test_claims(void)
+{
+	Items		items;
+	Bytes		bytes;
+	Block		blocks[8];
+	char	   *kept;
+	uint32_t	n;
+	FileHead	head;
+	uint32_t	count;
+	char	   *at;
+
+	REQUIRE(small_file(&items, &bytes));
+	kept = malloc(bytes.n);
+	memcpy(kept, bytes.at, bytes.n);
+	n = blocks_of(&bytes, blocks, 8);
+	REQUIRE(n == 4 && blocks[2].section == FILE_LINKS && blocks[3].section == FILE_END);
+
+	/* another number of nodes */
+	at = blocks[3].at + sizeof(FileBlock);
+	memcpy(&count, at, sizeof(count));
+	CHECK(count == items.n);
+	count++;
+	memcpy(at, &count, sizeof(count));
+	set_checksum(&blocks[3], 99, 3);
+	CHECK(is_refused(&items, &bytes, &here, 1000));
+
+	/* more links than a node has room for: those of 4, read for 2 */
+	memcpy(bytes.at, kept, bytes.n);
+	memcpy(&head, blocks[0].at + sizeof(FileBlock), sizeof(head));
+	head.m = 2;
+	memcpy(blocks[0].at + sizeof(FileBlock), &head, sizeof(head));
+	set_checksum(&blocks[0], 99, 0);
+	CHECK(is_refused_by(&items, &bytes, &here, 1000, 2));
+
+	/* all nodes at the highest level, without links, which costs a file 17 bytes each */
+	memcpy(bytes.at, kept, bytes.n);
+	REQUIRE(blocks[2].length >= items.n * (1 + GM_HNSW_LEVELS));
+	bytes.n -= blocks[2].length - items.n * (1 + GM_HNSW_LEVELS);
+	blocks[2].length = items.n * (1 + GM_HNSW_LEVELS);
+	((FileBlock *) blocks[2].at)->length = blocks[2].length;
+	at = blocks[2].at + sizeof(FileBlock);
+	for (uint32_t i = 0; i < items.n; i++)
+	{
+		at[0] = GM_HNSW_LEVELS - 1;
+		memset(at + 1, 0, GM_HNSW_LEVELS);
+		at += 1 + GM_HNSW_LEVELS;
+	}
+	set_checksum(&blocks[2], 99, 2);
+	memcpy(at, kept + (blocks[3].at - bytes.at), sizeof(FileBlock) + blocks[3].length);
+	CHECK(is_refused(&items, &bytes, &here, 1000));
+
+	/* all at level 0 is well */
+	at = blocks[2].at + sizeof(FileBlock);
+	for (uint32_t i = 0; i < items.n; i++)
+		memset(at + i * 2, 0, 2);
+	blocks[2].length = items.n * 2;
+	((FileBlock *) blocks[2].at)->length = blocks[2].length;
+	set_checksum(&blocks[2], 99, 2);
+	memcpy(at + blocks[2].length, kept + (blocks[3].at - bytes.at),
+		   sizeof(FileBlock) + blocks[3].length);
+	bytes.n = (size_t) (at + blocks[2].length - bytes.at) + sizeof(FileBlock) + blocks[3].length;
+	CHECK(!is_refused(&items, &bytes, &here, 1000));
+	items_free(&items);
+	free(bytes.at);
+	free(kept);
+}
+
 /* an item twice in the file has one node */
 static void
 test_twice(void)
@@ -953,11 +1068,51 @@ test_moment(void)
 	}
 }
 
+/* a node is freed and another item's, and its item has another node, before its links are written */
+static void
+test_reused(void)
+{
+	Items		items;
+	Bytes		bytes = {0};
+	Both		both = {&items, &bytes};
+	GmHnswSink	sink = {write_bytes, item_at, &both};
+	GmHnswWriter *writer;
+	Index		was;
+	Index		is;
+	uint32_t	reused;
+	bool		done = false;
+
+	items_make(&items, 201, 4, GM_METRIC_L2);
+	items.gone[200] = true;
+	REQUIRE(index_make(&was, &items, GM_CODE_INT8, 4) && index_make(&is, &items, GM_CODE_INT8, 4));
+	REQUIRE(add_all(&was, &items));
+	REQUIRE(gm_hnsw_writer_create(was.hnsw, &here, 1, &sink, &writer) == GM_OK);
+	REQUIRE(gm_hnsw_writer_step(writer, was.hnsw, 200, &done) == GM_OK && !done);
+	reused = items.node[7];
+	REQUIRE(kill_item(&was, &items, 7) && sweep_all(&was));
+	gm_hnsw_reuse(was.hnsw);
+	items.gone[200] = false;
+	REQUIRE(add_item(&was, &items, 200) && add_item(&was, &items, 7));
+	CHECK(items.node[200] == reused && items.node[7] != reused);
+	while (!done)
+		REQUIRE(gm_hnsw_writer_step(writer, was.hnsw, 200, &done) == GM_OK);
+	gm_hnsw_writer_destroy(writer);
+	REQUIRE(read_file(&is, &items, &bytes) == GM_OK);
+	for (uint32_t i = 0; i < items.n; i++)
+		CHECK((items.node[i] == GM_NONE) == (i == 7 || i == 200));
+	(void) is_sound(&is);
+	index_free(&was);
+	index_free(&is);
+	items_free(&items);
+	free(bytes.at);
+}
+
 static void
 test_failures(void)
 {
 	Items		items;
 	Bytes		bytes = {0};
+	Block		blocks[3];
 	Index		was;
 
 	items_make(&items, 9000, 4, GM_METRIC_L2);
@@ -971,6 +1126,14 @@ test_failures(void)
 	}
 	bytes.writes_left = 0;
 	REQUIRE(write_file(&was, &items, 1, 1000, &bytes) == GM_OK);
+
+	/* two blocks of it in each other's place */
+	REQUIRE(blocks_of(&bytes, blocks, 3) == 3 && blocks[2].section == FILE_ITEMS &&
+			blocks[1].length == blocks[2].length);
+	swap_blocks(&blocks[1], &blocks[2]);
+	CHECK(is_refused(&items, &bytes, &here, 100000));
+	swap_blocks(&blocks[1], &blocks[2]);
+	CHECK(!is_refused(&items, &bytes, &here, 100000));
 
 	/* the image's memory is full */
 	for (size_t limit = 16384; limit < 1048576; limit *= 2)
@@ -1006,4 +1169,5 @@ test_nothing(void)
 
 UNIT_MAIN(UNIT(test_round_trip), UNIT(test_changed), UNIT(test_dead), UNIT(test_cut_off),
 		  UNIT(test_any_bit), UNIT(test_of_another), UNIT(test_of_two), UNIT(test_forged),
-		  UNIT(test_twice), UNIT(test_moment), UNIT(test_failures), UNIT(test_nothing))
+		  UNIT(test_claims), UNIT(test_twice), UNIT(test_moment), UNIT(test_reused),
+		  UNIT(test_failures), UNIT(test_nothing))
