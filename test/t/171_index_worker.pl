@@ -250,6 +250,19 @@ wait_for_index($db, 'default', 'places', 'which is used');
 $node->safe_psql($db, q{SELECT graphmem.rebuild('default')});
 wait_for_index($db, 'default', 'places', 'rebuild() builds anew');
 
+# ---- the worker is cancelled, again and again ----
+$node->safe_psql($db, q{SELECT graphmem.rebuild('default')});
+my $worker = worker_pid($node, $db);
+my $cancelled = 0;
+ok(wait_for(60, sub {
+	$node->safe_psql($db, qq{SELECT pg_cancel_backend($worker) FROM generate_series(1, 5), pg_sleep(0.01)});
+	$cancelled++;
+	return $cancelled > 5 && indexed($db, 'default', 'places');
+}), 'a worker that is cancelled goes on');
+is(worker_pid($node, $db), $worker, '... the same process');
+wait_for_index($db, 'default', 'places', '... and comes to the end');
+is_sound($db, 'check() finds nothing');
+
 # ---- helpers end ----
 hold_build();
 space($db, 'default', 'second');
@@ -359,7 +372,8 @@ is_sound($db, 'check() finds nothing');
 $offset = -s $node->logfile;
 $node->safe_psql($db, q{SELECT graphmem.rebuild('default')});
 is(found_by_search($db, 'default', 'places', 'SET graphmem.private_memory_limit = 1'), '10', 'loaded again');
-ok(wait_for(30, sub { !indexed($db, 'default', 'places') }), '... without an index, since there is no room');
+is($node->safe_psql($db, q{SELECT index_state, last_error IS NULL FROM graphmem.stat_vector WHERE space = 'places'}),
+	'failed|f', '... without an index, since there is no room');
 is(building($db), '0', '... and nothing is shown as being built');
 limit_memory('0');
 wait_for_index($db, 'default', 'places', 'it comes when there is room');
