@@ -84,6 +84,7 @@ put_hits(const Batch *b, GmRows *rows, uint32_t i, const GmSpaceHit *hits, uint3
 {
 	for (uint32_t h = 0; h < found; h++)
 	{
+		gm_items_fetch(b->image, b->info, hits, h, found);
 		gm_row_int4(rows, (int32_t) i + 1);
 		gm_row_int8(rows, (int64_t) h + 1);
 		gm_row_int8(rows, gm_space_item_id(b->info->space, hits[h].row));

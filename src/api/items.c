@@ -11,6 +11,8 @@
 
 #include "api/items.h"
 
+#define ITEMS_FETCHED	64		/* hits whose columns are fetched together */
+
 static void
 put_fact(GmRows *rows, const GmGraph *g, const GmView *view, int64_t fact_id)
 {
@@ -62,4 +64,33 @@ gm_item_put(GmRows *rows, const GmImage *image, const GmSpaceInfo *info, const G
 			put_fact(rows, g, view, gm_space_item_id(info->space, row));
 			break;
 	}
+}
+
+/* what a hit needs lies in a few places that nobody has looked at lately */
+void
+gm_items_fetch(const GmImage *image, const GmSpaceInfo *info, const GmSpaceHit *hits,
+			   uint32_t i, uint32_t count)
+{
+	const GmGraph *g = image->graph;
+	const GmSpace *space = info->space;
+	uint32_t	end = Min(count, i + ITEMS_FETCHED);
+
+	if (i % ITEMS_FETCHED != 0)
+		return;
+	for (uint32_t h = i; h < end; h++)
+	{
+		gm_prefetch(gm_array_at(&space->item_id, hits[h].row));
+		gm_prefetch(gm_array_at(&space->number, hits[h].row));
+	}
+	if (info->target != 'e')
+		return;
+	for (uint32_t h = i; h < end; h++)
+	{
+		GmNode		node = gm_space_number(space, hits[h].row);
+
+		gm_prefetch(gm_array_at(&g->name, node));
+		gm_prefetch(gm_array_at(&g->kind, node));
+	}
+	for (uint32_t h = i; h < end; h++)
+		gm_prefetch(gm_graph_name(g, gm_space_number(space, hits[h].row)));
 }

@@ -18,4 +18,11 @@
 extern void gm_item_put(GmRows *rows, const GmImage *image, const GmSpaceInfo *info,
 						const GmView *view, uint32_t row);
 
+/*
+ * Called before the i-th of so many hits is put: fetches what the columns of it
+ * and of the next ones need, each step for all of them before the next step.
+ */
+extern void gm_items_fetch(const GmImage *image, const GmSpaceInfo *info, const GmSpaceHit *hits,
+						   uint32_t i, uint32_t count);
+
 #endif							/* GM_API_ITEMS_H */
