@@ -17,6 +17,7 @@ my $node = start_node('index_worker', qq{
 	restart_after_crash = on
 	max_logical_replication_workers = 0
 	graphmem.build_workers = 2
+	graphmem.index_file = off
 	graphmem.memory_limit = 0
 });
 
