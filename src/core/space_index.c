@@ -257,7 +257,7 @@ gm_indexer_attach(const GmSpace *space, GmHnswWork *work, GmIndexer **indexer)
 	{
 		GmHnswState state = gm_hnsw_state(ix->hnsw, node);
 
-		if ((state == GM_HNSW_MADE || state == GM_HNSW_LINKED) &&
+		if ((state == GM_HNSW_MADE || state == GM_HNSW_LINKING || state == GM_HNSW_LINKED) &&
 			(node >= space->row_at.root->ar_length || ROW_OF(space, node) == GM_NONE))
 			status = gm_hnsw_kill(ix->mem, ix->hnsw, node);
 	}
