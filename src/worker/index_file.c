@@ -24,6 +24,7 @@
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
 #include "common/file_perm.h"
+#include "common/file_utils.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "portability/instr_time.h"
