@@ -951,7 +951,7 @@ test_claims(void)
 	REQUIRE(blocks[2].length >= items.n * (1 + GM_HNSW_LEVELS));
 	bytes.n -= blocks[2].length - items.n * (1 + GM_HNSW_LEVELS);
 	blocks[2].length = items.n * (1 + GM_HNSW_LEVELS);
-	((FileBlock *) blocks[2].at)->length = blocks[2].length;
+	memcpy(blocks[2].at + offsetof(FileBlock, length), &blocks[2].length, sizeof(uint32_t));
 	at = blocks[2].at + sizeof(FileBlock);
 	for (uint32_t i = 0; i < items.n; i++)
 	{
@@ -968,7 +968,7 @@ test_claims(void)
 	for (uint32_t i = 0; i < items.n; i++)
 		memset(at + i * 2, 0, 2);
 	blocks[2].length = items.n * 2;
-	((FileBlock *) blocks[2].at)->length = blocks[2].length;
+	memcpy(blocks[2].at + offsetof(FileBlock, length), &blocks[2].length, sizeof(uint32_t));
 	set_checksum(&blocks[2], 99, 2);
 	memcpy(at + blocks[2].length, kept + (blocks[3].at - bytes.at),
 		   sizeof(FileBlock) + blocks[3].length);
