@@ -145,7 +145,8 @@ gm_job_is_free(void)
 void
 gm_job_open(const GmHnsw *hnsw, const GmSpaceNode *nodes, uint32 n)
 {
-	Assert(gm_job_is_free() && n <= GM_JOB_NODES);
+	/* a helper that comes late may be busy again, and finds no job */
+	Assert(atomic_load(&job->lj_number) == 0 && n <= GM_JOB_NODES);
 	gm_hnsw_view(hnsw, &job->lj_view);
 	job->lj_count = n;
 	for (uint32 i = 0; i < n; i++)
