@@ -56,7 +56,7 @@
 #define JOB_LOOK_MS		2		/* while helpers end theirs */
 #define ENCODE			20000	/* elements of vectors, encoded without a look at the clock */
 #define TEND_MS			100
-#define TEND_NODES		256
+#define TEND_NODES		16		/* without a look at the clock */
 #define IDLE_DEAD		256		/* so many are swept when there is nothing else to do */
 #define RETRY_FIRST_MS	5000
 #define RETRY_MOST_MS	600000
@@ -66,6 +66,7 @@
 typedef struct GmWorkerIndex
 {
 	dlist_node	node;			/* in the list of all */
+	uint64		turn;			/* the last one that it had */
 	struct GmWorkerIndex *next; /* of the same graph */
 	GmWorkerGraph *graph;
 	int32		space_id;
@@ -129,6 +130,7 @@ static GmWorkerIndex *job_of;	/* who has the job, or makes nodes for it */
 static bool giving_up;			/* the version under way is to drop indexes */
 static instr_time slice_start;
 static uint32 slice_links;
+static uint64 turn;
 
 void
 gm_index_start(GmDatabase *db, GmArea *a)
@@ -821,6 +823,7 @@ tend(GmWorkerIndex *ix, const GmSpace *space)
 	const GmHnswRoot *h = gm_hnsw_root(ix->indexer->hnsw);
 	uint32		dead = atomic_load(&h->hn_dead);
 	TimestampTz now = GetCurrentTimestamp();
+	uint64		oldest;
 	bool		swept;
 	bool		more;
 	GmStatus	status;
@@ -830,10 +833,13 @@ tend(GmWorkerIndex *ix, const GmSpace *space)
 		return NOTHING;
 	if (!TimestampDifferenceExceeds(ix->tended_at, now, TEND_MS))
 		return NOTHING;
-	status = gm_space_tend(space, ix->indexer,
-						   gm_epoch_oldest(gm_area_slots(area), area->ar_slots),
-						   dead >= IDLE_DEAD && ix->count == 0, ix->job, TEND_NODES, &swept,
-						   &more);
+	oldest = gm_epoch_oldest(gm_area_slots(area), area->ar_slots);
+	do
+	{
+		status = gm_space_tend(space, ix->indexer, oldest, dead >= IDLE_DEAD && ix->count == 0,
+							   ix->job, TEND_NODES, &swept, &more);
+		slice_links++;
+	} while (status == GM_OK && more && !is_slice_over(1));
 	if (status != GM_OK)
 		return fail(ix, status);
 	if (swept)
@@ -946,9 +952,6 @@ do_something(GmWorkerIndex *ix)
 bool
 gm_index_run(void)
 {
-	dlist_node *first;
-	dlist_node *last;
-
 	if (dlist_is_empty(&all))
 		return false;
 	if (work == NULL)
@@ -957,17 +960,19 @@ gm_index_run(void)
 		return false;
 	INSTR_TIME_SET_CURRENT(slice_start);
 	slice_links = 0;
-	last = dlist_tail_node(&all);
-	do
+	turn++;
+	while (!dlist_is_empty(&all))
 	{
-		GmWorkerIndex *ix;
+		GmWorkerIndex *ix = dlist_head_element(GmWorkerIndex, node, &all);
 
-		first = dlist_pop_head_node(&all);
-		dlist_push_tail(&all, first);
-		ix = dlist_container(GmWorkerIndex, node, first);
+		if (ix->turn == turn)
+			break;
+		ix->turn = turn;
+		dlist_delete(&ix->node);
+		dlist_push_tail(&all, &ix->node);
 		if (!ix->quiet && do_something(ix) == SOMETHING)
 			return true;
-	} while (first != last);
+	}
 	return false;
 }
 
