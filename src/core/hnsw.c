@@ -714,16 +714,22 @@ GmStatus
 gm_hnsw_kill(GmMem *mem, GmHnsw *h, uint32_t node)
 {
 	GmHnswRoot *root = h->root;
+	GmStatus	status;
 	uint8_t		state;
 	GmHnswNode *n;
 
 	GM_TRY(gm_hnsw_refresh(h));
 	if (node >= h->nodes)
 		return GM_BAD_VALUE;
-	GM_TRY(gm_hnsw_free_room(mem, h, root->hn_free + root->hn_swept + 1 +
-							 atomic_load_explicit(&root->hn_dead, memory_order_relaxed)));
 	n = gm_hnsw_node_at(h, node);
 	gm_hnsw_begin_change(h);
+	status = gm_hnsw_free_room(mem, h, root->hn_free + root->hn_swept + 1 +
+							   atomic_load_explicit(&root->hn_dead, memory_order_relaxed));
+	if (status != GM_OK)
+	{
+		gm_hnsw_end_change(h);
+		return status;
+	}
 	state = GM_HNSW_MADE;
 	while (!atomic_compare_exchange_weak_explicit(&n->state, &state,
 												  state == GM_HNSW_MADE ? GM_HNSW_SWEPT :
