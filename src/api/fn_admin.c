@@ -316,8 +316,9 @@ static void
 check_index(Check *check, const GmSpaceInfo *info)
 {
 	uint32_t	row;
-	const char *broken = gm_space_check_index(info->space, &row);
+	const char *broken = gm_space_check_index(info->space, &gm_server_interrupt, &row);
 
+	CHECK_FOR_INTERRUPTS();
 	if (broken != NULL)
 		add_violation(check, broken, row == GM_NONE ? info->space_id :
 					  gm_space_item_id(info->space, row), NULL);

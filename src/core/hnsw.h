@@ -253,7 +253,7 @@ extern GmStatus gm_hnsw_put(GmMem *mem, GmHnsw *hnsw, uint32_t level, const void
 							const uint32_t *links, uint32_t *node);
 extern GmStatus gm_hnsw_put_finish(GmMem *mem, GmHnsw *hnsw, const GmInterrupt *intr);
 
-/* every rule of an index; what is broken, in words, or NULL */
-extern const char *gm_hnsw_check(GmHnsw *hnsw, uint32_t *node);
+/* every rule of an index; what is broken, in words, or NULL, also if it was interrupted */
+extern const char *gm_hnsw_check(GmHnsw *hnsw, const GmInterrupt *intr, uint32_t *node);
 
 #endif							/* GM_CORE_HNSW_H */

@@ -15,16 +15,27 @@
 #include "core/hnsw_private.h"
 
 #define LOOKS		20
+#define NODES_PER_LOOK	4096	/* between interrupts */
 
 typedef struct Check
 {
 	GmHnsw	   *h;
+	const GmInterrupt *intr;
+	bool		stopped;		/* by intr: nothing is known */
 	uint64_t   *listed;			/* bit by node: in the list of free or swept ones */
 	uint64_t   *block;			/* bit by upper block: taken or free */
 	uint32_t	count[GM_HNSW_SWEPT + 1];
 	uint32_t	highest;		/* level of a linked node, plus one */
 	uint32_t	node;			/* where it is broken */
 } Check;
+
+static bool
+is_stopped(Check *c, uint32_t i)
+{
+	if (i % NODES_PER_LOOK == 0 && !c->stopped)
+		c->stopped = gm_interrupted(c->intr);
+	return c->stopped;
+}
 
 static const char *
 check_code(Check *c, uint32_t i)
@@ -152,19 +163,22 @@ check_list(Check *c)
 	GmHnsw	   *h = c->h;
 	const GmHnswRoot *root = h->root;
 	const uint32_t *list = gm_mem_ptr(h->mem, root->hn_free_list);
+	uint64_t	n = (uint64_t) root->hn_free + root->hn_swept;
 
-	if ((uint64_t) root->hn_free + root->hn_swept > root->hn_free_room)
+	if (n > root->hn_free_room)
 		return "more nodes are free than are listed";
-	for (uint32_t i = 0; i < root->hn_free + root->hn_swept; i++)
+	for (uint32_t i = 0; i < n; i++)
 	{
-		c->node = list[i];
-		if (list[i] >= h->nodes)
+		uint32_t	node = list[i];
+
+		c->node = node;
+		if (node >= h->nodes)
 			return "a free node is beyond the last";
-		if (gm_bit_test(c->listed, list[i]))
+		if (gm_bit_test(c->listed, node))
 			return "a node is free twice";
-		if (gm_hnsw_state_at(h, list[i]) != (i < root->hn_free ? GM_HNSW_FREE : GM_HNSW_SWEPT))
+		if (gm_hnsw_state_at(h, node) != (i < root->hn_free ? GM_HNSW_FREE : GM_HNSW_SWEPT))
 			return "a node's state is not what the list of free nodes says";
-		gm_bit_set(c->listed, list[i]);
+		gm_bit_set(c->listed, node);
 	}
 	return NULL;
 }
@@ -201,6 +215,8 @@ check_all(Check *c)
 
 	for (uint32_t i = 0; i < c->h->nodes && broken == NULL; i++)
 	{
+		if (is_stopped(c, i))
+			return NULL;
 		c->node = i;
 		broken = check_node(c, i);
 	}
@@ -220,6 +236,8 @@ check_always(Check *c)
 	{
 		GmHnswState state = gm_hnsw_state_at(h, i);
 
+		if (is_stopped(c, i))
+			return NULL;
 		c->node = i;
 		if (state > GM_HNSW_SWEPT)
 			return "a node's state is none";
@@ -263,9 +281,9 @@ look(Check *c)
 }
 
 const char *
-gm_hnsw_check(GmHnsw *h, uint32_t *node)
+gm_hnsw_check(GmHnsw *h, const GmInterrupt *intr, uint32_t *node)
 {
-	Check		c = {.h = h, .node = GM_NONE};
+	Check		c = {.h = h, .intr = intr, .node = GM_NONE};
 	const char *broken;
 
 	for (int i = 0; i < LOOKS; i++)
@@ -273,7 +291,7 @@ gm_hnsw_check(GmHnsw *h, uint32_t *node)
 		uint64_t	before;
 		uint64_t	after;
 
-		c = (Check) {.h = h, .node = GM_NONE};
+		c = (Check) {.h = h, .intr = intr, .node = GM_NONE};
 		/* a view may be older than the graph */
 		if (!is_quiet(h, &before) || h->upper_blocks != h->root->hn_upper_next ||
 			h->nodes != atomic_load_explicit(&h->root->hn_nodes, memory_order_acquire))

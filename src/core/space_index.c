@@ -779,7 +779,7 @@ check_row(const GmSpace *space, uint32_t row)
 }
 
 const char *
-gm_space_check_index(GmSpace *space, uint32_t *row)
+gm_space_check_index(GmSpace *space, const GmInterrupt *intr, uint32_t *row)
 {
 	const GmSpaceRoot *root = space->root;
 	uint32_t	mapped = 0;
@@ -793,6 +793,8 @@ gm_space_check_index(GmSpace *space, uint32_t *row)
 		return "the index knows of another number of rows";
 	for (uint32_t i = 0; i < root->sp_rows; i++)
 	{
+		if (i % ROWS_PER_LOOK == 0 && gm_interrupted(intr))
+			return NULL;
 		broken = check_row(space, i);
 		if (broken != NULL)
 		{
@@ -806,5 +808,5 @@ gm_space_check_index(GmSpace *space, uint32_t *row)
 		return "nodes stand for rows that are not there";
 	if (attach_index(space) != GM_OK)
 		return NULL;
-	return gm_hnsw_check(space->hnsw, &node);
+	return gm_hnsw_check(space->hnsw, intr, &node);
 }

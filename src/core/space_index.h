@@ -164,7 +164,7 @@ extern GmStatus gm_space_nearest(GmSpace *space, GmHnswWork *work, const GmSpace
 								 const GmSpaceWish *wish, const GmInterrupt *intr,
 								 GmSpaceHit *hits, uint32_t *found, GmSpaceReport *report);
 
-/* every rule of mapping and index; what is broken, in words, or NULL */
-extern const char *gm_space_check_index(GmSpace *space, uint32_t *row);
+/* every rule of mapping and index; what is broken, in words, or NULL, also if it was interrupted */
+extern const char *gm_space_check_index(GmSpace *space, const GmInterrupt *intr, uint32_t *row);
 
 #endif							/* GM_CORE_SPACE_INDEX_H */

@@ -156,7 +156,7 @@ static void
 must_be_sound(GmHnsw *hnsw, GmHnswWork *work)
 {
 	uint32_t	node;
-	const char *broken = gm_hnsw_check(hnsw, &node);
+	const char *broken = gm_hnsw_check(hnsw, NULL, &node);
 
 	if (broken != NULL)
 		fprintf(stderr, "node %u: %s\n", node, broken);

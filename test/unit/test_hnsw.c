@@ -225,7 +225,7 @@ static bool
 lab_sound(const char *when)
 {
 	uint32_t	node;
-	const char *broken = gm_hnsw_check(lab.hnsw, &node);
+	const char *broken = gm_hnsw_check(lab.hnsw, NULL, &node);
 
 	if (!CHECK(broken == NULL))
 		printf("# %s: node %u: %s\n", when, node, broken);
@@ -919,6 +919,50 @@ test_control_reuse_at_once(void)
 #define UNDER_THREAD_SANITIZER	false
 #endif
 
+/* a check of many nodes asks now and then, and stops when told to */
+typedef struct Asked
+{
+	uint32_t	times;
+	uint32_t	stop_at;
+} Asked;
+
+static bool
+ask(void *arg)
+{
+	Asked	   *asked = arg;
+
+	return ++asked->times == asked->stop_at;
+}
+
+static void
+test_check_stops(void)
+{
+	float		v[2] = {1, 0};
+	uint32_t	n = 20000;
+	Asked		asked = {0, 0};
+	const GmInterrupt intr = {ask, &asked, NULL};
+	uint32_t	node;
+	uint32_t	times;
+
+	if (!lab_open(2, GM_METRIC_L2, GM_CODE_INT8, 4, 10))
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		(void) lab_add(v, i);
+	lab_link(0);
+	CHECK(gm_hnsw_check(lab.hnsw, &intr, &node) == NULL);
+	times = asked.times;
+	CHECK(times >= n / 5000);
+
+	/* broken beyond where it stops, and before the end */
+	((GmHnswRoot *) gm_hnsw_root(lab.hnsw))->hn_linked++;
+	asked = (Asked) {0, 2};
+	CHECK(gm_hnsw_check(lab.hnsw, &intr, &node) == NULL);
+	CHECK(asked.times == 2);
+	asked = (Asked) {0, 0};
+	CHECK(gm_hnsw_check(lab.hnsw, &intr, &node) != NULL);
+	lab_close();
+}
+
 static void
 test_nothing(void)
 {
@@ -929,5 +973,6 @@ test_nothing(void)
 
 UNIT_MAIN(ALONE(test_small), ALONE(test_among_dead), ALONE(test_all_equal),
 		  ALONE(test_duplicates), ALONE(test_dimensions), ALONE(test_lives), ALONE(test_accept), ALONE(test_budget), ALONE(test_memory),
+		  ALONE(test_check_stops),
 		  UNIT(test_first_nodes), UNIT(test_link_threads), UNIT(test_readers),
 		  ALONE(test_control_reuse_at_once))

@@ -233,7 +233,7 @@ static bool
 is_sound(Index *index)
 {
 	uint32_t	node;
-	const char *broken = gm_hnsw_check(index->hnsw, &node);
+	const char *broken = gm_hnsw_check(index->hnsw, NULL, &node);
 
 	if (broken != NULL)
 		printf("# node %u: %s\n", node, broken);

@@ -207,7 +207,7 @@ test_filters(void)
 			uint32_t	row;
 
 			CHECK(gm_space_pending(x.space) == PENDING);
-			CHECK(gm_space_check_index(x.space, &row) == NULL);
+			CHECK(gm_space_check_index(x.space, NULL, &row) == NULL);
 			for (int k = 0; k < 3; k++)
 			{
 				check_filter(&x, NULL, false, ks[k], false);

@@ -213,7 +213,7 @@ check_world(World *w, GmSpace *space)
 	const char *broken;
 	uint32_t	row;
 
-	broken = gm_space_check_index(space, &row);
+	broken = gm_space_check_index(space, NULL, &row);
 	if (!CHECK(broken == NULL))
 		printf("# row %u: %s\n", row, broken);
 	for (int i = 0; i < 5; i++)
