@@ -7,7 +7,10 @@ Makes a server of its own in the work directory.  All the time
     - recorders commit facts and note in a log outside the database what was
       acknowledged; others write at random, and leave prepared transactions;
     - readers look for every acknowledged commit, and put the same questions to
-      the shared image and to a private one.
+      the shared image and to a private one;
+    - others move vectors of a space that has an index, and keep a model of it,
+      with which every exact search must agree; searches of the index find most
+      of what exact ones do, and never a row that is not there.
 
 Meanwhile, in rounds, processes are killed, sessions and the worker terminated,
 the server restarted in every way, databases created and dropped, tables
@@ -36,11 +39,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import workload
 from workload import EXPECTED, call, state_of, text
 
-RECORDERS, WRITERS, READERS = 2, 2, 2
+RECORDERS, WRITERS, READERS, MOVERS, SEARCHERS = 2, 2, 2, 2, 2
 COMES_BACK = 60.0           # seconds until the shared image must answer again
 STAYS = 60                  # facts that a recorder keeps
 MANY_GRAPHS, MANY_TRIPLES = 40, 400
 MOST_VIOLATIONS = 200       # printed
+VECTORS, DIM = 12000, 8     # of the space with an index; a quarter of its items has none at first
+INDEX_FROM = 10000          # smaller spaces have none
+NEAREST = 10
+RECALL = 0.9                # of that many searches in a row
+RECALL_OF = 40
 UNKNOWN = "unknown"
 
 CONF = """
@@ -128,6 +136,8 @@ class Campaign:
         self.paths = collections.Counter()
         self.truncations = 0                # odd while one is under way
         self.left = {}                      # gid -> (recorder, key, value) of prepared transactions
+        self.movers = []
+        self.wide = None                    # space_id
         self.named = 0
 
     def violation(self, words):
@@ -371,6 +381,204 @@ class Reader(Session):
             self.cursor.execute("ROLLBACK")
 
 
+class Mover(Impatient):
+    """Moves vectors, each item by one of these, and keeps a model of them."""
+
+    def __init__(self, campaign, number, items):
+        super().__init__(campaign, number)
+        self.pen = threading.Lock()     # held while the table and the model may differ
+        self.items = items              # item_id -> name
+        self.state = {}                 # item_id -> (vector, None: absent, or UNKNOWN; how often it changed)
+        self.pending = []               # items that are being changed
+
+    def set(self, item, value):
+        with self.campaign.lock:
+            self.state[item] = (value, self.state.get(item, (None, 0))[1] + 1)
+
+    def settle(self, cursor, items):
+        """As the table has them."""
+        cursor.execute("SELECT item_id, embedding FROM graphmem.embeddings WHERE space_id = %s AND item_id = ANY (%s)",
+                       (self.campaign.wide, list(items)))
+        there = dict(cursor.fetchall())
+        for item in items:
+            self.set(item, tuple(there[item]) if item in there else None)
+
+    def connected(self):
+        super().connected()
+        with self.pen:
+            self.settle(self.cursor, self.pending)
+            self.pending = []
+
+    def failed(self, error):
+        super().failed(error)
+        if self.connection is not None and self.pending:
+            self.connected()
+
+    def turn(self):
+        with self.pen:
+            self.move()
+        time.sleep(self.dice.random() * 0.01)
+
+    def move(self):
+        dice = self.dice
+        kind = dice.random()
+        items = dice.sample(list(self.items), 1 if kind < 0.95 else 300 if kind < 0.99 else 2500)
+        if kind < 0.2 or (len(items) > 1 and dice.random() < 0.2):
+            moved = dict.fromkeys(items)
+            write = "DELETE FROM graphmem.embeddings WHERE space_id = %d AND item_id IN (%s)" % (
+                self.campaign.wide, ", ".join(map(str, items)))
+        else:
+            moved = {item: random_vector(dice) for item in items}
+            write = "INSERT INTO graphmem.embeddings (space_id, graph_id, item_id, embedding) VALUES %s ON CONFLICT" \
+                " (space_id, item_id) DO UPDATE SET embedding = excluded.embedding" % ", ".join(
+                    "(%d, (SELECT graph_id FROM graphmem.graphs WHERE name = 'vectors'), %d, '{%s}')"
+                    % (self.campaign.wide, item, ",".join(map(repr, vector))) for item, vector in moved.items())
+            if len(items) == 1 and dice.random() < 0.5:
+                write = "SELECT " + call("set_embedding", "vectors", item=self.items[items[0]], space="wide",
+                                         embedding=reals_of(moved[items[0]]))
+        before = {item: self.state[item][0] for item in items}
+        self.pending = items
+        self.cursor.execute("BEGIN")
+        if dice.random() < 0.3:
+            self.undone(items)
+        self.cursor.execute(write)
+        if dice.random() < 0.3:
+            self.see_own(moved, before)
+        if dice.random() < 0.1:
+            self.cursor.execute("ROLLBACK")
+        else:
+            for item in items:
+                self.set(item, UNKNOWN)
+            self.cursor.execute("COMMIT")
+            for item, vector in moved.items():
+                self.set(item, vector)
+        self.pending = []
+        self.campaign.count("moved", len(items))
+
+    def undone(self, items):
+        """What a savepoint takes back, after it was searched with."""
+        self.cursor.execute("SAVEPOINT s; DELETE FROM graphmem.embeddings WHERE space_id = %s AND item_id = ANY (%s)",
+                            (self.campaign.wide, items))
+        found, path = nearest(self.campaign, self.cursor, random_vector(self.dice), False)
+        if set(found) & set(items):
+            self.campaign.violation("found %s by %s, which this transaction has deleted" % (items, path))
+        self.cursor.execute("ROLLBACK TO s")
+
+    def see_own(self, moved, before):
+        item, vector = self.dice.choice(list(moved.items()))
+        exact = self.dice.random() < 0.3
+        for _ in range(self.dice.choice([1, 1, 4])):
+            near = vector or (before[item] if before[item] != UNKNOWN else None) or random_vector(self.dice)
+            found, path = nearest(self.campaign, self.cursor, near, exact)
+            if found.get(item) != (None if vector is None else 0):
+                self.campaign.violation("own vector of %d, now %s, was found at %s by %s; exact %s"
+                                        % (item, vector, found.get(item), path, exact))
+            time.sleep(self.dice.random() * 0.02)
+        self.campaign.count("saw own vectors")
+
+
+def random_vector(dice):
+    """Sums of squares of differences are exact in float4."""
+    return tuple(dice.randint(-64, 64) / 64 for _ in range(DIM))
+
+
+def reals_of(vector):
+    return workload.Raw("'{%s}'::real[]" % ",".join(map(repr, vector)))
+
+
+def nearest(campaign, cursor, vector, exact):
+    """item_id -> distance of the nearest, and who answered."""
+    cursor.execute("SELECT item_id, distance FROM " + call("vector_search", "vectors", query_embedding=reals_of(vector),
+                                                           match_count=NEAREST, space="wide", exact=exact))
+    rows = cursor.fetchall()
+    cursor.execute("SELECT path FROM graphmem.stat_backend")
+    path, = cursor.fetchone()
+    with campaign.lock:
+        campaign.paths[path] += 1
+    found = dict(rows)
+    if len(found) != len(rows) or list(found.values()) != sorted(found.values()):
+        campaign.violation("a search by %s gave %r" % (path, rows))
+    return found, path
+
+
+class Searcher(Session):
+    """Compares exact searches with the model, and others with exact ones."""
+
+    def connected(self):
+        self.wanted = self.found = self.searches = 0
+
+    def turn(self):
+        if self.dice.random() < 0.3:
+            self.like_the_model()
+        else:
+            self.like_exact()
+
+    def model(self):
+        with self.campaign.lock:
+            return {item: state for mover in self.campaign.movers for item, state in mover.state.items()}
+
+    def like_the_model(self):
+        vector = random_vector(self.dice)
+        before = self.model()
+        truncations = self.campaign.truncations
+        found, path = nearest(self.campaign, self.cursor, vector, True)
+        after = self.model()
+        if truncations != self.campaign.truncations or truncations % 2 == 1:
+            return
+        still = {item: value for item, (value, times) in before.items()
+                 if value != UNKNOWN and after[item] == (value, times)}
+        far = max(found.values(), default=0)
+        if len(found) < NEAREST and len(still) > VECTORS / 2:
+            self.campaign.violation("an exact search by %s found only %r" % (path, found))
+        for item, value in still.items():
+            away = None if value is None else sum((a - b) * (a - b) for a, b in zip(vector, value)) ** 0.5
+            there = found.get(item)
+            if there is not None if away is None else \
+                    abs(there - away) > 1e-5 if there is not None else away < far - 1e-5:
+                self.campaign.violation("item %d is acknowledged at %s, %s away, and was found at %s by %s"
+                                        % (item, value, away, there, path))
+        self.campaign.count("exact searches")
+
+    def like_exact(self):
+        vector = random_vector(self.dice)
+        truncations = self.campaign.truncations
+        self.cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        exact, exact_path = nearest(self.campaign, self.cursor, vector, True)
+        time.sleep(self.dice.choice([0, 0, 0.02, 0.1]))
+        found, path = nearest(self.campaign, self.cursor, vector, False)
+        again, again_path = nearest(self.campaign, self.cursor, vector, True)
+        self.cursor.execute("ROLLBACK")
+        if truncations != self.campaign.truncations or truncations % 2 == 1:
+            return
+        far = max(exact.values(), default=0)
+        if exact != again or len(found) != len(exact):
+            self.campaign.violation("one snapshot: %r by %s, %r by %s, %r by %s"
+                                    % (exact, exact_path, found, path, again, again_path))
+        for item, distance in found.items():
+            if exact.get(item, distance) != distance or (distance < far and item not in exact):
+                self.campaign.violation("item %d at %s by %s is not among the nearest %r by %s"
+                                        % (item, distance, path, exact, exact_path))
+        self.found += sum(distance <= far for distance in found.values())
+        self.wanted += len(exact)
+        self.searches += 1
+        self.campaign.count("searches")
+        if self.searches == RECALL_OF:
+            if self.found < RECALL * self.wanted:
+                self.campaign.violation("%d searches found %d of %d" % (self.searches, self.found, self.wanted))
+            self.connected()
+
+
+def fill_space(cursor, space, share):
+    """Vectors for that share of the items, as the number of each says."""
+    cursor.execute("INSERT INTO graphmem.embeddings (space_id, graph_id, item_id, embedding)"
+                   " SELECT s.space_id, s.graph_id, e.entity_id,"
+                   "  (SELECT array_agg(((hashint8(e.entity_id * 100 + j) & 127) - 64) / 64.0::real) FROM"
+                   "   generate_series(1, %s) AS j)"
+                   " FROM graphmem.vector_spaces s JOIN graphmem.entities e USING (graph_id)"
+                   " JOIN graphmem.graphs g USING (graph_id) WHERE g.name = 'vectors' AND s.name = %s"
+                   " AND substr(e.name, 2)::int <= %s", (DIM, space, int(VECTORS * share)))
+
+
 def look(campaign, cursor, recorder):
     """Everything acknowledged before the question, and not touched during it, must be in the answer."""
     before = recorder.copy()
@@ -417,9 +625,9 @@ class Events:
               "rename_database": 2, "template_database": 1, "recreate_extension": 2, "little_memory": 4,
               "truncate": 3, "triggers_off": 3, "vacuum_full": 3, "table_lock": 3, "large_transaction": 2,
               "worker_off": 2, "rebuild": 2, "resolve_prepared": 6, "replica_role": 1, "many_graphs": 2,
-              "reload": 1}
+              "reload": 1, "empty_vectors": 2, "passing_space": 3, "terminate_linker": 3}
     VIOLENT = {"kill_worker": 4, "kill_backend": 4, "kill_postmaster": 3, "restart_fast": 2, "restart_immediate": 2,
-               "kill_worker_while_it_loads": 2, "nothing": 1}
+               "kill_worker_while_it_loads": 2, "kill_linker": 2, "nothing": 1}
 
     def __init__(self, campaign, dice):
         self.campaign, self.server, self.dice = campaign, campaign.server, dice
@@ -560,9 +768,59 @@ class Events:
         """An older snapshot sees an emptied table empty, so answers may differ meanwhile."""
         self.campaign.truncations += 1
         try:
-            self.exclusive("TRUNCATE graphmem." + self.dice.choice(["assertions", "embeddings", "aliases"]))
+            self.exclusive("TRUNCATE graphmem." + self.dice.choice(["assertions", "aliases"]))
         finally:
             self.campaign.truncations += 1
+
+    def empty_vectors(self):
+        """The same with vectors, which then come back at once."""
+        for mover in self.campaign.movers:
+            mover.pen.acquire()
+        self.campaign.truncations += 1
+        try:
+            self.exclusive("TRUNCATE graphmem.embeddings")
+            connection = self.server.connect_at_last("filling")
+            cursor = connection.cursor()
+            cursor.execute("DELETE FROM graphmem.embeddings WHERE space_id = %s", (self.campaign.wide,))
+            fill_space(cursor, "wide", self.dice.choice([0.9, 1, 1.2]))
+            for mover in self.campaign.movers:
+                mover.settle(cursor, mover.items)
+            connection.close()
+        finally:
+            self.campaign.truncations += 1
+            for mover in self.campaign.movers:
+                mover.pen.release()
+
+    def passing_space(self):
+        """Goes while it is being indexed, or soon after."""
+        self.churned += 1
+        name = "passing%d" % self.churned
+        connection = self.server.connect_at_last("passing")
+        cursor = connection.cursor()
+        cursor.execute("SELECT " + call("create_vector_space", "vectors", name=name, dim=DIM,
+                                        metric=self.dice.choice(["cosine", "l2", "ip"])))
+        fill_space(cursor, name, 1)
+        time.sleep(self.dice.random() * self.dice.choice([0.3, 3]))
+        cursor.execute("SELECT " + call("drop_vector_space", "vectors", name=name))
+        connection.close()
+
+    def linker(self):
+        """Of the index that is made anew."""
+        self.query("SELECT graphmem.rebuild('vectors')")
+        for _ in range(300):
+            rows = self.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'graphmem linker'", fetch=True)
+            if rows:
+                time.sleep(self.dice.random() * 0.5)
+                return self.dice.choice(rows)[0]
+            time.sleep(0.01)
+        return None
+
+    def terminate_linker(self):
+        pid = self.linker()
+        self.query("SELECT pg_terminate_backend(%s)" % (pid or 0))
+
+    def kill_linker(self):
+        self.signal(self.linker(), signal.SIGKILL)
 
     def triggers_off(self):
         table = self.dice.choice(["triples", "entities", "assertions", "embeddings"])
@@ -604,7 +862,7 @@ class Events:
         self.query("SELECT pg_reload_conf()")
 
     def rebuild(self):
-        self.query("SELECT graphmem.rebuild(%s)" % text(self.dice.choice([None, "small", "book0"])))
+        self.query("SELECT graphmem.rebuild(%s)" % text(self.dice.choice([None, "small", "book0", "vectors"])))
 
     def replica_role(self):
         """As logical replication applies: only ENABLE ALWAYS triggers fire.  Nobody
@@ -709,7 +967,17 @@ def prepare(campaign):
                    " JOIN graphmem.graphs g USING (graph_id) JOIN graphmem.entities a USING (graph_id)"
                    " JOIN graphmem.entities b USING (graph_id) WHERE g.name LIKE 'many%'"
                    " AND substring(b.name, 2)::int = substring(a.name, 2)::int + 1")
+    cursor.execute("SELECT graphmem.create_graph('vectors')")
+    cursor.execute("SELECT " + call("create_vector_space", "vectors", name="wide", dim=DIM, metric="l2"))
+    campaign.wide, = cursor.fetchone()
+    cursor.execute("INSERT INTO graphmem.entities (graph_id, name) SELECT graph_id, 'v' || i FROM graphmem.graphs,"
+                   " generate_series(1, %s) AS i WHERE name = 'vectors' RETURNING entity_id, name", (VECTORS * 4 // 3,))
+    items = cursor.fetchall()
+    fill_space(cursor, "wide", 1)
     connection.commit()
+    campaign.movers = [Mover(campaign, i, dict(items[i::MOVERS])) for i in range(MOVERS)]
+    for mover in campaign.movers:
+        mover.settle(cursor, mover.items)
     connection.close()
 
 
@@ -730,6 +998,28 @@ def comes_back(campaign, cursor):
         time.sleep(0.02)
 
 
+def index_comes_back(campaign, cursor):
+    """Waits until searches are answered by an index again."""
+    started = time.monotonic()
+    while True:
+        cursor.execute("SELECT 1 FROM graphmem.match(graph => 'vectors') LIMIT 1")
+        cursor.execute("SELECT index_state, rows, to_jsonb(v) FROM graphmem.stat_vector v WHERE space = 'wide'")
+        state, rows, everything = cursor.fetchone()
+        if state == "ready":
+            break
+        if state == "exact" and rows < INDEX_FROM:
+            return
+        if time.monotonic() - started > COMES_BACK:
+            campaign.violation("there is no index after %.0f s: %s" % (COMES_BACK, everything))
+            return
+        time.sleep(0.05)
+    vector = random_vector(random.Random(0))
+    nearest(campaign, cursor, vector, False)
+    cursor.execute("SELECT index_searches FROM graphmem.stat_vector WHERE space = 'wide'")
+    campaign.count("index searches", (cursor.fetchone()[0] or 0))
+    cursor.execute("SELECT graphmem.stat_reset()")
+
+
 def verify(campaign, recorders, dice, everything):
     """Equal answers and a sound image, in every graph, beside the writers or at rest."""
     events = Events(campaign, dice)
@@ -739,6 +1029,7 @@ def verify(campaign, recorders, dice, everything):
         try:
             cursor = connection.cursor()
             back = comes_back(campaign, cursor)
+            index_comes_back(campaign, cursor)
             for recorder in recorders:
                 look(campaign, cursor, recorder)
             for g in campaign.graphs:
@@ -776,7 +1067,8 @@ def run(campaign, dice, stop_at, chosen):
     prepare(campaign)
     recorders = [Recorder(campaign, i) for i in range(RECORDERS)]
     sessions = recorders + [Writer(campaign, i) for i in range(WRITERS)] + \
-        [Reader(campaign, i, recorders) for i in range(READERS)]
+        [Reader(campaign, i, recorders) for i in range(READERS)] + campaign.movers + \
+        [Searcher(campaign, i) for i in range(SEARCHERS)]
     for session in sessions:
         session.start()
     events = Events(campaign, dice)
@@ -823,6 +1115,15 @@ def run(campaign, dice, stop_at, chosen):
             if value != UNKNOWN and table.get(key) != value:
                 campaign.violation("LOST: %s %s is acknowledged as %s, the table has %s"
                                    % (recorder.subject, key, value, table.get(key)))
+    for mover in campaign.movers:
+        acknowledged = dict(mover.state)
+        connection = campaign.server.connect("ending")
+        mover.settle(connection.cursor(), mover.items)
+        connection.close()
+        for item, (value, _) in acknowledged.items():
+            if value not in (UNKNOWN, mover.state[item][0]):
+                campaign.violation("LOST: vector of item %d is acknowledged as %s, the table has %s"
+                                   % (item, value, mover.state[item][0]))
     return rounds, happened
 
 
@@ -878,6 +1179,9 @@ def say_tap(campaign, rounds):
                                                              campaign.counts["looks"]))
     print("%sok - %d answers compared" % ("" if campaign.counts["compared"] > 100 else "not ",
                                           campaign.counts["compared"]))
+    print("%sok - %d searches compared with a model, %d with exact ones, %d by the index" % (
+        "" if min(campaign.counts[what] for what in ("exact searches", "searches", "index searches")) > 20 else "not ",
+        campaign.counts["exact searches"], campaign.counts["searches"], campaign.counts["index searches"]))
     print("%sok - check() looked at shared images" % ("" if campaign.counts["checked"] > 0 else "not "))
     print("%sok - the shared image answered" % ("" if paths["shared"] > paths["private"] else "not "))
     print("done")
