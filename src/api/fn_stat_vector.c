@@ -57,8 +57,7 @@ look_at_index(GmMem *mem, const GmSpace *space, Shown *s)
 	gm_error_check(gm_hnsw_attach(mem, view, &hnsw), DOING);
 	s->has_index = true;
 	s->pending = gm_space_pending(space);
-	s->dead = (uint32_t) space->root->sp_dead.ar_length +
-		atomic_load(&unconstify(GmHnswRoot *, gm_hnsw_root(hnsw))->hn_dead);
+	s->dead = gm_space_dead(space, hnsw);
 	s->free = gm_hnsw_root(hnsw)->hn_free + gm_hnsw_root(hnsw)->hn_swept;
 	entry = view->entry;
 	s->levels = entry == UINT64_MAX ? 0 : (uint32_t) (entry >> 32) + 1;

@@ -434,6 +434,25 @@ gm_space_tend(const GmSpace *space, GmIndexer *ix, uint64_t oldest, bool idle, b
 }
 
 /*
+ * What was killed stays in the list until the next mapping: it is counted
+ * already then, or swept.
+ */
+uint32_t
+gm_space_dead(const GmSpace *space, const GmHnsw *hnsw)
+{
+	uint32_t	dead = atomic_load(&gm_hnsw_root(hnsw)->hn_dead);
+
+	for (uint64_t i = 0; i < space->dead.root->ar_length; i++)
+	{
+		GmHnswState state = gm_hnsw_state(hnsw, GM_ARRAY_U32(&space->dead, i));
+
+		if (state == GM_HNSW_MADE || state == GM_HNSW_LINKING || state == GM_HNSW_LINKED)
+			dead++;
+	}
+	return dead;
+}
+
+/*
  * Searching
  */
 typedef struct Search

@@ -27,6 +27,7 @@
  *	 gm_space_make_nodes	writer, between versions
  *	 gm_space_map			writer, inside a version
  *	 gm_space_tend			writer, between versions: kill, sweep and reuse, in steps
+ *	 gm_space_dead			how many nodes await the sweep
  *	 gm_space_nearest		a search, by the way that is cheaper
  *
  *-------------------------------------------------------------------------
@@ -61,6 +62,9 @@ gm_space_pending(const GmSpace *s)
 {
 	return gm_space_has_index(s) ? (uint32_t) s->root->sp_pending.ar_length : 0;
 }
+
+/* nodes that lost their row and are not swept yet; hnsw is the space's index */
+extern uint32_t gm_space_dead(const GmSpace *space, const GmHnsw *hnsw);
 
 /*
  * The writer's hold of one space's index.  *space is the space of the newest

@@ -378,8 +378,13 @@ test_emptied(void)
 		CHECK(gm_space_remove(w->space, (int64_t) i * 3) == GM_OK);
 	commit(w);
 	check_world(w, w->space);
+	CHECK(gm_space_dead(w->space, w->indexer->hnsw) == 500);
 	tend(w, UINT64_MAX);
+	CHECK(w->space->dead.root->ar_length == 500);
+	CHECK(gm_space_dead(w->space, w->indexer->hnsw) ==
+		  atomic_load(&gm_hnsw_root(w->indexer->hnsw)->hn_dead));
 	tend(w, UINT64_MAX);
+	CHECK(gm_space_dead(w->space, w->indexer->hnsw) == 0);
 	index_some(w, 0, NULL);
 	CHECK(w->space->dead.root->ar_length == 0);
 	CHECK(atomic_load(&gm_hnsw_root(w->indexer->hnsw)->hn_linked) == 0);
