@@ -374,6 +374,9 @@ gm_hnsw_free(GmMem *mem, GmHnsw *h)
 {
 	GmHnswRoot *root = h->root;
 
+	/* a fork does not own it, and its writer may be adding chunks */
+	if ((h->ref >> GM_MEM_OFFSET_BITS) < mem->first)
+		return GM_OK;
 	if (root->hn_chunks != 0)
 	{
 		const GmHnswChunk *chunk = gm_mem_ptr(mem, root->hn_chunks);

@@ -309,7 +309,7 @@ gm_space_drop_index(GmSpace *space)
 	GmArray    *arrays[] = {&space->node_of, &space->row_at, &space->pending, &space->dead};
 	GmHnsw	   *hnsw;
 
-	GM_TRY(gm_hnsw_attach_writer(space->mem, space->root->sp_index.root, &hnsw));
+	GM_TRY(gm_hnsw_attach(space->mem, &space->root->sp_index, &hnsw));
 	(void) gm_hnsw_free(space->mem, hnsw);
 	gm_hnsw_destroy(hnsw);
 	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
