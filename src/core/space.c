@@ -791,13 +791,20 @@ search_rows(const GmSpace *space, const GmSpaceQuery *query, const uint32_t *row
 }
 
 /* nearest first */
-static void
-give_hits(const GmSpace *space, GmTopk *top, GmSpaceHit *hits, uint32_t *found)
+static GmStatus
+give_hits(const GmSpace *space, GmTopk *top, const GmInterrupt *intr, GmSpaceHit *hits,
+		  uint32_t *found)
 {
-	gm_topk_sort(top);
+	for (size_t left = top->count; left > 0;)
+	{
+		left = gm_topk_sort_some(top, left, GM_INTERRUPT_EVERY);
+		if (gm_interrupted(intr))
+			return GM_INTERRUPTED;
+	}
 	for (uint32_t i = 0; i < top->count; i++)
 		hits[i] = (GmSpaceHit) {gm_space_ranked_row(space, top->items[i].id), top->items[i].distance};
 	*found = top->count;
+	return GM_OK;
 }
 
 GmStatus
@@ -817,7 +824,7 @@ gm_space_search_rows(const GmSpace *space, const GmSpaceQuery *query, uint32_t k
 	gm_topk_init(&top, items, room);
 	status = search_rows(space, query, rows, n, intr, &top);
 	if (status == GM_OK)
-		give_hits(space, &top, hits, found);
+		status = give_hits(space, &top, intr, hits, found);
 	gm_mem_temp_free(space->mem, items);
 	return status;
 }
@@ -845,7 +852,7 @@ gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
 	else
 		status = search_allowed(space, query, allowed, intr, &top);
 	if (status == GM_OK)
-		give_hits(space, &top, hits, found);
+		status = give_hits(space, &top, intr, hits, found);
 	gm_mem_temp_free(space->mem, items);
 	return status;
 }
@@ -959,7 +966,7 @@ gm_space_search_batch(const GmSpace *space, const GmSpaceQuery *query, uint32_t 
 			gm_topk_init(&top[q], items + (size_t) q * room, room);
 		status = search_blocks(space, query, n, intr, top);
 		for (uint32_t q = 0; q < n && status == GM_OK; q++)
-			give_hits(space, &top[q], hits + (size_t) q * room, &found[q]);
+			status = give_hits(space, &top[q], intr, hits + (size_t) q * room, &found[q]);
 		gm_mem_temp_free(space->mem, top);
 	}
 	gm_mem_temp_free(space->mem, items);

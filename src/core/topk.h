@@ -112,17 +112,26 @@ gm_topk_push(GmTopk *top, float distance, uint64_t id)
 /*
  * Nearest first in items[0 .. count - 1].  The heap is gone then: no push and
  * no gm_topk_worst() may follow.
+ *
+ * In steps: left is count at first, then what the step before returned; 0 ends.
  */
-static inline void
-gm_topk_sort(GmTopk *top)
+static inline size_t
+gm_topk_sort_some(GmTopk *top, size_t left, size_t most)
 {
-	for (size_t left = top->count; left > 1; left--)
+	for (; left > 1 && most > 0; left--, most--)
 	{
 		GmTopkItem	last = top->items[left - 1];
 
 		top->items[left - 1] = top->items[0];
 		gm_topk_sink(top->items, left - 1, last);
 	}
+	return left > 1 ? left : 0;
+}
+
+static inline void
+gm_topk_sort(GmTopk *top)
+{
+	(void) gm_topk_sort_some(top, top->count, top->count);
 }
 
 #endif							/* GM_CORE_TOPK_H */

@@ -500,8 +500,10 @@ test_interrupt(void)
 	GmSpaceHit	hit[3];
 	uint32_t	found;
 	Fixture		f;
+	Fixture		few;
 
 	REQUIRE(fixture_make(&f, GM_METRIC_IP, 300, 4000, 1, false));
+	REQUIRE(fixture_make(&few, GM_METRIC_IP, 300, 64, 1, false));
 	CHECK(gm_space_prepare(f.space, f.vectors, &q) == GM_OK);
 	CHECK(gm_space_search(f.space, &q, 3, NULL, &intr, hit, &found) == GM_INTERRUPTED);
 	all = malloc(4000 / 8 + 8);
@@ -527,6 +529,19 @@ test_interrupt(void)
 	/* 4000 x 300 floats are 4.8 MB: a look at least every 1.25 */
 	CHECK(looks <= 1000 - 3);
 	free(all);
+	/* a small pass takes one look, and the sort of each query's hits one more */
+	for (int most = 3; most <= 4; most++)
+	{
+		GmSpaceQuery several[3] = {q, q, q};
+		GmSpaceHit *hits = malloc(3 * 64 * sizeof(GmSpaceHit));
+		uint32_t	each[3];
+
+		looks = most;
+		CHECK(gm_space_search_batch(few.space, several, 3, 64, &intr, hits, each) ==
+			  (most == 3 ? GM_INTERRUPTED : GM_OK));
+		free(hits);
+	}
+	fixture_free(&few);
 	fixture_free(&f);
 }
 
