@@ -133,6 +133,23 @@ SELECT count(graphmem.add_triple(s, p, o, object_type => t, confidence => w)) FR
 SELECT entity, path, hops FROM fused(seeds => '{ada}', hops => 1) ORDER BY entity;
 
 --
+-- Which spaces: those that have the embedding's dimension
+--
+SELECT graphmem.create_graph('spaced') > 0 AS created;
+SET graphmem.graph = 'spaced';
+SELECT graphmem.create_vector_space('small', 2) > 0 AS small, graphmem.create_vector_space('large', 3) > 0 AS large;
+SELECT count(graphmem.set_embedding(i, v, s)) FROM (VALUES
+	('a', '{1,0}'::real[], 'small'), ('b', '{0,1,0}', 'large')) x(i, v, s);
+SELECT entity FROM graphmem.fusion_query('{1,0}');
+SELECT entity FROM graphmem.fusion_query('{0,1,0}');
+SELECT count(*) FROM graphmem.fusion_query('{1}');
+SELECT graphmem.create_vector_space('other', 2) > 0 AS other;
+SELECT count(*) FROM graphmem.fusion_query('{1,0}');
+SELECT entity FROM graphmem.fusion_query('{1,0}', space => 'small');
+SET graphmem.graph = 'f';
+SELECT graphmem.drop_graph('spaced') >= 0 AS dropped;
+
+--
 -- Without data
 --
 SELECT graphmem.create_graph('nil') > 0 AS created;

@@ -360,16 +360,34 @@ use_space(Question *q, const GmSpaceInfo *info)
 	}
 }
 
+/* the vector fits none of the spaces, or several of the same target */
+static void
+refuse_vector(Question *q)
+{
+	int			fit = 0;
+
+	for (int i = 0; i < q->image->n_spaces; i++)
+		fit += q->image->spaces[i].dim == q->dim;
+	if (fit > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"space\" is missing"),
+				 errdetail("The graph has %d vector spaces of %u dimensions, none of them called \"default\".",
+						   fit, q->dim)));
+	if (q->image->n_spaces > 0)
+		gm_arg_vector_check(&q->image->spaces[0], q->vector, q->dim, "query_embedding",
+							&q->prepared);
+}
+
 /*
  * The space named; without a name that of entities, that of facts and that of
- * sources, as far as they have the vector's dimension.
+ * sources, of those that have the vector's dimension.
  */
 static void
 use_spaces(Question *q)
 {
 	static const char targets[] = {'e', 'f', 's'};
 	char	   *name = gm_arg_cstring(q->fcinfo, ARG_SPACE);
-	GmSpaceInfo *other = NULL;
 	int			used = 0;
 
 	if (name != NULL)
@@ -379,20 +397,15 @@ use_spaces(Question *q)
 	}
 	for (int i = 0; i < lengthof(targets); i++)
 	{
-		GmSpaceInfo *info = gm_image_space(q->image, NULL, targets[i]);
+		GmSpaceInfo *info = gm_image_space_of(q->image, targets[i], q->dim);
 
 		if (info == NULL)
 			continue;
-		if (info->dim == q->dim)
-		{
-			use_space(q, info);
-			used++;
-		}
-		else if (other == NULL)
-			other = info;
+		use_space(q, info);
+		used++;
 	}
-	if (used == 0 && other != NULL)
-		use_space(q, other);	/* which reports the dimensions */
+	if (used == 0)
+		refuse_vector(q);
 }
 
 /*

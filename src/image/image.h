@@ -84,6 +84,9 @@ extern Datum gm_image_call(FunctionCallInfo fcinfo, PGFunction body, GmCall call
  */
 extern GmSpaceInfo *gm_image_space(GmImage *image, const char *name, char target);
 
+/* the same without a name, among those of dim dimensions alone; 0: any */
+extern GmSpaceInfo *gm_image_space_of(GmImage *image, char target, uint32_t dim);
+
 /*
  * The session's working memory of vector searches, until another query begins;
  * held to the limit between them.

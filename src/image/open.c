@@ -418,7 +418,7 @@ gm_image_searched(const GmImage *image, const GmSpaceInfo *info, const GmSpaceRe
 }
 
 GmSpaceInfo *
-gm_image_space(GmImage *image, const char *name, char target)
+gm_image_space_of(GmImage *image, char target, uint32_t dim)
 {
 	GmSpaceInfo *found = NULL;
 	int			candidates = 0;
@@ -427,28 +427,36 @@ gm_image_space(GmImage *image, const char *name, char target)
 	{
 		GmSpaceInfo *info = &image->spaces[i];
 
-		if (strcmp(info->name, name != NULL ? name : "default") == 0)
+		if ((target != 0 && info->target != target) || (dim != 0 && info->dim != dim))
+			continue;
+		found = info;
+		candidates++;
+		if (strcmp(info->name, "default") == 0)
 		{
-			if (target == 0 || info->target == target || name != NULL)
-			{
-				found = info;
-				candidates = 1;
-				break;
-			}
-		}
-		else if (name == NULL && (target == 0 || info->target == target))
-		{
-			found = info;
-			candidates++;
+			candidates = 1;
+			break;
 		}
 	}
-	if (name != NULL && found == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("vector space \"%s\" does not exist", gm_error_quote(name, strlen(name))),
-				 errhint("Create it with graphmem.create_vector_space().")));
 	if (candidates != 1)
 		return NULL;
 	gm_image_load_space(image, found);
 	return found;
+}
+
+GmSpaceInfo *
+gm_image_space(GmImage *image, const char *name, char target)
+{
+	if (name == NULL)
+		return gm_image_space_of(image, target, 0);
+	for (int i = 0; i < image->n_spaces; i++)
+		if (strcmp(image->spaces[i].name, name) == 0)
+		{
+			gm_image_load_space(image, &image->spaces[i]);
+			return &image->spaces[i];
+		}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("vector space \"%s\" does not exist", gm_error_quote(name, strlen(name))),
+			 errhint("Create it with graphmem.create_vector_space().")));
+	return NULL;				/* not reached */
 }
