@@ -92,7 +92,7 @@ foreach my $case (
 	[ $asker, q{SELECT count(*) FROM graphmem.pagerank(damping => 0.999, epsilon => 1e-12, max_iterations => 2000)},
 		'asker|pagerank|iterating|t|2000|t' ],
 	[ $asker, q{SELECT count(*) FROM graphmem.match()}, 'asker|match|returning rows|t||t' ],
-	[ $asker, q{SELECT count(*) FROM graphmem.vector_search((SELECT embedding FROM graphmem.embeddings LIMIT 1), 5)},
+	[ $asker, q{SELECT count(*) FROM graphmem.vector_search((SELECT embedding FROM graphmem.embeddings LIMIT 1), 5, exact => true)},
 		'asker|vector_search|vectors|t|20000|t' ],
 	[ $asker, q{SELECT count(*) FROM graphmem.pagerank('{n1}', damping => 0.999, epsilon => 1e-9)}, 'asker|pagerank|walking|t||t' ],
 	[ $admin, q{SET graphmem.shared_image = off; SELECT count(*) FROM graphmem.match('n1')},
