@@ -68,6 +68,7 @@ extern GmStatus gm_apply_drop_index(GmApply *apply, int32_t space_id);
 /*
  * now: a time not before the one the image was built for; what has become or
  * ceased to be valid by then changes runs.  *root: the new GmGraphRoot.
+ * GM_BAD_VALUE: a vector is needed again that is in the table only.
  */
 extern GmStatus gm_apply_finish(GmApply *apply, int64_t now, GmRef *root);
 

@@ -112,8 +112,11 @@ copy_row(GmGraph *g, const GmRow *row, GmLateRow *late)
 	late->bytes = NULL;
 	late->size = row->table == GM_TABLE_ALIASES ? row->u.alias.name.length :
 		row->table == GM_TABLE_EMBEDDINGS ? row->u.embedding.dim * sizeof(float) : 0;
-	if (late->size == 0)
+	if (late->size == 0 || (row->table == GM_TABLE_EMBEDDINGS && row->u.embedding.vector == NULL))
+	{
+		late->size = 0;
 		return true;
+	}
 	if (!charge(g, late->size))
 		return false;
 	late->bytes = malloc(late->size);
@@ -275,6 +278,8 @@ gm_late_retry(GmApply *ap)
 				(late.row.table == GM_TABLE_EMBEDDINGS) != vectors ||
 				!has_all(ap->graph, &late.row))
 				continue;
+			if (vectors && late.row.u.embedding.vector == NULL)
+				return GM_BAD_VALUE;
 			l->rows[i].bytes = NULL;
 			status = gm_apply_put(ap, &late.row);
 

@@ -109,7 +109,9 @@ insert_space(GmApply *ap, uint32_t at, const GmRow *row)
 							   &info.name));
 	GM_TRY(gm_space_create(ap->mem, info.dim, (GmMetric) info.metric, &space));
 	gm_space_tune(space, &row->u.space.tuning);
-	status = gm_space_finish(space, 0);
+	status = row->u.space.tuning.in_table ? gm_space_set_apart(space) : GM_OK;
+	if (status == GM_OK)
+		status = gm_space_finish(space, 0);
 	if (status == GM_OK)
 		status = gm_apply_extend(ap, &g->space, (uint64_t) n + 1);
 	for (uint32_t i = n; i > at && status == GM_OK; i--)
@@ -131,7 +133,12 @@ insert_space(GmApply *ap, uint32_t at, const GmRow *row)
 	return add_open(ap, at, space);
 }
 
-/* rows that are still in a space that goes become late, as that space's */
+/*
+ * Rows that are still in a space that goes become late, as that space's.  What
+ * would need a vector that is in the table only fails with GM_BAD_VALUE once
+ * it is wanted: the writer loads the graph again, and who has a fork goes
+ * without.
+ */
 static GmStatus
 drop_rows(GmApply *ap, uint32_t at)
 {

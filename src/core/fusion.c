@@ -317,6 +317,48 @@ vector_leg(const Fusion *f, GmNode node, double of_hits)
 	return similarity(f, gm_space_distance(space, f->opts->vector, row));
 }
 
+/* vectors are at hand, one at a time */
+static bool
+has_vectors(const Fusion *f)
+{
+	return f->opts->space == NULL || f->opts->space->root->sp_absent == 0;
+}
+
+/* the same of several nodes: in legs */
+static GmStatus
+vector_legs(Fusion *f, const GmNode *nodes, uint32_t n, double *legs)
+{
+	const GmSpace *space = f->opts->space;
+	uint32_t   *rows;
+	float	   *distances;
+	uint32_t	found = 0;
+
+	for (uint32_t i = 0; i < n && has_vectors(f); i++)
+		legs[i] = vector_leg(f, nodes[i], legs[i]);
+	if (has_vectors(f))
+		return GM_OK;
+	GM_TRY(get_memory(f, n * sizeof(uint32_t), &rows));
+	GM_TRY(get_memory(f, n * sizeof(float), &distances));
+	for (uint32_t i = 0; i < n; i++)
+	{
+		rows[found] = gm_space_row_of(space, nodes[i]);
+		found += rows[found] != GM_NONE;
+	}
+	GM_TRY(gm_space_distances(space, f->opts->vector, rows, found, f->intr, distances));
+	found = 0;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		float		distance;
+
+		if (gm_space_row_of(space, nodes[i]) == GM_NONE)
+			continue;
+		distance = distances[found++];
+		if (!isnan(distance))
+			legs[i] = similarity(f, distance);
+	}
+	return GM_OK;
+}
+
 static GmStatus
 collect_direct(Fusion *f)
 {
@@ -543,9 +585,38 @@ is_result(const Fusion *f, GmNode node)
 	return f->opts->results == NULL || gm_bit_test(f->opts->results, node);
 }
 
+/* legs of those that no search of the space has found */
+static GmStatus
+read_direct(Fusion *f)
+{
+	GmNode	   *nodes;
+	double	   *legs;
+	uint32_t	n = 0;
+
+	GM_TRY(get_memory(f, f->direct_count * sizeof(GmNode), &nodes));
+	GM_TRY(get_memory(f, f->direct_count * sizeof(double), &legs));
+	for (uint32_t i = 0; i < f->direct_count; i++)
+		if (!f->direct[i].exact && is_result(f, f->direct[i].node))
+		{
+			legs[n] = f->direct[i].vector;
+			nodes[n++] = f->direct[i].node;
+		}
+	GM_TRY(vector_legs(f, nodes, n, legs));
+	n = 0;
+	for (uint32_t i = 0; i < f->direct_count; i++)
+		if (!f->direct[i].exact && is_result(f, f->direct[i].node))
+		{
+			f->direct[i].vector = legs[n++];
+			f->direct[i].exact = true;
+		}
+	return GM_OK;
+}
+
 static GmStatus
 offer_direct(Fusion *f)
 {
+	if (f->use_vector && !has_vectors(f))
+		GM_TRY(read_direct(f));
 	for (uint32_t i = 0; i < f->direct_count; i++)
 	{
 		const Direct *d = &f->direct[i];
@@ -583,6 +654,7 @@ offer_targets(Fusion *f, const GmMass *targets, uint32_t n, bool over_reached)
 	};
 	const GmProof *proofs;
 	GmNode	   *nodes;
+	double	   *legs;
 
 	if (n == 0)
 		return GM_OK;
@@ -592,8 +664,14 @@ offer_targets(Fusion *f, const GmMass *targets, uint32_t n, bool over_reached)
 		opts.allowed_count = f->masses.count;
 	}
 	GM_TRY(get_memory(f, n * sizeof(GmNode), &nodes));
+	GM_TRY(get_memory(f, n * sizeof(double), &legs));
 	for (uint32_t i = 0; i < n; i++)
+	{
 		nodes[i] = targets[i].node;
+		legs[i] = NAN;
+	}
+	if (f->use_vector)
+		GM_TRY(vector_legs(f, nodes, n, legs));
 	GM_TRY(gm_best_paths(f->graph, f->view, f->scratch, f->seeds, f->seed_count, nodes, n, &opts,
 					  f->intr, &proofs));
 	for (uint32_t i = 0; i < n; i++)
@@ -606,7 +684,7 @@ offer_targets(Fusion *f, const GmMass *targets, uint32_t n, bool over_reached)
 			return GM_INTERRUPTED;
 		if (row.hops < 0)
 			continue;
-		row.vector_score = f->use_vector ? vector_leg(f, nodes[i], NAN) : NAN;
+		row.vector_score = legs[i];
 		row.text_score = f->use_text ? 0 : NAN;
 		row.graph_score = f->use_graph ? graph_leg(f, targets[i].mass) : NAN;
 		if (f->opts->recency_weight > 0)
@@ -701,7 +779,7 @@ offer_reached(Fusion *f)
 		{
 			if (count % SCORES_PER_LOOK == 0 && gm_interrupted(f->intr))
 				return GM_INTERRUPTED;
-			if (!f->use_vector ||
+			if (!f->use_vector || !has_vectors(f) ||
 				can_be_row(f, heap[0].mass, vector_leg(f, heap[0].node, NAN)))
 				batch[n++] = heap[0];
 			heap[0] = heap[--count];

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/graph_compare.h"
+#include "core/space_index.h"
 
 #define DETAIL_BYTES	120
 
@@ -48,6 +49,7 @@ typedef struct Pair
 	Edges		image_edges;
 	Edges		truth_edges;
 	uint64_t	work;
+	GmHnswWork *coding;			/* where vectors are known by their codes */
 } Pair;
 
 #ifdef __GNUC__
@@ -629,16 +631,24 @@ row_number_id(const GmGraph *g, const GmSpace *s, uint32_t row, char target)
 	}
 }
 
+static bool
+is_same_vector(const Pair *p, GmSpace *a, uint32_t mine, const float *vector)
+{
+	const float *here = gm_space_vector(a, mine);
+
+	return (here == NULL || memcmp(here, vector, a->root->sp_dim * sizeof(float)) == 0) &&
+		(!a->root->sp_apart || gm_space_is_row_of(a, p->coding, mine, vector));
+}
+
 static void
-compare_row(const Pair *p, const GmSpace *a, uint32_t mine, const GmSpace *b, uint32_t theirs,
+compare_row(const Pair *p, GmSpace *a, uint32_t mine, const GmSpace *b, uint32_t theirs,
 			char target)
 {
 	int64_t		id = gm_space_item_id(b, theirs);
 	float		scale = GM_ARRAY_F32(&a->scale, mine);
 	float		expected = GM_ARRAY_F32(&b->scale, theirs);
 
-	if (memcmp(gm_space_vector(a, mine), gm_space_vector(b, theirs),
-			   a->root->sp_dim * sizeof(float)) != 0)
+	if (!is_same_vector(p, a, mine, gm_space_vector(b, theirs)))
 		lacks(p->compare, "vector", id);
 	if (fabsf(scale - expected) > SCALE_TOLERANCE * expected)
 		expect_float(p->compare, "length of a vector", id, scale, expected);
@@ -647,11 +657,40 @@ compare_row(const Pair *p, const GmSpace *a, uint32_t mine, const GmSpace *b, ui
 		lacks(p->compare, "vector is not found by its item", id);
 }
 
+static GmStatus
+compare_rows(Pair *p, GmSpace *a, const GmSpace *b, char target)
+{
+	for (uint32_t theirs = 0; theirs < b->root->sp_rows; theirs++)
+	{
+		int64_t		id = gm_space_item_id(b, theirs);
+		uint32_t	mine;
+
+		if (tick(p, b->root->sp_dim / 16) != GM_OK)
+			return GM_INTERRUPTED;
+		if (!is_row(b, theirs))
+			continue;
+		mine = gm_space_find(a, id);
+		if (mine == GM_NONE)
+			lacks(p->compare, "vector is missing", id);
+		else
+			compare_row(p, a, mine, b, theirs, target);
+	}
+	for (uint32_t mine = 0; mine < a->root->sp_rows; mine++)
+	{
+		if (tick(p, 0) != GM_OK)
+			return GM_INTERRUPTED;
+		if (is_row(a, mine) && gm_space_find(b, gm_space_item_id(a, mine)) == GM_NONE)
+			lacks(p->compare, "vector is not in the tables", gm_space_item_id(a, mine));
+	}
+	return GM_OK;
+}
+
 GmStatus
-gm_space_compare(const GmGraph *image, const GmSpace *a, const GmGraph *truth, const GmSpace *b,
+gm_space_compare(const GmGraph *image, GmSpace *a, const GmGraph *truth, const GmSpace *b,
 				 char target, const GmCompare *compare)
 {
 	Pair		p = {image, truth, compare};
+	GmStatus	status;
 
 	if (a->root->sp_dim != b->root->sp_dim || a->root->sp_metric != b->root->sp_metric)
 	{
@@ -662,27 +701,9 @@ gm_space_compare(const GmGraph *image, const GmSpace *a, const GmGraph *truth, c
 		a->root->sp_ef_construction != b->root->sp_ef_construction ||
 		a->root->sp_kind != b->root->sp_kind || a->root->sp_in_table != b->root->sp_in_table)
 		lacks(compare, "index parameters of a vector space", 0);
-	for (uint32_t theirs = 0; theirs < b->root->sp_rows; theirs++)
-	{
-		int64_t		id = gm_space_item_id(b, theirs);
-		uint32_t	mine;
-
-		if (tick(&p, b->root->sp_dim / 16) != GM_OK)
-			return GM_INTERRUPTED;
-		if (!is_row(b, theirs))
-			continue;
-		mine = gm_space_find(a, id);
-		if (mine == GM_NONE)
-			lacks(compare, "vector is missing", id);
-		else
-			compare_row(&p, a, mine, b, theirs, target);
-	}
-	for (uint32_t mine = 0; mine < a->root->sp_rows; mine++)
-	{
-		if (tick(&p, 0) != GM_OK)
-			return GM_INTERRUPTED;
-		if (is_row(a, mine) && gm_space_find(b, gm_space_item_id(a, mine)) == GM_NONE)
-			lacks(compare, "vector is not in the tables", gm_space_item_id(a, mine));
-	}
-	return GM_OK;
+	if (a->root->sp_apart && (p.coding = gm_hnsw_work_create()) == NULL)
+		return GM_NO_MEMORY;
+	status = compare_rows(&p, a, b, target);
+	gm_hnsw_work_destroy(p.coding);
+	return status;
 }

@@ -38,7 +38,7 @@ extern GmStatus gm_graph_compare(const GmGraph *image, const GmGraph *truth, int
 								 const GmCompare *compare);
 
 /* target: 'e'ntity, 'f'act or 's'ource */
-extern GmStatus gm_space_compare(const GmGraph *image, const GmSpace *image_space,
+extern GmStatus gm_space_compare(const GmGraph *image, GmSpace *image_space,
 								 const GmGraph *truth, const GmSpace *truth_space,
 								 char target, const GmCompare *compare);
 

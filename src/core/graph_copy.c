@@ -127,6 +127,16 @@ copy_runs(GmGraph *to, const GmGraph *from, GmArray *runs, const GmInterrupt *in
 	return GM_OK;
 }
 
+/* blocks of vectors; none of the space is in the table only, since it has no index */
+static GmStatus
+copy_blocks(const GmSpace *from, GmSpace *to)
+{
+	for (uint32_t row = 0; row < from->root->sp_rows; row++)
+		GM_TRY(copy_block(to->mem, from->mem, from->root->sp_dim * sizeof(float),
+						  gm_array_at(&to->vector, row)));
+	return GM_OK;
+}
+
 static GmStatus
 copy_space_root(const GmSpace *from, GmSpace *to, GmRef *ref)
 {
@@ -139,6 +149,9 @@ copy_space_root(const GmSpace *from, GmSpace *to, GmRef *ref)
 	GM_TRY(copy_array(to->mem, &from->number, &root->sp_number, &to->number));
 	GM_TRY(copy_array(to->mem, &from->scale, &root->sp_scale, &to->scale));
 	GM_TRY(copy_array(to->mem, &from->vector, &root->sp_vector, &to->vector));
+	GM_TRY(copy_array(to->mem, &from->hash, &root->sp_hash, &to->hash));
+	if (root->sp_apart)
+		GM_TRY(copy_blocks(from, to));
 	GM_TRY(copy_array(to->mem, &from->row_of, &root->sp_row_of, &to->row_of));
 	return copy_index(to->mem, &from->by_item, &root->sp_by_item, &to->by_item);
 }

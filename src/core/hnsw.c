@@ -8,6 +8,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <float.h>
+#include <math.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -17,6 +19,7 @@
 #define CHUNK_NODES		4096	/* at most */
 #define FIRST_TABLE		16		/* chunks */
 #define FIRST_FREE		256
+#define NEAR			1e-4f	/* relative: more than kernels differ by */
 
 /*
  * Sizes
@@ -679,6 +682,49 @@ gm_hnsw_same(const GmHnsw *h, GmHnswWork *w, uint32_t node, const float *vector,
 		return false;
 	gm_code_encode(&h->coder, vector, scale, w->own->work, w->same);
 	return memcmp(w->same, gm_hnsw_code_at(h, node), gm_hnsw_code_bytes(h)) == 0;
+}
+
+static bool
+is_about(float a, float b)
+{
+	return fabsf(a - b) <= NEAR * (fabsf(a) + fabsf(b)) + FLT_MIN;
+}
+
+/* a step of int8; as much of the range of the others */
+static bool
+elements_near(const GmCoder *coder, const void *a, const void *b)
+{
+	for (uint32_t i = 0; i < coder->dim; i++)
+	{
+		if (coder->kind == GM_CODE_INT8 &&
+			abs(((const int8_t *) a)[i] - ((const int8_t *) b)[i]) > 1)
+			return false;
+		if (coder->kind == GM_CODE_F16 &&
+			abs((int16_t) ((const uint16_t *) a)[i] - (int16_t) ((const uint16_t *) b)[i]) > 1)
+			return false;
+		if (coder->kind == GM_CODE_NONE &&
+			fabsf(((const float *) a)[i] - ((const float *) b)[i]) > NEAR *
+			(1 + fabsf(((const float *) a)[i])))
+			return false;
+	}
+	return true;
+}
+
+bool
+gm_hnsw_near(const GmHnsw *h, GmHnswWork *w, uint32_t node, const float *vector, float scale)
+{
+	const GmCoder *coder = &h->coder;
+	const void *code = gm_hnsw_code_at(h, node);
+	const GmCodeTail *a = gm_code_tail(coder, code);
+	const GmCodeTail *b;
+
+	if (gm_hnsw_same(h, w, node, vector, scale))
+		return true;
+	if (w->same == NULL)
+		return false;
+	b = gm_code_tail(coder, w->same);
+	return is_about(a->scale, b->scale) && is_about(a->offset, b->offset) &&
+		elements_near(coder, code, w->same);
 }
 
 /*

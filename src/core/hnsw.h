@@ -197,6 +197,10 @@ extern GmStatus gm_hnsw_add(GmMem *mem, GmHnsw *hnsw, GmHnswWork *work, const fl
 extern bool gm_hnsw_same(const GmHnsw *hnsw, GmHnswWork *work, uint32_t node,
 						 const float *vector, float scale);
 
+/* the same but for rounding, in which kernels may differ */
+extern bool gm_hnsw_near(const GmHnsw *hnsw, GmHnswWork *work, uint32_t node,
+						 const float *vector, float scale);
+
 /* any process; a node that is linked already is left alone */
 extern GmStatus gm_hnsw_link(GmHnsw *hnsw, GmHnswWork *work, uint32_t node);
 

@@ -50,10 +50,13 @@ allocate(GmRecallSample *s)
 GmStatus
 gm_recall_begin(const GmSpace *space, uint32_t row, uint32_t k, GmRecallSample **sample)
 {
-	GmRecallSample *s = calloc(1, sizeof(GmRecallSample));
+	GmRecallSample *s = NULL;
 	GmStatus	status = GM_NO_MEMORY;
 
 	*sample = NULL;
+	if (space->root->sp_absent > 0)
+		return GM_BAD_VALUE;
+	s = calloc(1, sizeof(GmRecallSample));
 	if (s == NULL)
 		return GM_NO_MEMORY;
 	s->item_id = gm_space_item_id(space, row);
@@ -89,7 +92,8 @@ gm_recall_free(GmRecallSample *s)
 static bool
 is_same_kind(const GmRecallSample *s, const GmSpace *space)
 {
-	return s->dim == space->root->sp_dim && s->metric == space->root->sp_metric;
+	return s->dim == space->root->sp_dim && s->metric == space->root->sp_metric &&
+		space->root->sp_absent == 0;
 }
 
 GmStatus

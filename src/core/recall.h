@@ -32,12 +32,13 @@ extern double gm_recall_share(const GmSpaceHit *hits, uint32_t found, uint32_t k
 
 typedef struct GmRecallSample GmRecallSample;	/* process-local memory */
 
+/* GM_BAD_VALUE if the row's vector is in the table only: what cannot be read is not sampled */
 extern GmStatus gm_recall_begin(const GmSpace *space, uint32_t row, uint32_t k,
 								GmRecallSample **sample);
 
 /*
  * Compares with at most so many rows; *done: with all of them.  GM_BAD_DIM: the
- * space is not what it was; begin anew.
+ * space is not what it was, or vectors of it are in the table only; begin anew.
  */
 extern GmStatus gm_recall_step(GmRecallSample *sample, const GmSpace *space, uint32_t rows,
 							   bool *done);

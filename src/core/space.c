@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/space_index.h"
 #include "core/space_private.h"
 
@@ -39,6 +40,7 @@
  */
 #define BLOCK_FLOATS		4096
 #define QUERIES_AT_ONCE		4
+#define QUERIES_PER_LOOK	16		/* against GATHERED rows */
 
 static GmStatus
 attach(GmSpace *space, GmRef ref)
@@ -52,10 +54,12 @@ attach(GmSpace *space, GmRef ref)
 	GM_TRY(gm_array_attach(space->mem, &root->sp_number, &space->number));
 	GM_TRY(gm_array_attach(space->mem, &root->sp_scale, &space->scale));
 	GM_TRY(gm_array_attach(space->mem, &root->sp_vector, &space->vector));
+	GM_TRY(gm_array_attach(space->mem, &root->sp_hash, &space->hash));
 	GM_TRY(gm_array_attach(space->mem, &root->sp_row_of, &space->row_of));
 	GM_TRY(gm_array_attach(space->mem, &root->sp_node_of, &space->node_of));
 	GM_TRY(gm_array_attach(space->mem, &root->sp_row_at, &space->row_at));
 	GM_TRY(gm_array_attach(space->mem, &root->sp_pending, &space->pending));
+	GM_TRY(gm_array_attach(space->mem, &root->sp_made, &space->made));
 	GM_TRY(gm_array_attach(space->mem, &root->sp_dead, &space->dead));
 	return gm_index_attach(space->mem, &root->sp_by_item, &space->by_item);
 }
@@ -67,6 +71,7 @@ gm_space_root_no_index(GmSpaceRoot *root)
 	gm_array_init(&root->sp_node_of, sizeof(uint32_t), GM_ARRAY_PAGE);
 	gm_array_init(&root->sp_row_at, sizeof(uint32_t), GM_ARRAY_PAGE);
 	gm_array_init(&root->sp_pending, sizeof(uint32_t), GM_ARRAY_PAGE);
+	gm_array_init(&root->sp_made, sizeof(uint32_t), GM_ARRAY_PAGE);
 	gm_array_init(&root->sp_dead, sizeof(uint32_t), GM_ARRAY_PAGE);
 }
 
@@ -133,6 +138,7 @@ gm_space_create(GmMem *mem, uint32_t dim, GmMetric metric, GmSpace **space)
 	gm_array_init(&root->sp_scale, sizeof(float), GM_ARRAY_PAGE);
 	gm_array_init(&root->sp_vector, root->sp_stride * (uint32_t) sizeof(float),
 				  GM_ARRAY_PAGE_LARGE);
+	gm_array_init(&root->sp_hash, sizeof(uint64_t), GM_ARRAY_PAGE);
 	gm_array_init(&root->sp_row_of, sizeof(uint32_t), GM_ARRAY_PAGE);
 	gm_index_init(&root->sp_by_item, 0);
 	gm_space_root_no_index(root);
@@ -156,12 +162,15 @@ gm_space_destroy(GmSpace *space)
 	gm_array_detach(&space->number);
 	gm_array_detach(&space->scale);
 	gm_array_detach(&space->vector);
+	gm_array_detach(&space->hash);
 	gm_array_detach(&space->row_of);
 	gm_array_detach(&space->node_of);
 	gm_array_detach(&space->row_at);
 	gm_array_detach(&space->pending);
+	gm_array_detach(&space->made);
 	gm_array_detach(&space->dead);
 	gm_index_detach(&space->by_item);
+	gm_encoder_free(space);
 	gm_hnsw_destroy(space->hnsw);
 	free(space);
 }
@@ -188,6 +197,44 @@ vector_scale(const GmSpaceRoot *root, const float *vector, double *scale)
 	return GM_OK;
 }
 
+/*
+ * Vectors apart
+ */
+#define BLOCK_AT(s, row)	((GmRef *) gm_array_at(&(s)->vector, row))
+#define HASH_AT(s, row)		((uint64_t *) gm_array_at(&(s)->hash, row))
+
+GmStatus
+gm_space_set_apart(GmSpace *space)
+{
+	GmSpaceRoot *root = space->root;
+
+	root->sp_apart = true;
+	gm_array_detach(&space->vector);
+	gm_array_init(&root->sp_vector, sizeof(GmRef), GM_ARRAY_PAGE);
+	return gm_array_attach(space->mem, &root->sp_vector, &space->vector);
+}
+
+static inline size_t
+block_bytes(const GmSpace *space)
+{
+	return space->root->sp_dim * sizeof(float);
+}
+
+static GmStatus
+make_block(GmSpace *space, const float *vector, GmRef *ref)
+{
+	GM_TRY(gm_mem_alloc(space->mem, block_bytes(space), ref));
+	memcpy(gm_mem_ptr(space->mem, *ref), vector, block_bytes(space));
+	return GM_OK;
+}
+
+uint64_t
+gm_space_hash(const GmSpace *space, uint32_t row)
+{
+	return space->root->sp_apart ? *HASH_AT(space, row) :
+		gm_hash_vector(gm_space_vector(space, row), space->root->sp_dim);
+}
+
 GmStatus
 gm_space_add(GmSpace *space, int64_t item_id, uint32_t number, const float *vector)
 {
@@ -207,19 +254,69 @@ gm_space_add(GmSpace *space, int64_t item_id, uint32_t number, const float *vect
 		status = gm_array_reserve(space->mem, &space->scale, row + 1);
 	if (status == GM_OK)
 		status = gm_array_reserve(space->mem, &space->vector, row + 1);
+	if (status == GM_OK && root->sp_apart)
+		status = gm_array_reserve(space->mem, &space->hash, row + 1);
 	if (status != GM_OK)
 		return status;
 	GM_ARRAY_I64(&space->item_id, row) = item_id;
 	GM_ARRAY_U32(&space->number, row) = number;
 	GM_ARRAY_F32(&space->scale, row) = (float) scale;
-	memcpy(gm_array_at(&space->vector, row), vector, root->sp_dim * sizeof(float));
-	root->sp_rows++;
-	return GM_OK;
+	if (!root->sp_apart)
+		memcpy(gm_array_at(&space->vector, row), vector, root->sp_dim * sizeof(float));
+	else
+	{
+		*HASH_AT(space, row) = gm_hash_vector(vector, root->sp_dim);
+		status = space->encoder != NULL ? gm_encoder_add(space, (uint32_t) row, vector) :
+			make_block(space, vector, BLOCK_AT(space, row));
+	}
+	if (status == GM_OK)
+		root->sp_rows++;
+	return status;
 }
 
 /*
  * Order of the rows
  */
+typedef struct Content
+{
+	int64_t		item_id;
+	uint32_t	number;
+	uint32_t	made;			/* apart, as it is being built */
+	float		scale;
+	uint64_t	hash;			/* apart */
+	GmRef		block;
+} Content;
+
+static void
+get_content(const GmSpace *space, uint32_t row, Content *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->item_id = GM_ARRAY_I64(&space->item_id, row);
+	c->number = GM_ARRAY_U32(&space->number, row);
+	c->scale = GM_ARRAY_F32(&space->scale, row);
+	if (!space->root->sp_apart)
+		return;
+	c->hash = *HASH_AT(space, row);
+	c->block = *BLOCK_AT(space, row);
+	if (space->root->sp_made.ar_length > row)
+		c->made = GM_ARRAY_U32(&space->made, row);
+}
+
+/* while it is being built; without a vector that is not apart */
+static void
+set_content(GmSpace *space, uint32_t row, const Content *c)
+{
+	GM_ARRAY_I64(&space->item_id, row) = c->item_id;
+	GM_ARRAY_U32(&space->number, row) = c->number;
+	GM_ARRAY_F32(&space->scale, row) = c->scale;
+	if (!space->root->sp_apart)
+		return;
+	*HASH_AT(space, row) = c->hash;
+	*BLOCK_AT(space, row) = c->block;
+	if (space->root->sp_made.ar_length > row)
+		GM_ARRAY_U32(&space->made, row) = c->made;
+}
+
 typedef struct Place
 {
 	int64_t		item_id;
@@ -238,11 +335,13 @@ compare_places(const void *a, const void *b)
 static void
 move_row(GmSpace *space, uint32_t to, uint32_t from)
 {
-	GM_ARRAY_I64(&space->item_id, to) = GM_ARRAY_I64(&space->item_id, from);
-	GM_ARRAY_U32(&space->number, to) = GM_ARRAY_U32(&space->number, from);
-	GM_ARRAY_F32(&space->scale, to) = GM_ARRAY_F32(&space->scale, from);
-	memcpy(gm_array_at(&space->vector, to), gm_array_at(&space->vector, from),
-		   space->root->sp_dim * sizeof(float));
+	Content		c;
+
+	get_content(space, from, &c);
+	set_content(space, to, &c);
+	if (!space->root->sp_apart)
+		memcpy(gm_array_at(&space->vector, to), gm_array_at(&space->vector, from),
+			   space->root->sp_dim * sizeof(float));
 }
 
 /*
@@ -252,17 +351,16 @@ move_row(GmSpace *space, uint32_t to, uint32_t from)
 static void
 permute(GmSpace *space, Place *place, float *spare)
 {
-	size_t		bytes = space->root->sp_dim * sizeof(float);
+	size_t		bytes = space->root->sp_apart ? 0 : space->root->sp_dim * sizeof(float);
 
 	for (uint32_t start = 0; start < space->root->sp_rows; start++)
 	{
-		int64_t		item_id = GM_ARRAY_I64(&space->item_id, start);
-		uint32_t	number = GM_ARRAY_U32(&space->number, start);
-		float		scale = GM_ARRAY_F32(&space->scale, start);
 		uint32_t	hole = start;
+		Content		c;
 
 		if (place[start].row == start)
 			continue;
+		get_content(space, start, &c);
 		memcpy(spare, gm_array_at(&space->vector, start), bytes);
 		while (place[hole].row != start)
 		{
@@ -273,9 +371,7 @@ permute(GmSpace *space, Place *place, float *spare)
 			hole = from;
 		}
 		place[hole].row = hole;
-		GM_ARRAY_I64(&space->item_id, hole) = item_id;
-		GM_ARRAY_U32(&space->number, hole) = number;
-		GM_ARRAY_F32(&space->scale, hole) = scale;
+		set_content(space, hole, &c);
 		memcpy(gm_array_at(&space->vector, hole), spare, bytes);
 	}
 }
@@ -320,9 +416,9 @@ GmStatus
 gm_space_finish(GmSpace *space, uint32_t numbers)
 {
 	GmSpaceRoot *root = space->root;
-	GmStatus	status = GM_OK;
+	GmStatus	status = gm_encoder_flush(space);
 
-	for (uint32_t i = 1; i < root->sp_rows; i++)
+	for (uint32_t i = 1; i < root->sp_rows && status == GM_OK; i++)
 		if (GM_ARRAY_I64(&space->item_id, i - 1) >= GM_ARRAY_I64(&space->item_id, i))
 		{
 			status = sort_rows(space);
@@ -334,6 +430,8 @@ gm_space_finish(GmSpace *space, uint32_t numbers)
 		return status;
 	root->sp_item_id.ar_length = root->sp_number.ar_length = root->sp_rows;
 	root->sp_scale.ar_length = root->sp_vector.ar_length = root->sp_rows;
+	if (root->sp_apart)
+		root->sp_hash.ar_length = root->sp_rows;
 	root->sp_row_of.ar_length = numbers;
 	for (uint32_t i = 0; i < root->sp_rows && numbers > 0; i++)
 	{
@@ -345,17 +443,24 @@ gm_space_finish(GmSpace *space, uint32_t numbers)
 			return GM_BAD_VALUE;
 		GM_ARRAY_U32(&space->row_of, number) = i + 1;
 	}
-	return gm_index_build(space->mem, &space->by_item, root->sp_rows, item_hash, space, NULL);
+	GM_TRY(gm_index_build(space->mem, &space->by_item, root->sp_rows, item_hash, space, NULL));
+	return gm_encoder_finish(space);
 }
 
 void
 gm_space_bytes(const GmSpace *s, uint64_t *vectors, uint64_t *all)
 {
 	const GmArray *arrays[] = {&s->item_id, &s->number, &s->scale, &s->vector, &s->row_of,
-		&s->by_item.head, &s->by_item.next, &s->node_of, &s->row_at, &s->pending, &s->dead};
+		&s->by_item.head, &s->by_item.next, &s->node_of, &s->row_at, &s->pending, &s->dead,
+		&s->hash, &s->made};
 
 	*vectors = s->root->sp_vector.ar_room * s->root->sp_vector.ar_element;
 	*all = sizeof(GmSpaceRoot);
+	if (s->root->sp_apart)
+	{
+		*vectors = (uint64_t) (s->root->sp_rows - s->root->sp_absent) * block_bytes(s);
+		*all += *vectors;
+	}
 	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
 		if (arrays[i]->root != NULL)
 			*all += arrays[i]->root->ar_room * arrays[i]->root->ar_element;
@@ -415,10 +520,12 @@ gm_space_end(GmSpace *space)
 	gm_array_end(&space->number);
 	gm_array_end(&space->scale);
 	gm_array_end(&space->vector);
+	gm_array_end(&space->hash);
 	gm_array_end(&space->row_of);
 	gm_array_end(&space->node_of);
 	gm_array_end(&space->row_at);
 	gm_array_end(&space->pending);
+	gm_array_end(&space->made);
 	gm_array_end(&space->dead);
 	gm_index_end(&space->by_item);
 }
@@ -427,10 +534,12 @@ GmStatus
 gm_space_free(GmSpace *space)
 {
 	GmArray    *arrays[] = {&space->item_id, &space->number, &space->scale, &space->vector,
-		&space->row_of, &space->by_item.head, &space->by_item.next};
+		&space->hash, &space->row_of, &space->by_item.head, &space->by_item.next};
 
 	if (space->root->sp_index.root != 0)
-		GM_TRY(gm_space_drop_index(space));
+		GM_TRY(gm_mapping_free(space));
+	for (uint32_t i = 0; space->root->sp_apart && i < space->root->sp_rows; i++)
+		gm_mem_retire(space->mem, *BLOCK_AT(space, i), block_bytes(space));
 	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
 		gm_array_free(space->mem, arrays[i]);
 	gm_mem_retire(space->mem, space->ref, sizeof(GmSpaceRoot));
@@ -489,32 +598,67 @@ set_row_of(GmSpace *space, uint32_t number, uint32_t link)
 	return GM_OK;
 }
 
+/* vector: where it is not apart */
 static GmStatus
-write_row(GmSpace *space, uint32_t row, int64_t item_id, uint32_t number, float scale,
-		  const float *vector)
+write_row(GmSpace *space, uint32_t row, const Content *c, const float *vector)
 {
 	int64_t    *id;
 	uint32_t   *n;
 	float	   *f;
-	float	   *v;
+	void	   *v;
+	uint64_t   *h;
 
 	GM_TRY(gm_space_writable(space, &space->item_id, row, &id));
 	GM_TRY(gm_space_writable(space, &space->number, row, &n));
 	GM_TRY(gm_space_writable(space, &space->scale, row, &f));
 	GM_TRY(gm_space_writable(space, &space->vector, row, &v));
-	*id = item_id;
-	*n = number;
-	*f = scale;
-	memmove(v, vector, space->root->sp_dim * sizeof(float));
-	return set_row_of(space, number, row + 1);
+	*id = c->item_id;
+	*n = c->number;
+	*f = c->scale;
+	if (!space->root->sp_apart)
+		memmove(v, vector, space->root->sp_dim * sizeof(float));
+	else
+	{
+		GM_TRY(gm_space_writable(space, &space->hash, row, &h));
+		*h = c->hash;
+		*(GmRef *) v = c->block;
+	}
+	return set_row_of(space, c->number, row + 1);
+}
+
+/* the row's vector is here no more */
+static void
+retire_block(GmSpace *space, uint32_t row)
+{
+	GmRef		block = *BLOCK_AT(space, row);
+
+	if (block == 0)
+		space->root->sp_absent--;
+	else
+		gm_mem_retire(space->mem, block, block_bytes(space));
+}
+
+GmStatus
+gm_space_leave_to_table(GmSpace *space, uint32_t row)
+{
+	GmRef	   *block;
+
+	if (!space->root->sp_apart || *BLOCK_AT(space, row) == 0)
+		return GM_OK;
+	retire_block(space, row);
+	GM_TRY(gm_space_writable(space, &space->vector, row, &block));
+	*block = 0;
+	space->root->sp_absent++;
+	return GM_OK;
 }
 
 static GmStatus
 set_rows(GmSpace *space, uint32_t rows)
 {
-	GmArray    *arrays[] = {&space->item_id, &space->number, &space->scale, &space->vector};
+	GmArray    *arrays[] = {&space->item_id, &space->number, &space->scale, &space->vector,
+		&space->hash};
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < (space->root->sp_apart ? 5 : 4); i++)
 	{
 		GM_TRY(gm_space_extend(space, arrays[i], rows));
 		GM_TRY(gm_space_shorten(space, arrays[i], rows));
@@ -523,30 +667,55 @@ set_rows(GmSpace *space, uint32_t rows)
 	return GM_OK;
 }
 
+/* apart: a hash is enough, since what is wrong then is a code that finds candidates */
+static bool
+is_same_vector(const GmSpace *space, uint32_t row, uint64_t hash, const float *vector)
+{
+	if (space->root->sp_apart)
+		return *HASH_AT(space, row) == hash;
+	return memcmp(gm_space_vector(space, row), vector, space->root->sp_dim * sizeof(float)) == 0;
+}
+
 GmStatus
 gm_space_put(GmSpace *space, int64_t item_id, uint32_t number, const float *vector)
 {
 	uint32_t	rows = space->root->sp_rows;
 	uint32_t	row = gm_space_find(space, item_id);
+	bool		apart = space->root->sp_apart;
+	Content		c = {.item_id = item_id, .number = number};
 	double		scale;
 
 	GM_TRY(vector_scale(space->root, vector, &scale));
+	c.scale = (float) scale;
+	if (apart)
+		c.hash = gm_hash_vector(vector, space->root->sp_dim);
 	if (row != GM_NONE)
 	{
 		uint32_t	before = GM_ARRAY_U32(&space->number, row);
 
 		if (before != number)
 			GM_TRY(set_row_of(space, before, 0));
-		if (memcmp(gm_space_vector(space, row), vector, space->root->sp_dim * sizeof(float)) != 0)
+		if (is_same_vector(space, row, c.hash, vector))
+			c.block = apart ? *BLOCK_AT(space, row) : 0;
+		else
+		{
 			GM_TRY(gm_mapping_row_changed(space, row));
-		return write_row(space, row, item_id, number, (float) scale, vector);
+			if (apart)
+			{
+				retire_block(space, row);
+				GM_TRY(make_block(space, vector, &c.block));
+			}
+		}
+		return write_row(space, row, &c, vector);
 	}
 	if (rows >= UINT32_MAX - 1)
 		return GM_TOO_MANY;
 	if (rows > 0 && GM_ARRAY_I64(&space->item_id, rows - 1) > item_id)
 		space->root->sp_ordered = false;
+	if (apart)
+		GM_TRY(make_block(space, vector, &c.block));
 	GM_TRY(set_rows(space, rows + 1));
-	GM_TRY(write_row(space, rows, item_id, number, (float) scale, vector));
+	GM_TRY(write_row(space, rows, &c, vector));
 	GM_TRY(gm_mapping_row_added(space, rows));
 	return gm_index_insert(space->mem, &space->by_item, rows, GM_NONE, item_hash, space);
 }
@@ -562,13 +731,16 @@ gm_space_remove(GmSpace *space, int64_t item_id)
 	GM_TRY(set_row_of(space, GM_ARRAY_U32(&space->number, row), 0));
 	GM_TRY(gm_index_remove(space->mem, &space->by_item, row, item_hash(space, row)));
 	GM_TRY(gm_mapping_row_removed(space, row));
+	if (space->root->sp_apart)
+		retire_block(space, row);
 	if (row != last)
 	{
+		Content		c;
+
+		get_content(space, last, &c);
 		GM_TRY(gm_mapping_row_moved(space, last, row));
 		GM_TRY(gm_index_remove(space->mem, &space->by_item, last, item_hash(space, last)));
-		GM_TRY(write_row(space, row, GM_ARRAY_I64(&space->item_id, last),
-					  GM_ARRAY_U32(&space->number, last), GM_ARRAY_F32(&space->scale, last),
-					  gm_space_vector(space, last)));
+		GM_TRY(write_row(space, row, &c, gm_space_vector(space, last)));
 		GM_TRY(gm_index_insert(space->mem, &space->by_item, row, GM_NONE, item_hash, space));
 		space->root->sp_ordered = false;
 	}
@@ -615,11 +787,17 @@ metric_distance(GmMetric metric, const GmSpaceQuery *query, const float *row, do
 }
 
 float
+gm_space_distance_to(const GmSpace *space, const GmSpaceQuery *query, uint32_t row,
+					 const float *vector)
+{
+	return metric_distance((GmMetric) space->root->sp_metric, query, vector,
+						   GM_ARRAY_F32(&space->scale, row), space->root->sp_dim);
+}
+
+float
 gm_space_distance(const GmSpace *space, const GmSpaceQuery *query, uint32_t row)
 {
-	return metric_distance((GmMetric) space->root->sp_metric, query,
-						   gm_space_vector(space, row), GM_ARRAY_F32(&space->scale, row),
-						   space->root->sp_dim);
+	return gm_space_distance_to(space, query, row, gm_space_vector(space, row));
 }
 
 double
@@ -711,27 +889,55 @@ search_all(const GmSpace *space, const GmSpaceQuery *query, const GmInterrupt *i
 	return GM_OK;
 }
 
-void
+static inline void
+push_row(const GmSpace *space, float distance, uint32_t row, GmTopk *top)
+{
+	if (distance <= gm_topk_worst(top))
+		(void) gm_topk_push(top, distance, gm_space_rank_id(space, row));
+}
+
+static GmStatus
+read_and_push(const GmSpace *space, const GmSpaceQuery *query, const uint32_t *row, uint32_t n,
+			  GmTopk *top)
+{
+	GmSpaceReader reader;
+	GmStatus	status = gm_space_reader_begin(space, n, &reader);
+
+	for (uint32_t at = 0; at < n && status == GM_OK; at += reader.room)
+	{
+		uint32_t	some = n - at < reader.room ? n - at : reader.room;
+
+		status = gm_space_reader_read(&reader, row + at, some);
+		for (uint32_t i = 0; i < some && status == GM_OK; i++)
+			if (reader.vector[i] != NULL)
+				push_row(space, gm_space_distance_to(space, query, row[at + i], reader.vector[i]),
+						 row[at + i], top);
+	}
+	gm_space_reader_end(&reader);
+	return status;
+}
+
+GmStatus
 gm_space_push_rows(const GmSpace *space, const GmSpaceQuery *query, const uint32_t *row,
 				   uint32_t n, GmTopk *top)
 {
 	uint32_t	stride = space->root->sp_stride;
 	uint32_t	ahead = AHEAD_FLOATS / stride + 1;
 
+	if (space->root->sp_absent > 0)
+		return read_and_push(space, query, row, n, top);
 	for (uint32_t i = 0; i < ahead && i < n; i++)
 		prefetch_floats(gm_space_vector(space, row[i]), stride);
 	for (uint32_t i = 0; i < n; i++)
 	{
-		float		distance;
-
 		if (i + ahead < n)
 			prefetch_floats(gm_space_vector(space, row[i + ahead]), stride);
-		distance = gm_space_distance(space, query, row[i]);
-		if (distance <= gm_topk_worst(top))
-			(void) gm_topk_push(top, distance, gm_space_rank_id(space, row[i]));
+		push_row(space, gm_space_distance(space, query, row[i]), row[i], top);
 	}
+	return GM_OK;
 }
 
+/* allowed NULL: all */
 static GmStatus
 search_allowed(const GmSpace *space, const GmSpaceQuery *query, const uint64_t *allowed,
 			   const GmInterrupt *intr, GmTopk *top)
@@ -746,7 +952,7 @@ search_allowed(const GmSpace *space, const GmSpaceQuery *query, const uint64_t *
 
 	for (uint32_t w = 0; w < words; w++)
 	{
-		uint64_t	bits = allowed[w];
+		uint64_t	bits = allowed == NULL ? UINT64_MAX : allowed[w];
 
 		if (w == words - 1 && rows % 64 != 0)
 			bits &= ((uint64_t) 1 << (rows % 64)) - 1;
@@ -756,7 +962,7 @@ search_allowed(const GmSpace *space, const GmSpaceQuery *query, const uint64_t *
 			bits &= bits - 1;
 			if (n < room)
 				continue;
-			gm_space_push_rows(space, query, gathered, n, top);
+			GM_TRY(gm_space_push_rows(space, query, gathered, n, top));
 			since_look += n * space->root->sp_stride;
 			n = 0;
 			if (since_look >= FLOATS_PER_LOOK)
@@ -770,8 +976,7 @@ search_allowed(const GmSpace *space, const GmSpaceQuery *query, const uint64_t *
 		if ((w + 1) % WORDS_PER_LOOK == 0 && gm_interrupted(intr))
 			return GM_INTERRUPTED;
 	}
-	gm_space_push_rows(space, query, gathered, n, top);
-	return GM_OK;
+	return gm_space_push_rows(space, query, gathered, n, top);
 }
 
 static GmStatus
@@ -785,7 +990,8 @@ search_rows(const GmSpace *space, const GmSpaceQuery *query, const uint32_t *row
 		gm_progress_at(intr, GM_PHASE_VECTORS, i, n);
 		if (i > 0 && gm_interrupted(intr))
 			return GM_INTERRUPTED;
-		gm_space_push_rows(space, query, rows + i, n - i < per_look ? n - i : per_look, top);
+		GM_TRY(gm_space_push_rows(space, query, rows + i, n - i < per_look ? n - i : per_look,
+								  top));
 	}
 	return GM_OK;
 }
@@ -847,7 +1053,7 @@ gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
 	if (status != GM_OK)
 		return status;
 	gm_topk_init(&top, items, room);
-	if (allowed == NULL)
+	if (allowed == NULL && !space->root->sp_apart)
 		status = search_all(space, query, intr, &top);
 	else
 		status = search_allowed(space, query, allowed, intr, &top);
@@ -943,6 +1149,41 @@ search_blocks(const GmSpace *space, const GmSpaceQuery *query, uint32_t queries,
 	return GM_OK;
 }
 
+/* the same where vectors are apart, or in the table */
+static GmStatus
+search_pieces(const GmSpace *space, const GmSpaceQuery *query, uint32_t queries,
+			  const GmInterrupt *intr, GmTopk *top)
+{
+	uint32_t	rows = space->root->sp_rows;
+	uint32_t	gathered[GATHERED];
+	GmSpaceReader reader;
+	GmStatus	status = gm_space_reader_begin(space, rows < GATHERED ? rows : GATHERED, &reader);
+	uint32_t	n;
+
+	for (uint32_t row = 0; row < rows && status == GM_OK; row += n)
+	{
+		gm_progress_at(intr, GM_PHASE_VECTORS, row, rows);
+		if (gm_interrupted(intr))
+			status = GM_INTERRUPTED;
+		n = rows - row < reader.room ? rows - row : reader.room;
+		for (uint32_t i = 0; i < n; i++)
+			gathered[i] = row + i;
+		if (status == GM_OK)
+			status = gm_space_reader_read(&reader, gathered, n);
+		for (uint32_t q = 0; q < queries && status == GM_OK; q++)
+		{
+			if (q % QUERIES_PER_LOOK == QUERIES_PER_LOOK - 1 && gm_interrupted(intr))
+				status = GM_INTERRUPTED;
+			for (uint32_t i = 0; i < n; i++)
+				if (reader.vector[i] != NULL)
+					push_row(space, gm_space_distance_to(space, &query[q], row + i,
+														 reader.vector[i]), row + i, &top[q]);
+		}
+	}
+	gm_space_reader_end(&reader);
+	return status;
+}
+
 GmStatus
 gm_space_search_batch(const GmSpace *space, const GmSpaceQuery *query, uint32_t n, uint32_t k,
 					  const GmInterrupt *intr, GmSpaceHit *hits, uint32_t *found)
@@ -964,7 +1205,8 @@ gm_space_search_batch(const GmSpace *space, const GmSpaceQuery *query, uint32_t 
 	{
 		for (uint32_t q = 0; q < n; q++)
 			gm_topk_init(&top[q], items + (size_t) q * room, room);
-		status = search_blocks(space, query, n, intr, top);
+		status = space->root->sp_apart ? search_pieces(space, query, n, intr, top) :
+			search_blocks(space, query, n, intr, top);
 		for (uint32_t q = 0; q < n && status == GM_OK; q++)
 			status = give_hits(space, &top[q], intr, hits + (size_t) q * room, &found[q]);
 		gm_mem_temp_free(space->mem, top);

@@ -14,8 +14,15 @@
  * root.  A removed row's place is taken by the last row, so that there are no
  * holes.
  *
+ * Vectors lie one after the other, or (sp_apart) each in a block of its own,
+ * which goes when the row has a node of the index: the vector is then in the
+ * table only, and who searches brings a function that reads it from there
+ * (GmSpaceTable).  Such a space may be built without ever holding its vectors:
+ * gm_space_encode.
+ *
  * Interface
  *	 gm_space_create, gm_space_add, gm_space_finish		building; one writer
+ *	 gm_space_set_apart, gm_space_encode	before the first gm_space_add
  *	 gm_space_attach, gm_space_reattach		a version's space, for reading
  *	 gm_space_begin, gm_space_put, gm_space_remove, gm_space_end	changing it
  *	 gm_space_free		retire all of it
@@ -23,7 +30,9 @@
  *	 gm_space_search	the k nearest rows among those allowed, exact
  *	 gm_space_search_rows	the same of a list of rows
  *	 gm_space_search_batch	the same of all rows, for several queries at once
- *	 gm_space_distance	one row against a prepared query
+ *	 gm_space_distance	one row, whose vector is here, against a prepared query
+ *	 gm_space_distances	some rows, wherever their vectors are
+ *	 gm_space_read		a row's vector, wherever it is
  *
  * Complexity	search: one pass over the rows (memory bandwidth) when all are
  *				allowed, only the allowed rows are touched otherwise
@@ -50,10 +59,13 @@ typedef struct GmSpaceRoot
 	uint32_t	sp_metric;
 	uint32_t	sp_stride;		/* floats from row to row */
 	bool		sp_ordered;		/* item ids ascend */
+	bool		sp_apart;		/* vectors are blocks, or in the table only */
+	uint32_t	sp_absent;		/* rows whose vector is in the table only */
 	GmArrayRoot sp_item_id;		/* int64 by row */
 	GmArrayRoot sp_number;		/* uint32 by row: node or source number */
 	GmArrayRoot sp_scale;		/* float by row: 1 / length under cosine */
-	GmArrayRoot sp_vector;		/* float[stride] by row */
+	GmArrayRoot sp_vector;		/* float[stride] by row; apart: GmRef, 0 if it is absent */
+	GmArrayRoot sp_hash;		/* uint64 by row: of its vector; apart only */
 	GmArrayRoot sp_row_of;		/* uint32 by number: row + 1, 0 none; may be shorter */
 	GmIndexRoot sp_by_item;		/* rows by item id */
 
@@ -69,6 +81,8 @@ typedef struct GmSpaceRoot
 								 * in sp_pending */
 	GmArrayRoot sp_row_at;		/* uint32 by node: row + 1, 0 none; may be shorter */
 	GmArrayRoot sp_pending;		/* uint32: rows */
+	GmArrayRoot sp_made;		/* uint32 by place in sp_pending: node + 1 that the row was
+								 * loaded as, 0 none; may be shorter */
 	GmArrayRoot sp_dead;		/* uint32: nodes */
 } GmSpaceRoot;
 
@@ -77,6 +91,19 @@ typedef struct GmSpaceRoot
 #define GM_SPACE_EF_CONSTRUCTION	200
 
 #define GM_SPACE_PENDING	((uint32_t) 1 << 31)
+
+/*
+ * Reads the vectors of n items from the table, one after the other, and says
+ * which of them are there.  Anything but GM_OK ends the search.
+ */
+typedef struct GmSpaceTable
+{
+	GmStatus	(*read) (void *arg, const int64_t *item_id, uint32_t n, uint32_t dim,
+						 float *vectors, bool *there);
+	void	   *arg;
+} GmSpaceTable;
+
+typedef struct GmSpaceEncoder GmSpaceEncoder;	/* private to space_table.c */
 
 typedef struct GmSpace
 {
@@ -87,12 +114,16 @@ typedef struct GmSpace
 				number,
 				scale,
 				vector,
+				hash,
 				row_of;
 	GmIndex		by_item;
 	GmArray		node_of,
 				row_at,
 				pending,
+				made,
 				dead;
+	GmSpaceTable table;			/* none if its read is NULL */
+	GmSpaceEncoder *encoder;	/* while it is built, or NULL */
 	GmHnsw	   *hnsw;			/* attached when first needed, */
 	bool		hnsw_current;	/* and to this version */
 } GmSpace;
@@ -139,6 +170,13 @@ typedef struct GmSpaceHit
 /* GM_BAD_DIM unless 1 <= dim <= GM_VEC_MAX_DIM */
 extern GmStatus gm_space_create(GmMem *mem, uint32_t dim, GmMetric metric, GmSpace **space);
 extern void gm_space_root_no_index(GmSpaceRoot *root);
+
+/*
+ * Before any row.  Encode: from GM_SPACE_INDEX_FROM rows on an index is made,
+ * and of vectors its nodes' codes only are kept.
+ */
+extern GmStatus gm_space_set_apart(GmSpace *space);
+extern GmStatus gm_space_encode(GmSpace *space);
 extern void gm_space_destroy(GmSpace *space);	/* the handle; the memory stays */
 
 /*
@@ -186,7 +224,7 @@ extern void gm_space_end(GmSpace *space);
 /* retires the root and the index too; begun or not */
 extern GmStatus gm_space_free(GmSpace *space);
 
-/* in the image, pages counted whole, without the index: of the vectors, of all */
+/* in the image, pages counted whole, without the index: of the vectors that are here, of all */
 extern void gm_space_bytes(const GmSpace *space, uint64_t *vectors, uint64_t *all);
 
 /* row of an item id, or of a node or source number; GM_NONE if it has none */
@@ -211,15 +249,38 @@ gm_space_number(const GmSpace *s, uint32_t row)
 	return GM_ARRAY_U32(&s->number, row);
 }
 
+/* NULL: it is in the table only */
 static inline const float *
 gm_space_vector(const GmSpace *s, uint32_t row)
 {
-	return (const float *) gm_array_at(&s->vector, row);
+	const void *at = gm_array_at(&s->vector, row);
+
+	if (gm_likely(!s->root->sp_apart))
+		return (const float *) at;
+	return *(const GmRef *) at == 0 ? NULL : (const float *) gm_mem_ptr(s->mem, *(const GmRef *) at);
 }
+
+/* of the vector of a row: gm_hash_vector */
+extern uint64_t gm_space_hash(const GmSpace *space, uint32_t row);
+
+/* how the vectors that are not here are read, from now on with this handle */
+static inline void
+gm_space_set_table(GmSpace *space, GmSpaceTable table)
+{
+	space->table = table;
+}
+
+/* false: the table has none, or there is none to read */
+extern GmStatus gm_space_read(const GmSpace *space, uint32_t row, float *vector, bool *there);
 
 /* the query keeps the pointer; GM_BAD_VALUE as for gm_space_add */
 extern GmStatus gm_space_prepare(const GmSpace *space, const float *vector, GmSpaceQuery *query);
 extern float gm_space_distance(const GmSpace *space, const GmSpaceQuery *query, uint32_t row);
+
+/* of n rows; NaN where the vector is neither here nor in the table */
+extern GmStatus gm_space_distances(const GmSpace *space, const GmSpaceQuery *query,
+								   const uint32_t *rows, uint32_t n, const GmInterrupt *intr,
+								   float *distances);
 
 /*
  * Similarity of a distance, in [0,1] and falling with it: cosine max(0, 1 - d),
@@ -231,6 +292,8 @@ extern double gm_space_similarity(GmMetric metric, double distance);
 /*
  * The k nearest rows, nearest first, ties by item id.  allowed: bitmap by row,
  * NULL for all.  hits has room for min(k, rows); *found says how many came.
+ * Rows whose vector is neither here nor in the table are left out; a snapshot
+ * that sees the rows of the version sees their vectors.
  */
 extern GmStatus gm_space_search(const GmSpace *space, const GmSpaceQuery *query, uint32_t k,
 								const uint64_t *allowed, const GmInterrupt *intr,

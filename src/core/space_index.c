@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/space_index.h"
 #include "core/space_private.h"
 
@@ -72,6 +73,25 @@ append(GmSpace *space, GmArray *list, uint32_t value)
 	return GM_OK;
 }
 
+/* the node that the pending row at this place was loaded as, or GM_NONE */
+static uint32_t
+made_at(const GmSpace *space, uint32_t place)
+{
+	return place < space->made.root->ar_length ? GM_ARRAY_U32(&space->made, place) - 1 : GM_NONE;
+}
+
+static GmStatus
+set_made(GmSpace *space, uint32_t place, uint32_t node)
+{
+	uint32_t   *p;
+
+	if (made_at(space, place) == node)
+		return GM_OK;
+	GM_TRY(gm_space_writable(space, &space->made, place, &p));
+	*p = node + 1;
+	return GM_OK;
+}
+
 static GmStatus
 set_pending(GmSpace *space, uint32_t row)
 {
@@ -94,7 +114,10 @@ unset_pending(GmSpace *space, uint32_t row)
 		GM_TRY(gm_space_writable(space, &space->pending, place, &p));
 		*p = moved;
 		GM_TRY(set_node_of(space, moved, GM_SPACE_PENDING | place));
+		GM_TRY(set_made(space, place, made_at(space, (uint32_t) last)));
 	}
+	if (space->made.root->ar_length > last)
+		GM_TRY(gm_space_shorten(space, &space->made, last));
 	return gm_space_shorten(space, &space->pending, last);
 }
 
@@ -104,12 +127,27 @@ is_pending(const GmSpace *space, uint32_t row)
 	return (GM_ARRAY_U32(&space->node_of, row) & GM_SPACE_PENDING) != 0;
 }
 
-static GmStatus
-lose_node(GmSpace *space, uint32_t row)
+/* the node that has the row's code, linked or not; GM_NONE: none has */
+static uint32_t
+code_of(const GmSpace *space, uint32_t row)
 {
 	uint32_t	node = GM_ARRAY_U32(&space->node_of, row);
 
-	GM_TRY(set_row_at(space, node, 0));
+	return (node & GM_SPACE_PENDING) == 0 ? node : made_at(space, node & ~GM_SPACE_PENDING);
+}
+
+/* the row's node, if it has any, stands for nothing from now on */
+static GmStatus
+lose_node(GmSpace *space, uint32_t row)
+{
+	uint32_t	node = code_of(space, row);
+
+	if (node == GM_NONE)
+		return GM_OK;
+	if (is_pending(space, row))
+		GM_TRY(set_made(space, GM_ARRAY_U32(&space->node_of, row) & ~GM_SPACE_PENDING, GM_NONE));
+	else
+		GM_TRY(set_row_at(space, node, 0));
 	return append(space, &space->dead, node);
 }
 
@@ -125,10 +163,13 @@ gm_mapping_row_added(GmSpace *space, uint32_t row)
 GmStatus
 gm_mapping_row_changed(GmSpace *space, uint32_t row)
 {
-	if (!gm_space_has_index(space) || is_pending(space, row))
+	bool		pending;
+
+	if (!gm_space_has_index(space))
 		return GM_OK;
+	pending = is_pending(space, row);
 	GM_TRY(lose_node(space, row));
-	return set_pending(space, row);
+	return pending ? GM_OK : set_pending(space, row);
 }
 
 GmStatus
@@ -138,7 +179,9 @@ gm_mapping_row_removed(GmSpace *space, uint32_t row)
 
 	if (!gm_space_has_index(space))
 		return GM_OK;
-	GM_TRY(is_pending(space, row) ? unset_pending(space, row) : lose_node(space, row));
+	GM_TRY(lose_node(space, row));
+	if (is_pending(space, row))
+		GM_TRY(unset_pending(space, row));
 	if (row == rows - 1)
 		GM_TRY(gm_space_shorten(space, &space->node_of, rows - 1));
 	return GM_OK;
@@ -187,11 +230,8 @@ find_centre(const GmSpace *space, const GmInterrupt *intr, float *centre)
 	for (uint32_t i = 0; i < n; i++)
 	{
 		uint32_t	row = (uint32_t) ((uint64_t) i * rows / n);
-		const float *v = gm_space_vector(space, row);
-		double		scale = GM_ARRAY_F32(&space->scale, row);
 
-		for (uint32_t j = 0; j < dim; j++)
-			sum[j] += v[j] * scale;
+		gm_centre_add(gm_space_vector(space, row), GM_ARRAY_F32(&space->scale, row), dim, sum);
 		if (i % 1024 == 1023 && gm_interrupted(intr))
 		{
 			free(sum);
@@ -243,9 +283,26 @@ gm_indexer_create(const GmSpace *space, GmHnswWork *work, const GmInterrupt *int
 	return status;
 }
 
+/* bits of the nodes that rows are pending with; NULL: no memory */
+static uint64_t *
+find_made(const GmSpace *space, uint32_t nodes)
+{
+	uint64_t   *bits = calloc(nodes / 64 + 1, sizeof(uint64_t));
+
+	for (uint32_t i = 0; bits != NULL && i < space->made.root->ar_length; i++)
+	{
+		uint32_t	node = made_at(space, i);
+
+		if (node < nodes)
+			bits[node / 64] |= (uint64_t) 1 << node % 64;
+	}
+	return bits;
+}
+
 GmStatus
 gm_indexer_attach(const GmSpace *space, GmHnswWork *work, GmIndexer **indexer)
 {
+	uint64_t   *made = NULL;
 	GmIndexer  *ix;
 	GmStatus	status;
 	uint32_t	n;
@@ -253,14 +310,18 @@ gm_indexer_attach(const GmSpace *space, GmHnswWork *work, GmIndexer **indexer)
 	GM_TRY(make_indexer(space, work, &ix));
 	status = gm_hnsw_attach_writer(space->mem, space->root->sp_index.root, &ix->hnsw);
 	n = status != GM_OK ? 0 : atomic_load(&gm_hnsw_root(ix->hnsw)->hn_nodes);
+	if (status == GM_OK && (made = find_made(space, n)) == NULL)
+		status = GM_NO_MEMORY;
 	for (uint32_t node = 0; node < n && status == GM_OK; node++)
 	{
 		GmHnswState state = gm_hnsw_state(ix->hnsw, node);
 
 		if ((state == GM_HNSW_MADE || state == GM_HNSW_LINKING || state == GM_HNSW_LINKED) &&
+			(made[node / 64] >> node % 64 & 1) == 0 &&
 			(node >= space->row_at.root->ar_length || ROW_OF(space, node) == GM_NONE))
 			status = gm_hnsw_kill(ix->mem, ix->hnsw, node);
 	}
+	free(made);
 	ix->killed = (uint32_t) space->dead.root->ar_length;
 	if (status != GM_OK)
 		gm_indexer_destroy(ix, false);
@@ -306,7 +367,14 @@ gm_space_begin_index(GmSpace *space, const GmIndexer *indexer, const GmInterrupt
 GmStatus
 gm_space_drop_index(GmSpace *space)
 {
-	GmArray    *arrays[] = {&space->node_of, &space->row_at, &space->pending, &space->dead};
+	return gm_space_needs_index(space) ? GM_BAD_VALUE : gm_mapping_free(space);
+}
+
+GmStatus
+gm_mapping_free(GmSpace *space)
+{
+	GmArray    *arrays[] = {&space->node_of, &space->row_at, &space->pending, &space->made,
+		&space->dead};
 	GmHnsw	   *hnsw;
 
 	GM_TRY(gm_hnsw_attach(space->mem, &space->root->sp_index, &hnsw));
@@ -330,12 +398,15 @@ gm_space_make_nodes(const GmSpace *space, GmIndexer *indexer, uint32_t *from, ui
 	{
 		uint32_t	row = GM_ARRAY_U32(&space->pending, *from);
 		int64_t		item_id = gm_space_item_id(space, row);
-		uint32_t	node;
+		uint32_t	node = made_at(space, *from);
+		uint32_t	loaded = node != GM_NONE;
 
-		GM_TRY(gm_hnsw_add(indexer->mem, indexer->hnsw, indexer->work,
-						   gm_space_vector(space, row), GM_ARRAY_F32(&space->scale, row),
-						   (uint64_t) item_id, &node));
-		nodes[(*made)++] = (GmSpaceNode) {item_id, node, 0};
+		if (!loaded)
+			GM_TRY(gm_hnsw_add(indexer->mem, indexer->hnsw, indexer->work,
+							   gm_space_vector(space, row), GM_ARRAY_F32(&space->scale, row),
+							   (uint64_t) item_id, &node));
+		indexer->loaded += loaded;
+		nodes[(*made)++] = (GmSpaceNode) {item_id, node, loaded};
 	}
 	return GM_OK;
 }
@@ -359,23 +430,35 @@ drop_killed(GmSpace *space, uint32_t n)
 	return gm_space_shorten(space, &space->dead, length - n);
 }
 
+static bool
+is_node_of(const GmSpace *space, const GmIndexer *ix, const GmSpaceNode *made, uint32_t row)
+{
+	if (row == GM_NONE || !is_pending(space, row) ||
+		gm_hnsw_state(ix->hnsw, made->node) != GM_HNSW_LINKED)
+		return false;
+	if (code_of(space, row) != GM_NONE || made->loaded)
+		return code_of(space, row) == made->node;
+	return gm_hnsw_same(ix->hnsw, ix->work, made->node, gm_space_vector(space, row),
+						GM_ARRAY_F32(&space->scale, row));
+}
+
 static GmStatus
 map_node(GmSpace *space, const GmIndexer *ix, const GmSpaceNode *made)
 {
 	uint32_t	row = gm_space_find(space, made->item_id);
 
-	if (row == GM_NONE || !is_pending(space, row) ||
-		gm_hnsw_state(ix->hnsw, made->node) != GM_HNSW_LINKED ||
-		!gm_hnsw_same(ix->hnsw, ix->work, made->node, gm_space_vector(space, row),
-					  GM_ARRAY_F32(&space->scale, row)))
+	if (!is_node_of(space, ix, made, row))
 	{
 		/* searches of this version know that it is nobody's */
 		GM_TRY(set_row_at(space, made->node, 0));
-		return append(space, &space->dead, made->node);
+
+		/* a row that lost it has put it there */
+		return made->loaded ? GM_OK : append(space, &space->dead, made->node);
 	}
 	GM_TRY(unset_pending(space, row));
 	GM_TRY(set_node_of(space, row, made->node));
-	return set_row_at(space, made->node, row + 1);
+	GM_TRY(set_row_at(space, made->node, row + 1));
+	return gm_space_leave_to_table(space, row);
 }
 
 GmStatus
@@ -395,9 +478,11 @@ gm_space_map(GmSpace *space, const GmIndexer *indexer, const GmSpaceNode *nodes,
 }
 
 void
-gm_space_mapped(GmIndexer *indexer)
+gm_space_mapped(GmIndexer *indexer, const GmSpaceNode *nodes, uint32_t n)
 {
 	indexer->killed = 0;
+	for (uint32_t i = 0; i < n; i++)
+		indexer->loaded -= nodes[i].loaded;
 }
 
 GmStatus
@@ -414,10 +499,13 @@ gm_space_tend(const GmSpace *space, GmIndexer *ix, uint64_t oldest, bool idle, b
 		gm_hnsw_reuse(ix->hnsw);
 		ix->reuse_after = 0;
 	}
-	for (; ix->killed < dead && done < most; done++, ix->killed++)
+	for (; ix->loaded == 0 && ix->killed < dead && done < most; done++, ix->killed++)
 		GM_TRY(gm_hnsw_kill(ix->mem, ix->hnsw, GM_ARRAY_U32(&space->dead, ix->killed)));
-	*more = ix->killed < dead;
-	if (linking || *more || ix->reuse_after != 0)
+
+	/* one that was never linked is swept at once, but searches have compared its code */
+	*swept = done > 0 && ix->reuse_after != 0 && space->root->sp_apart;
+	*more = ix->loaded == 0 && ix->killed < dead;
+	if (linking || ix->killed < dead || ix->reuse_after != 0)
 		return GM_OK;
 	if (ix->sweep_at == GM_NONE)
 	{
@@ -464,6 +552,7 @@ typedef struct Search
 	const GmInterrupt *intr;
 	GmSpaceReport *report;
 	uint32_t	allowed;		/* rows that count */
+	bool		index_failed;
 	GmTopk		top;
 } Search;
 
@@ -541,12 +630,21 @@ attach_index(GmSpace *space)
 	return GM_OK;
 }
 
+/* the candidates whose full distance decides */
+static uint32_t
+candidates_wanted(const Search *s)
+{
+	uint64_t	n = (uint64_t) s->top.k * REFINE_OF_K + REFINE_LEAST;
+
+	return n < s->space->root->sp_rows ? (uint32_t) n : s->space->root->sp_rows;
+}
+
 /* full distances of the candidates that are rows of this version */
-static void
+static GmStatus
 push_hits(Search *s, const GmHnswHit *hits, uint32_t n)
 {
 	uint32_t	rows[GATHERED];
-	uint32_t	most = s->top.k * REFINE_OF_K + REFINE_LEAST;
+	uint32_t	most = candidates_wanted(s);
 	uint32_t	taken = 0;
 
 	for (uint32_t i = 0; i < n && taken < most;)
@@ -562,9 +660,99 @@ push_hits(Search *s, const GmHnswHit *hits, uint32_t n)
 			rows[gathered++] = row;
 			taken++;
 		}
-		gm_space_push_rows(s->space, s->query, rows, gathered, &s->top);
+		GM_TRY(gm_space_push_rows(s->space, s->query, rows, gathered, &s->top));
 	}
 	s->report->compared += taken;
+	return GM_OK;
+}
+
+/*
+ * Rows with their codes: a candidate's distance is that of its code until the
+ * nearest ones are refined.
+ */
+typedef struct Codes
+{
+	Search	   *s;
+	const GmQuery *query;
+	GmTopkItem *items;
+	GmTopk		nearest;
+	uint32_t	n;				/* gathered */
+	uint32_t	row[GATHERED];
+	const void *code[GATHERED];
+	uint32_t	n_apart;		/* rows whose vector is here */
+	uint32_t	apart[GATHERED];
+} Codes;
+
+static GmStatus
+codes_begin(Codes *c, Search *s, const GmQuery *query)
+{
+	uint32_t	wanted = candidates_wanted(s);
+
+	c->s = s;
+	c->query = query;
+	c->n = c->n_apart = 0;
+	GM_TRY(gm_mem_temp(s->space->mem, wanted * sizeof(GmTopkItem), (void **) &c->items));
+	gm_topk_init(&c->nearest, c->items, wanted);
+	return GM_OK;
+}
+
+static GmStatus
+codes_flush(Codes *c)
+{
+	float		distance[GATHERED];
+
+	gm_query_many(c->query, c->code, c->n, distance);
+	for (uint32_t i = 0; i < c->n; i++)
+		if (distance[i] <= gm_topk_worst(&c->nearest))
+			(void) gm_topk_push(&c->nearest, distance[i], c->row[i]);
+	c->n = 0;
+	GM_TRY(gm_space_push_rows(c->s->space, c->s->query, c->apart, c->n_apart, &c->s->top));
+	c->s->report->compared += c->n_apart;
+	c->n_apart = 0;
+	return GM_OK;
+}
+
+/* the row counts */
+static GmStatus
+codes_add(Codes *c, uint32_t row)
+{
+	const GmSpace *space = c->s->space;
+	uint32_t	node = code_of(space, row);
+
+	if (gm_space_vector(space, row) != NULL)
+		c->apart[c->n_apart++] = row;
+	else if (node < space->root->sp_index.nodes)
+	{
+		c->row[c->n] = row;
+		c->code[c->n++] = gm_hnsw_code(space->hnsw, node);
+	}
+	return c->n == GATHERED || c->n_apart == GATHERED ? codes_flush(c) : GM_OK;
+}
+
+static GmStatus
+codes_refine(Codes *c)
+{
+	Search	   *s = c->s;
+	uint32_t	rows[GATHERED];
+	uint32_t	n = 0;
+
+	GM_TRY(codes_flush(c));
+	for (uint32_t i = 0; i < c->nearest.count; i++)
+	{
+		rows[n++] = (uint32_t) c->items[i].id;
+		if (n < GATHERED && i + 1 < c->nearest.count)
+			continue;
+		GM_TRY(gm_space_push_rows(s->space, s->query, rows, n, &s->top));
+		s->report->compared += n;
+		n = 0;
+	}
+	return GM_OK;
+}
+
+static void
+codes_end(Codes *c)
+{
+	gm_mem_temp_free(c->s->space->mem, c->items);
 }
 
 static GmStatus
@@ -582,7 +770,7 @@ push_pending(Search *s)
 			rows[gathered++] = row;
 		if (gathered == GATHERED || i == n - 1)
 		{
-			gm_space_push_rows(s->space, s->query, rows, gathered, &s->top);
+			GM_TRY(gm_space_push_rows(s->space, s->query, rows, gathered, &s->top));
 			s->report->compared += gathered;
 			gathered = 0;
 		}
@@ -592,12 +780,48 @@ push_pending(Search *s)
 	return GM_OK;
 }
 
+/* hits of the index and pending rows, some of which are codes */
+static GmStatus
+push_hits_and_pending(Search *s, const GmQuery *query, const GmHnswHit *hits, uint32_t n)
+{
+	uint32_t	pending = gm_space_pending(s->space);
+	uint32_t	most = candidates_wanted(s);
+	Codes		c;
+	GmStatus	status = codes_begin(&c, s, query);
+
+	for (uint32_t i = 0, taken = 0; i < n && taken < most && status == GM_OK; i++)
+	{
+		uint32_t	row = row_of_node(s->space, hits[i].node);
+
+		if (row == GM_NONE || !row_counts(s->wish, row))
+			continue;
+		taken++;
+		(void) gm_topk_push(&c.nearest, hits[i].distance, row);
+	}
+	for (uint32_t i = 0; i < pending && status == GM_OK; i++)
+	{
+		uint32_t	row = GM_ARRAY_U32(&s->space->pending, i);
+
+		if (row_counts(s->wish, row))
+			status = codes_add(&c, row);
+		if (i % ROWS_PER_LOOK == ROWS_PER_LOOK - 1 && gm_interrupted(s->intr))
+			status = GM_INTERRUPTED;
+	}
+	if (status == GM_OK)
+		status = codes_refine(&c);
+	codes_end(&c);
+	return status;
+}
+
 /* elements that a scan of the allowed rows costs */
 static double
 cost_of_scan(const Search *s)
 {
 	uint32_t	dim = s->space->root->sp_dim;
 
+	/* of their codes */
+	if (gm_space_needs_index(s->space))
+		return (double) s->allowed * (dim / 4 + COST_CODE);
 	return (double) s->allowed * (dim + (s->wish->allowed == NULL ? COST_ROW : COST_GATHERED));
 }
 
@@ -647,11 +871,46 @@ search_index(Search *s)
 	GM_TRY(gm_mem_temp(space->mem, ef * sizeof(GmHnswHit), (void **) &hits));
 	status = gm_hnsw_search(space->hnsw, s->work, query, ef, all ? NULL : &accept, most, s->intr,
 							hits, &n, &s->report->distances, &gave_up);
-	if (status == GM_OK && !gave_up)
-		push_hits(s, hits, n);
+	if (status == GM_OK && !gave_up && space->made.root->ar_length > 0)
+		status = push_hits_and_pending(s, query, hits, n);
+	else if (status == GM_OK && !gave_up)
+	{
+		status = push_hits(s, hits, n);
+		if (status == GM_OK)
+			status = push_pending(s);
+	}
 	gm_mem_temp_free(space->mem, hits);
-	if (status == GM_OK && !gave_up)
-		status = push_pending(s);
+	return status;
+}
+
+/* every code of a row that counts */
+static GmStatus
+search_codes(Search *s)
+{
+	GmSpace    *space = s->space;
+	uint32_t	rows = space->root->sp_rows;
+	const GmQuery *query;
+	Codes		c;
+	GmStatus	status;
+
+	GM_TRY(attach_index(space));
+	GM_TRY(gm_hnsw_query(space->hnsw, s->work, s->query->vector, (float) s->query->scale,
+						 &query));
+	status = codes_begin(&c, s, query);
+	for (uint32_t row = 0; row < rows && status == GM_OK; row++)
+	{
+		if (row % ROWS_PER_LOOK == 0)
+		{
+			gm_progress_at(s->intr, GM_PHASE_VECTORS, row, rows);
+			if (gm_interrupted(s->intr))
+				status = GM_INTERRUPTED;
+		}
+		if (status == GM_OK && row_counts(s->wish, row))
+			status = codes_add(&c, row);
+	}
+	if (status == GM_OK)
+		status = codes_refine(&c);
+	codes_end(&c);
 	return status;
 }
 
@@ -674,17 +933,17 @@ search_exactly(Search *s, GmSpaceHit *hits, uint32_t *found)
 	return GM_OK;
 }
 
-/* *found is 0 if the index had not enough */
+/* *found is 0 if the index had not enough; all: every code is looked at in its place */
 static GmStatus
-try_index(Search *s, GmSpaceHit *hits, uint32_t *found)
+try_codes(Search *s, bool all, GmSpaceHit *hits, uint32_t *found)
 {
 	GmTopkItem *items;
 	GmStatus	status;
 
 	GM_TRY(gm_mem_temp(s->space->mem, s->top.k * sizeof(GmTopkItem), (void **) &items));
 	gm_topk_init(&s->top, items, s->top.k);
-	status = search_index(s);
-	if (status == GM_OK && s->top.count == s->top.k)
+	status = all ? search_codes(s) : search_index(s);
+	if (status == GM_OK && (all || s->top.count == s->top.k))
 	{
 		gm_topk_sort(&s->top);
 		for (uint32_t i = 0; i < s->top.count; i++)
@@ -694,9 +953,16 @@ try_index(Search *s, GmSpaceHit *hits, uint32_t *found)
 		*found = s->top.count;
 	}
 	else
-		s->report->fell_back = true;
+		s->report->fell_back = s->index_failed = true;
 	gm_mem_temp_free(s->space->mem, items);
 	return status;
+}
+
+static bool
+serves(const Search *s)
+{
+	return !s->wish->exact && !s->index_failed && gm_space_has_index(s->space) &&
+		cost_of_index(s) < cost_of_scan(s);
 }
 
 /* the wish has a bitmap, or all rows count */
@@ -712,9 +978,13 @@ nearest_allowed(Search *s, GmSpaceHit *hits, uint32_t *found)
 		s->report->exact = true;
 		return GM_OK;
 	}
-	if (!wish->exact && gm_space_has_index(s->space) && cost_of_index(s) < cost_of_scan(s))
-		GM_TRY(try_index(s, hits, found));
-	return *found == 0 ? search_exactly(s, hits, found) : GM_OK;
+	if (serves(s))
+		GM_TRY(try_codes(s, false, hits, found));
+	if (*found > 0)
+		return GM_OK;
+	if (!wish->exact && gm_space_needs_index(s->space) && s->allowed > candidates_wanted(s))
+		return try_codes(s, true, hits, found);
+	return search_exactly(s, hits, found);
 }
 
 /* a bit for each row that is accepted */
@@ -744,8 +1014,8 @@ nearest_accepted(Search *s, GmSpaceHit *hits, uint32_t *found)
 	s->top.k = wish.k < s->allowed ? wish.k : s->allowed;
 	if (s->top.k == 0)
 		return GM_OK;
-	if (!wish.exact && gm_space_has_index(s->space) && cost_of_index(s) < cost_of_scan(s))
-		GM_TRY(try_index(s, hits, found));
+	if (serves(s))
+		GM_TRY(try_codes(s, false, hits, found));
 	if (*found > 0)
 		return GM_OK;
 	GM_TRY(gm_mem_temp(s->space->mem, ((size_t) rows / 64 + 1) * sizeof(uint64_t),
@@ -753,7 +1023,6 @@ nearest_accepted(Search *s, GmSpaceHit *hits, uint32_t *found)
 	status = ask_all(s, allowed);
 	wish.allowed = allowed;
 	wish.accept = NULL;
-	wish.exact |= s->report->fell_back;
 	s->wish = &wish;
 	if (status == GM_OK)
 		status = nearest_allowed(s, hits, found);
@@ -766,7 +1035,7 @@ gm_space_nearest(GmSpace *space, GmHnswWork *work, const GmSpaceQuery *query,
 				 const GmSpaceWish *wish, const GmInterrupt *intr,
 				 GmSpaceHit *hits, uint32_t *found, GmSpaceReport *report)
 {
-	Search		s = {space, work, query, wish, intr, report, 0, {0}};
+	Search		s = {space, work, query, wish, intr, report, 0, false, {0}};
 
 	memset(report, 0, sizeof(*report));
 	*found = 0;
@@ -788,6 +1057,11 @@ check_row(const GmSpace *space, uint32_t row)
 		if (node >= space->pending.root->ar_length ||
 			GM_ARRAY_U32(&space->pending, node) != row)
 			return "a row that is not in the index is not listed as such";
+		node = made_at(space, node);
+		if (node == GM_NONE)
+			return gm_space_vector(space, row) == NULL ? "a row has neither vector nor node" : NULL;
+		if (node >= space->root->sp_index.nodes || row_of_node(space, node) != GM_NONE)
+			return "a pending row was loaded as another's node, or as none";
 		return NULL;
 	}
 	if (row_of_node(space, node) != row)
@@ -797,17 +1071,40 @@ check_row(const GmSpace *space, uint32_t row)
 	return NULL;
 }
 
+bool
+gm_space_is_row_of(GmSpace *space, GmHnswWork *work, uint32_t row, const float *vector)
+{
+	float		scale = GM_ARRAY_F32(&space->scale, row);
+	uint32_t	node;
+
+	if (!space->root->sp_apart)
+		return true;
+	if (gm_space_hash(space, row) != gm_hash_vector(vector, space->root->sp_dim))
+		return false;
+	node = gm_space_has_index(space) ? code_of(space, row) : GM_NONE;
+	if (node == GM_NONE || node >= space->root->sp_index.nodes || attach_index(space) != GM_OK)
+		return node == GM_NONE;
+	return gm_hnsw_near(space->hnsw, work, node, vector, scale);
+}
+
 const char *
 gm_space_check_index(GmSpace *space, const GmInterrupt *intr, uint32_t *row)
 {
 	const GmSpaceRoot *root = space->root;
 	uint32_t	mapped = 0;
+	uint32_t	absent = 0;
 	uint32_t	node;
 	const char *broken;
 
 	*row = GM_NONE;
+	for (uint32_t i = 0; i < root->sp_rows; i++)
+		absent += gm_space_vector(space, i) == NULL;
+	if (absent != root->sp_absent)
+		return "another number of vectors is in the table only";
 	if (!gm_space_has_index(space))
-		return NULL;
+		return absent == 0 ? NULL : "rows have neither vectors nor an index";
+	if (space->made.root->ar_length > space->pending.root->ar_length)
+		return "nodes were loaded for rows that are not pending";
 	if (space->node_of.root->ar_length != root->sp_rows)
 		return "the index knows of another number of rows";
 	for (uint32_t i = 0; i < root->sp_rows; i++)

@@ -19,6 +19,14 @@
  *
  * A fork changes its own rows in the same way and never touches the index.
  *
+ * Where vectors are apart (space.h) a row's vector goes when its node is mapped.
+ * Rows that were loaded as codes are pending with the node that they were made
+ * as: these are compared by their codes, and the node is linked like others.
+ * Such a space cannot do without its index.  Its searches find candidates by
+ * codes, those of the index and of the pending rows, or all codes where the
+ * index does not serve, and read the vectors of the nearest ones; exact ones
+ * read all that count, some at a time.
+ *
  * Interface
  *	 gm_space_wants_index	large enough, and none
  *	 gm_indexer_create, gm_indexer_attach, gm_indexer_destroy	writer, between versions
@@ -46,7 +54,7 @@ typedef struct GmSpaceNode
 {
 	int64_t		item_id;
 	uint32_t	node;
-	uint32_t	unused;
+	uint32_t	loaded;			/* 1: the space knows of it already */
 } GmSpaceNode;
 
 static inline bool
@@ -56,6 +64,13 @@ gm_space_has_index(const GmSpace *s)
 }
 
 extern bool gm_space_wants_index(const GmSpace *space);
+
+/* some rows are nowhere here but in the index */
+static inline bool
+gm_space_needs_index(const GmSpace *s)
+{
+	return s->root->sp_absent > 0;
+}
 
 static inline uint32_t
 gm_space_pending(const GmSpace *s)
@@ -76,6 +91,8 @@ typedef struct GmIndexer
 	GmHnsw	   *hnsw;
 	GmHnswWork *work;
 	uint32_t	killed;			/* nodes of sp_dead, its first ones, that are killed */
+	uint32_t	loaded;			/* nodes that were given out, and not mapped since, of
+								 * rows loaded as codes: none is killed meanwhile */
 	uint32_t	sweep_at;		/* GM_NONE: no sweep is under way */
 	uint64_t	reuse_after;	/* epoch in which the last sweep ended; 0: reused since */
 } GmIndexer;
@@ -99,6 +116,8 @@ extern void gm_indexer_destroy(GmIndexer *indexer, bool drop);
 
 extern GmStatus gm_space_begin_index(GmSpace *space, const GmIndexer *indexer,
 									 const GmInterrupt *intr);
+
+/* GM_BAD_VALUE if the space needs it; so gm_space_begin_index, if there is one */
 extern GmStatus gm_space_drop_index(GmSpace *space);
 
 /*
@@ -114,16 +133,18 @@ extern GmStatus gm_space_make_nodes(const GmSpace *space, GmIndexer *indexer, ui
 /*
  * Linked nodes get the rows that they were made for.  Nodes that are no row's
  * any more become dead; so may be called with n = 0 to drop what was killed
- * from the list of the dead.  After the commit, gm_space_mapped.
+ * from the list of the dead.  After the commit, gm_space_mapped with the same
+ * nodes.
  */
 extern GmStatus gm_space_map(GmSpace *space, const GmIndexer *indexer,
 							 const GmSpaceNode *nodes, uint32_t n, const GmInterrupt *intr);
-extern void gm_space_mapped(GmIndexer *indexer);
+extern void gm_space_mapped(GmIndexer *indexer, const GmSpaceNode *nodes, uint32_t n);
 
 /*
  * Between versions: kill the dead, sweep when an eighth of all is dead (or, if
  * idle, any), reuse what was swept when no reader is older.  oldest: of
- * gm_epoch_oldest; *swept: a sweep has ended, the caller advances the epoch and
+ * gm_epoch_oldest; *swept: a sweep has ended, or nodes have gone that versions
+ * know of: the caller advances the epoch and
  * sets reuse_after to what gm_epoch_advance returned.  *more: there is more to
  * do now.  No sweep while somebody links (linking).
  */
@@ -155,7 +176,7 @@ typedef struct GmSpaceReport
 	bool		exact;			/* every allowed row was compared */
 	bool		fell_back;		/* the index was tried and had not enough */
 	uint64_t	compared;		/* full-precision vectors */
-	uint64_t	distances;		/* of codes */
+	uint64_t	distances;		/* of codes, in the index */
 } GmSpaceReport;
 
 /*
@@ -167,6 +188,13 @@ typedef struct GmSpaceReport
 extern GmStatus gm_space_nearest(GmSpace *space, GmHnswWork *work, const GmSpaceQuery *query,
 								 const GmSpaceWish *wish, const GmInterrupt *intr,
 								 GmSpaceHit *hits, uint32_t *found, GmSpaceReport *report);
+
+/*
+ * Is what stands for the row of this vector, but for rounding: its hash, and its
+ * code if it has one; true where vectors are not apart.
+ */
+extern bool gm_space_is_row_of(GmSpace *space, GmHnswWork *work, uint32_t row,
+							   const float *vector);
 
 /* every rule of mapping and index; what is broken, in words, or NULL, also if it was interrupted */
 extern const char *gm_space_check_index(GmSpace *space, const GmInterrupt *intr, uint32_t *row);

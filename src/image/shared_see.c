@@ -295,6 +295,7 @@ gm_lay_over(GmArea *area, GmGraph *fork, int32_t graph_id, const GmSight *sight,
 	int64_t		now = GetCurrentStatementStartTimestamp();
 	const char *why = NULL;
 	GmApply    *apply;
+	GmStatus	status;
 	GmRef		root;
 
 	if (now < fork->root->gr_built_at)
@@ -309,7 +310,13 @@ gm_lay_over(GmArea *area, GmGraph *fork, int32_t graph_id, const GmSight *sight,
 		gm_apply_abort(apply);
 		return why;
 	}
-	gm_error_check(gm_apply_finish(apply, now, &root), "adding own changes");
+	status = gm_apply_finish(apply, now, &root);
+	if (status == GM_BAD_VALUE)
+	{
+		gm_apply_abort(apply);
+		return "a vector that is in the table only is needed";
+	}
+	gm_error_check(status, "adding own changes");
 	gm_apply_commit(apply, 0);
 	return NULL;
 }

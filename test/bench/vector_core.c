@@ -120,7 +120,7 @@ build(Bench *b, int threads)
 	begin_version(b);
 	ok(gm_space_map(b->space, b->indexer, b->nodes, b->n, NULL));
 	end_version(b);
-	gm_space_mapped(b->indexer);
+	gm_space_mapped(b->indexer, b->nodes, b->n);
 	if (gm_space_pending(b->space) != 0)
 		fail("rows are pending", "build");
 	printf("cpu=%.3f wall=%.3f make=%.3f map=%.3f ", cpu_now() - cpu, wall_now() - wall, made - wall,

@@ -54,7 +54,7 @@ index_rows(Indexed *x, uint32_t n)
 		CHECK(gm_space_map(x->space, x->indexer, nodes, n, NULL) == GM_OK);
 	gm_space_end(x->space);
 	gm_mem_commit(x->mem, 2);
-	gm_space_mapped(x->indexer);
+	gm_space_mapped(x->indexer, nodes, n);
 	free(nodes);
 	return good;
 }
