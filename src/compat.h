@@ -18,6 +18,7 @@
 #include "varatt.h"
 #endif
 
+#include "access/genam.h"
 #include "catalog/pg_namespace.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
@@ -25,6 +26,7 @@
 #include "storage/sinvaladt.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/relcache.h"
 #include "utils/selfuncs.h"
 
 /* the backend-local number of a process's transaction */
@@ -85,6 +87,27 @@ gm_compat_array_length(PlannerInfo *root, Node *expression)
 	return estimate_array_length(root, expression);
 #else
 	return estimate_array_length(expression);
+#endif
+}
+
+/* InvalidOid: the table has none that holds at any moment */
+static inline Oid
+gm_compat_primary_key(Relation rel)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(rel, false);
+#else
+	return RelationGetPrimaryKeyIndex(rel);
+#endif
+}
+
+static inline IndexScanDesc
+gm_compat_index_beginscan(Relation rel, Relation index, Snapshot snapshot, int keys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(rel, index, snapshot, NULL, keys, 0);
+#else
+	return index_beginscan(rel, index, snapshot, keys, 0);
 #endif
 }
 

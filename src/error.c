@@ -9,6 +9,7 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 #include "error.h"
 #include "guc.h"
@@ -43,6 +44,38 @@ interrupt_pending(void *arg)
 
 const GmInterrupt gm_server_interrupt = {interrupt_pending, NULL, &gm_progress};
 
+/*
+ * An error that ended in a function which core/ had called.
+ */
+static MemoryContext kept_context;
+static ErrorData *kept;
+
+void
+gm_error_keep(void)
+{
+	MemoryContext old;
+
+	kept = NULL;
+	if (kept_context == NULL)
+		kept_context = AllocSetContextCreate(TopMemoryContext, "graphmem error",
+											 ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(kept_context);
+	old = MemoryContextSwitchTo(kept_context);
+	kept = CopyErrorData();
+	FlushErrorState();
+	MemoryContextSwitchTo(old);
+}
+
+static void
+raise_kept(void)
+{
+	ErrorData  *error = kept;
+
+	kept = NULL;
+	if (error != NULL)
+		ReThrowError(error);
+}
+
 char *
 gm_error_quote(const char *bytes, size_t len)
 {
@@ -62,6 +95,7 @@ gm_error_check(GmStatus status, const char *what)
 		case GM_OK:
 			return;
 		case GM_INTERRUPTED:
+			raise_kept();
 			CHECK_FOR_INTERRUPTS();
 
 			/* the request was withdrawn in between, but the work was given up */

@@ -17,6 +17,12 @@
  */
 extern void gm_error_check(GmStatus status, const char *what);
 
+/*
+ * In PG_CATCH: the error is raised by gm_error_check for GM_INTERRUPTED, which
+ * the function that caught it returns to core/.
+ */
+extern void gm_error_keep(void);
+
 /* The start of a value, for a message: values may have a gigabyte. */
 extern char *gm_error_quote(const char *bytes, size_t len);
 

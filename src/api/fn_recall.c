@@ -58,6 +58,7 @@ typedef struct Recall
 	uint32_t	k;				/* neighbours that each can have */
 	float	   *farthest;		/* of each one's true ones */
 	GmSpaceHit *hits;			/* room for k + 1 */
+	float	   *vector;			/* of the query */
 	double		exact_us;
 	uint64		searches;		/* done so far, for who watches */
 	uint64		expected;
@@ -70,10 +71,24 @@ row_of(const Recall *r, uint32_t i)
 }
 
 static void
+read_vector(const Recall *r, uint32_t i, float *vector, GmSpaceQuery *query)
+{
+	uint32_t	row = row_of(r, i);
+	bool		there;
+
+	gm_error_check(gm_space_read(r->space, row, vector, &there), DOING);
+	if (!there)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the vector of item %lld is not in the table",
+						(long long) gm_space_item_id(r->space, row))));
+	gm_error_check(gm_space_prepare(r->space, vector, query), DOING);
+}
+
+static void
 prepare_query(const Recall *r, uint32_t i, GmSpaceQuery *query)
 {
-	gm_error_check(gm_space_prepare(r->space, gm_space_vector(r->space, row_of(r, i)), query),
-				   DOING);
+	read_vector(r, i, r->vector, query);
 }
 
 static double
@@ -119,10 +134,8 @@ find_truth(Recall *r)
 
 		for (uint32_t i = 0; i < n; i++)
 		{
-			float	   *vector = vectors + (Size) i * dim;
-
-			memcpy(vector, gm_space_vector(r->space, row_of(r, first + i)), dim * sizeof(float));
-			gm_error_check(gm_space_prepare(r->space, vector, &query[i]), DOING);
+			CHECK_FOR_INTERRUPTS();
+			read_vector(r, first + i, vectors + (Size) i * dim, &query[i]);
 		}
 		gm_error_check(gm_space_search_batch(r->space, query, n, r->k + 1, &gm_server_interrupt,
 											 hits, found), DOING);
@@ -136,7 +149,7 @@ find_truth(Recall *r)
 static void
 time_exact(Recall *r)
 {
-	uint32_t	n = Min(r->n, TIMED_EXACT);
+	uint32_t	n = gm_space_needs_index(r->space) ? 1 : Min(r->n, TIMED_EXACT);
 	GmSpaceQuery query;
 	uint32_t	found;
 	instr_time	begin;
@@ -170,8 +183,8 @@ try_ef_search(Recall *r, Tried *t)
 		CHECK_FOR_INTERRUPTS();
 		gm_call_phase(GM_PHASE_VECTORS, r->searches++, r->expected);
 		wish.without = row_of(r, i);
-		INSTR_TIME_SET_CURRENT(begin);
 		prepare_query(r, i, &query);
+		INSTR_TIME_SET_CURRENT(begin);
 		gm_error_check(gm_space_nearest(r->space, gm_image_work(), &query, &wish,
 										&gm_server_interrupt, r->hits, &found, &report), DOING);
 		t->us += elapsed_us(begin);
@@ -251,6 +264,7 @@ GM_READING_FUNCTION(graphmem_recall_check)
 	r.n = Min(r.n, r.space->root->sp_rows);
 	r.k = Min(r.k, r.space->root->sp_rows - 1);
 	r.hits = palloc((r.k + 1) * sizeof(GmSpaceHit));
+	r.vector = palloc(r.space->root->sp_dim * sizeof(float));
 	time_exact(&r);
 	if (!gm_space_has_index(r.space))
 	{

@@ -125,6 +125,8 @@ GM_READING_FUNCTION(graphmem_similar)
 	GmRows		rows;
 	GmNode		node;
 	uint32_t	row = GM_NONE;
+	float	   *vector;
+	bool		there;
 
 	gm_arg_required(fcinfo, 0, "entity");
 	begin_search(fcinfo, &s);
@@ -139,8 +141,11 @@ GM_READING_FUNCTION(graphmem_similar)
 		row = gm_space_row_of(s.info->space, node);
 	if (row == GM_NONE)
 		return (Datum) 0;
-	gm_error_check(gm_space_prepare(s.info->space, gm_space_vector(s.info->space, row), &query),
-				   "searching vectors");
+	vector = palloc(s.info->dim * sizeof(float));
+	gm_error_check(gm_space_read(s.info->space, row, vector, &there), "searching vectors");
+	if (!there)
+		return (Datum) 0;
+	gm_error_check(gm_space_prepare(s.info->space, vector, &query), "searching vectors");
 	s.wish.without = row;
 	run_search(&s, &query, &rows);
 	return (Datum) 0;

@@ -478,7 +478,8 @@ gm_load_space(const GmGraph *graph, GmMem *mem, GmSpaceInfo *info)
 }
 
 void
-gm_load_graph_and_spaces(int32_t graph_id, int64_t now, GmMem *mem, GmGraph **graph)
+gm_load_graph_and_spaces(int32_t graph_id, int64_t now, GmMem *mem, bool encode,
+						 GmGraph **graph)
 {
 	GmSpaceInfo *spaces;
 	Loader		loader;
@@ -496,11 +497,39 @@ gm_load_graph_and_spaces(int32_t graph_id, int64_t now, GmMem *mem, GmGraph **gr
 		check(gm_graph_add_space(*graph, info->space_id, info->name, (uint32_t) strlen(info->name),
 								 info->target, info->metric, info->dim, &info->space));
 		gm_space_tune(info->space, &info->tuning);
+		if (info->tuning.in_table)
+			check(gm_space_set_apart(info->space));
+		if (info->tuning.in_table && encode)
+			check(gm_space_encode(info->space));
 		loader.info = info;
 		run(&embeddings_plan, Int32GetDatum(info->space_id), &loader, GM_TABLE_EMBEDDINGS,
 			embedding_row);
 		check(gm_graph_finish_space(*graph, info->space_id));
 	}
+}
+
+static LoadPlan codes_plan = {
+	"SELECT 1 FROM graphmem.vector_spaces s WHERE s.graph_id OPERATOR(pg_catalog.=) $1"
+	" AND s.full_precision OPERATOR(pg_catalog.=) 'table' AND (SELECT pg_catalog.count(*)"
+	" FROM (SELECT FROM graphmem.embeddings i WHERE i.space_id OPERATOR(pg_catalog.=) s.space_id"
+	" LIMIT " CppAsString2(GM_SPACE_INDEX_FROM) ") e) OPERATOR(pg_catalog.>=) "
+	CppAsString2(GM_SPACE_INDEX_FROM), INT4OID
+};
+
+static void
+count_row(Loader *loader, Datum *values, bool *nulls)
+{
+	loader->bytes++;
+}
+
+bool
+gm_load_has_codes(int32_t graph_id)
+{
+	Loader		loader;
+
+	memset(&loader, 0, sizeof(loader));
+	run(&codes_plan, Int32GetDatum(graph_id), &loader, GM_TABLE_NONE, count_row);
+	return loader.bytes > 0;
 }
 
 /*
@@ -517,7 +546,11 @@ static LoadPlan assertion_count_plan = {
 	"SELECT 24 FROM graphmem.assertions WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 static LoadPlan vector_count_plan = {
-	"SELECT 24 OPERATOR(pg_catalog.+) 4 OPERATOR(pg_catalog.*) s.dim"
+	"SELECT CASE WHEN s.full_precision OPERATOR(pg_catalog.=) 'table' THEN"
+	" 80 OPERATOR(pg_catalog.+) 9 OPERATOR(pg_catalog.*) s.m OPERATOR(pg_catalog.+)"
+	" s.dim OPERATOR(pg_catalog.*) CASE WHEN s.quantisation OPERATOR(pg_catalog.=) 'int8' THEN 1"
+	" WHEN s.quantisation OPERATOR(pg_catalog.=) 'f16' THEN 2 ELSE 4 END"
+	" ELSE 24 OPERATOR(pg_catalog.+) 4 OPERATOR(pg_catalog.*) s.dim END"
 	" FROM graphmem.vector_spaces s JOIN graphmem.embeddings e"
 	" ON e.space_id OPERATOR(pg_catalog.=) s.space_id"
 	" WHERE s.graph_id OPERATOR(pg_catalog.=) $1", INT4OID

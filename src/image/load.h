@@ -27,9 +27,15 @@ extern void gm_load_graph(int32_t graph_id, int64_t now, GmMem *mem, GmGraph **g
 extern GmSpaceInfo *gm_load_spaces(int32_t graph_id, int *count);
 extern void gm_load_space(const GmGraph *graph, GmMem *mem, GmSpaceInfo *info);
 
-/* with the vectors of every space inside the image, as the shared one has them */
-extern void gm_load_graph_and_spaces(int32_t graph_id, int64_t now, GmMem *mem,
+/*
+ * With every space inside the image, as the shared one has them.  encode: of
+ * what is to be read from the table codes only are kept (gm_space_encode).
+ */
+extern void gm_load_graph_and_spaces(int32_t graph_id, int64_t now, GmMem *mem, bool encode,
 									 GmGraph **graph);
+
+/* has the graph a space that would be loaded as codes */
+extern bool gm_load_has_codes(int32_t graph_id);
 
 /* the plans are ones made while index scans are disabled, kept apart from the others */
 extern bool gm_load_by_scan;

@@ -37,6 +37,7 @@
 #include "image/image.h"
 #include "image/load.h"
 #include "image/shared.h"
+#include "image/table_vectors.h"
 #include "shm/attach.h"
 #include "shm/capture.h"
 #include "shm/stop.h"
@@ -282,6 +283,7 @@ describe_spaces(Handle *h, GmGraph *graph)
 		info->space = gm_graph_space(graph, (uint32_t) i);
 		if (info->space == NULL)
 			gm_error_check(GM_NO_MEMORY, "attaching a graph");
+		gm_space_set_table(info->space, gm_table_of_space(space->space_id));
 		if (info->name != NULL && info->space_id == space->space_id &&
 			strlen(info->name) == name->length &&
 			memcmp(info->name, name->bytes, name->length) == 0)

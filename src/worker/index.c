@@ -17,7 +17,11 @@
  *									process, in between), versions map them
  *	 nodes without rows				gm_space_tend
  *	 no memory						the index goes, so that the graph can stay, and is
- *									tried again later
+ *									tried again later; one that its space cannot do
+ *									without stays as it is meanwhile
+ *	 vectors in the table only, and	the graph is loaded again
+ *	 another index wanted, or the
+ *	 vectors elsewhere
  *
  * Nodes in a GmWorkerIndex's list leave it when the version that maps them is
  * committed: an error at any time loses none.
@@ -314,13 +318,16 @@ gm_index_forget(GmWorkerGraph *g)
 }
 
 static bool
-is_mistuned(const GmSpace *space, const GmHnsw *hnsw)
+is_mistuned_root(const GmSpaceRoot *s, const GmHnswRoot *h)
 {
-	const GmHnswRoot *h = gm_hnsw_root(hnsw);
-	const GmSpaceRoot *s = space->root;
-
 	return h->hn_m != s->sp_m || h->hn_kind != s->sp_kind ||
 		h->hn_ef_construction != s->sp_ef_construction;
+}
+
+static bool
+is_mistuned(const GmSpace *space, const GmHnsw *hnsw)
+{
+	return is_mistuned_root(space->root, gm_hnsw_root(hnsw));
 }
 
 /* memory that only a new index gives back, or no need for any */
@@ -330,8 +337,9 @@ is_wasteful(const GmSpace *space, const GmHnsw *hnsw)
 	const GmHnswRoot *h = gm_hnsw_root(hnsw);
 	uint32		nodes = atomic_load(&h->hn_nodes);
 
-	return space->root->sp_rows < GM_SPACE_INDEX_FROM / 2 ||
-		(nodes >= GM_SPACE_INDEX_FROM && h->hn_free + h->hn_swept > nodes / 2);
+	return !gm_space_needs_index(space) &&
+		(space->root->sp_rows < GM_SPACE_INDEX_FROM / 2 ||
+		(nodes >= GM_SPACE_INDEX_FROM && h->hn_free + h->hn_swept > nodes / 2));
 }
 
 void
@@ -481,7 +489,7 @@ gm_index_committed(GmWorkerGraph *g)
 			lose_index(ix, false);
 		else if (ix->in_version && !ix->beginning)
 		{
-			gm_space_mapped(ix->indexer);
+			gm_space_mapped(ix->indexer, ix->nodes, ix->mapping);
 			forget_nodes(ix, ix->mapping);
 		}
 		version_done(ix);
@@ -499,7 +507,7 @@ gm_index_aborted(GmWorkerGraph *g)
  * Failure
  */
 static void
-note_failure(GmWorkerIndex *ix, GmStatus status)
+note_failure(GmWorkerIndex *ix, GmStatus status, bool stays)
 {
 	GmSpaceEntry *e = gm_area_space(area, ix->space_id, true);
 	bool		found;
@@ -516,11 +524,13 @@ note_failure(GmWorkerIndex *ix, GmStatus status)
 		atomic_store(&e->se_status, status);
 	if (!found)
 		ereport(LOG,
-				(errmsg("vector space %d of graph %d has no index for now: %s",
+				(errmsg(stays ? "vectors are not added to the index of vector space %d of graph %d for now: %s" :
+						"vector space %d of graph %d has no index for now: %s",
 						ix->space_id, ix->graph->id,
 						status == GM_OVER_BUDGET ? "it would be larger than \"graphmem.memory_limit\" allows" :
 						status == GM_NO_MEMORY ? "the system refused memory" : "it could not be built"),
-				 errdetail("Its vectors are compared one by one.")));
+				 errdetail(stays ? "They are compared one by one." :
+						   "Its vectors are compared one by one.")));
 }
 
 /* memory that the version before still holds is free once its readers have left */
@@ -536,6 +546,22 @@ wait_for_readers(GmWorkerGraph *g)
 	}
 }
 
+/* of the version at hand */
+static bool
+needs_index(const GmWorkerIndex *ix)
+{
+	const GmWorkerGraph *g = ix->graph;
+
+	for (uint32_t i = 0; i < gm_graph_spaces(g->graph); i++)
+	{
+		const GmGraphSpace *info = gm_graph_space_info(g->graph, i);
+
+		if (info->space_id == ix->space_id)
+			return ((const GmSpaceRoot *) gm_mem_ptr(g->mem, info->root))->sp_absent > 0;
+	}
+	return false;
+}
+
 /* only: this one; NULL: all of the graph's */
 static bool
 give_up(GmWorkerGraph *g, const GmWorkerIndex *only, GmStatus why)
@@ -547,8 +573,14 @@ give_up(GmWorkerGraph *g, const GmWorkerIndex *only, GmStatus why)
 	{
 		if ((ix->indexer == NULL && ix->reading == NULL) || (only != NULL && ix != only))
 			continue;
+		if (ix->begun && needs_index(ix))
+		{
+			if (only != NULL)
+				note_failure(ix, why, true);
+			continue;
+		}
 		any = true;
-		note_failure(ix, why);
+		note_failure(ix, why, false);
 		if (!ix->begun)
 		{
 			lose_index(ix, true);
@@ -587,7 +619,7 @@ fail(GmWorkerIndex *ix, GmStatus status)
 {
 	gm_error_check(status == GM_INTERRUPTED ? status : GM_OK, "indexing vectors");
 	if (ix->indexer == NULL && ix->reading == NULL)
-		note_failure(ix, status);
+		note_failure(ix, status, false);
 	else
 		(void) give_up(ix->graph, ix, status);
 	return SOMETHING;
@@ -688,9 +720,9 @@ create(GmWorkerIndex *ix, GmSpace *space)
 
 	if (ix->reading != NULL)
 		return read_file(ix, space);
-	if (!fits(ix->graph, space))
+	if (!gm_space_has_index(space) && !fits(ix->graph, space))
 	{
-		note_failure(ix, GM_OVER_BUDGET);
+		note_failure(ix, GM_OVER_BUDGET, false);
 		return NOTHING;
 	}
 	if (gm_space_has_index(space))
@@ -899,6 +931,20 @@ find_space(GmWorkerGraph *g, int32 space_id)
 	return NULL;
 }
 
+/* what only the table can give */
+static bool
+must_be_loaded(const GmSpace *space)
+{
+	const GmSpaceRoot *root = space->root;
+
+	if (!gm_space_has_index(space) && !gm_space_wants_index(space))
+		return false;
+	if (root->sp_in_table != root->sp_apart)
+		return true;
+	return gm_space_needs_index(space) &&
+		is_mistuned_root(root, gm_mem_ptr(space->mem, root->sp_index.root));
+}
+
 static Did
 do_something(GmWorkerIndex *ix)
 {
@@ -916,6 +962,11 @@ do_something(GmWorkerIndex *ix)
 		if (ix->indexer != NULL || ix->reading != NULL)
 			lose_index(ix, !ix->begun);
 		free_index(ix);
+		return SOMETHING;
+	}
+	if (must_be_loaded(space))
+	{
+		gm_graphs_reload(g);
 		return SOMETHING;
 	}
 	if (ix->indexer == NULL)

@@ -287,7 +287,7 @@ item_of_node(void *arg, uint32_t node, int64_t *item_id, uint64_t *hash)
 	if (row == 0)
 		return false;
 	*item_id = gm_space_item_id(s, row - 1);
-	*hash = gm_hash_vector(gm_space_vector(s, row - 1), s->root->sp_dim);
+	*hash = gm_space_hash(s, row - 1);
 	return true;
 }
 
@@ -683,7 +683,7 @@ match_item(void *arg, int64_t item_id, uint64_t hash)
 
 	if (row == GM_NONE || row >= r->asked_rows ||
 		(r->asked[row / 64] >> (row % 64) & 1) != 0 ||
-		gm_hash_vector(gm_space_vector(r->space, row), r->space->root->sp_dim) != hash)
+		gm_space_hash(r->space, row) != hash)
 		return false;
 	r->asked[row / 64] |= UINT64CONST(1) << (row % 64);
 	return true;
@@ -695,7 +695,7 @@ vector_of_item(void *arg, int64_t item_id, const float **vector, float *scale)
 	GmIndexReading *r = arg;
 	uint32_t	row = gm_space_find(r->space, item_id);
 
-	if (row == GM_NONE)
+	if (row == GM_NONE || gm_space_vector(r->space, row) == NULL)
 		return false;
 	*vector = gm_space_vector(r->space, row);
 	*scale = GM_ARRAY_F32(&r->space->scale, row);

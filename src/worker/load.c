@@ -468,7 +468,7 @@ load_packed(GmWorkerGraph *g)
 	gm_error_check(gm_mem_create(SMALL_BUILD, PACKED_MOST, NULL, &mem), "loading a graph");
 	PG_TRY();
 	{
-		gm_load_graph_and_spaces(g->id, GetCurrentTimestamp(), mem, &built);
+		gm_load_graph_and_spaces(g->id, GetCurrentTimestamp(), mem, false, &built);
 		gm_error_check(gm_graphs_create_memory(g, SMALL_SLAB), "loading a graph");
 		gm_error_check(gm_graph_copy(built, g->mem, &gm_server_interrupt, &g->graph),
 					   "loading a graph");
@@ -513,10 +513,10 @@ read_tables(GmWorkerGraph *g)
 	}
 	atomic_store(&g->entry->gr_rows_total, triples);
 	fits = !is_too_large(g);
-	if (fits && (large || g->direct))
+	if (fits && (large || g->direct || gm_load_has_codes(g->id)))
 	{
 		gm_error_check(gm_graphs_create_memory(g, LARGE_SLAB), "loading a graph");
-		gm_load_graph_and_spaces(g->id, GetCurrentTimestamp(), g->mem, &g->graph);
+		gm_load_graph_and_spaces(g->id, GetCurrentTimestamp(), g->mem, true, &g->graph);
 	}
 	else if (fits)
 		load_packed(g);
