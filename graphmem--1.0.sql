@@ -489,10 +489,12 @@ BEGIN ATOMIC
 		SELECT 4, 'assertions', pg_catalog.count(*), pg_catalog.count(*) * 28
 		FROM graphmem.assertions a JOIN g USING (graph_id)
 		UNION ALL
-		SELECT 5, 'vectors', pg_catalog.count(m.item_id),
-			COALESCE(pg_catalog.sum(24 + 4 * CASE WHEN v.dim < 160 THEN v.dim ELSE (v.dim + 15) / 16 * 16 END), 0)
-		FROM graphmem.vector_spaces v JOIN g USING (graph_id)
-			JOIN graphmem.embeddings m USING (space_id)
+		SELECT 5, 'vectors', COALESCE(pg_catalog.sum(n.vectors), 0)::bigint,
+			COALESCE(pg_catalog.sum(n.vectors * CASE WHEN v.full_precision = 'table' AND n.vectors >= 10000
+				THEN 72 + 9 * v.m + (v.dim * CASE v.quantisation WHEN 'int8' THEN 1 WHEN 'f16' THEN 2 ELSE 4 END + 71) / 64 * 64
+				ELSE 24 + 4 * CASE WHEN v.dim < 160 THEN v.dim ELSE (v.dim + 15) / 16 * 16 END END), 0)
+		FROM graphmem.vector_spaces v JOIN g USING (graph_id),
+			LATERAL (SELECT pg_catalog.count(*) AS vectors FROM graphmem.embeddings m WHERE m.space_id = v.space_id) n
 	), parts(place, part, items, bytes) AS (
 		SELECT c.place, c.part, c.items, c.bytes::bigint FROM counted c
 		UNION ALL
