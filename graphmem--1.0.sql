@@ -1002,7 +1002,7 @@ COMMENT ON COLUMN graphmem.stat_vector.free IS 'nodes to be used again';
 COMMENT ON COLUMN graphmem.stat_vector.levels IS 'layers of the index';
 COMMENT ON COLUMN graphmem.stat_vector.bytes_codes IS 'memory of the codes';
 COMMENT ON COLUMN graphmem.stat_vector.bytes_links IS 'memory of the links';
-COMMENT ON COLUMN graphmem.stat_vector.bytes_vectors IS 'memory of the vectors in full precision';
+COMMENT ON COLUMN graphmem.stat_vector.bytes_vectors IS 'memory of the vectors in full precision that are not left to the table';
 COMMENT ON COLUMN graphmem.stat_vector.bytes_total IS 'memory of the space with its index';
 COMMENT ON COLUMN graphmem.stat_vector.searches IS 'searches of the space';
 COMMENT ON COLUMN graphmem.stat_vector.index_searches IS 'of them, those that the index answered';
@@ -1156,7 +1156,7 @@ COMMENT ON TABLE graphmem.vector_spaces IS 'named sets of vectors of one dimensi
 COMMENT ON COLUMN graphmem.vector_spaces.target IS 'what has a vector: entity, fact or source';
 COMMENT ON COLUMN graphmem.vector_spaces.metric IS 'cosine, l2 or ip (inner product)';
 COMMENT ON COLUMN graphmem.vector_spaces.quantisation IS 'of the codes that approximate search compares: int8, f16 or none';
-COMMENT ON COLUMN graphmem.vector_spaces.full_precision IS 'where the vectors themselves are read from for the last ranking: image or table';
+COMMENT ON COLUMN graphmem.vector_spaces.full_precision IS 'where the vectors themselves are read from for the last ranking: image or table. table: from 10000 vectors on memory holds their codes only; a change loads the graph again.';
 COMMENT ON COLUMN graphmem.vector_spaces.m IS 'HNSW: links of a node per layer';
 COMMENT ON COLUMN graphmem.vector_spaces.ef_construction IS 'HNSW: candidates kept while linking a node';
 COMMENT ON COLUMN graphmem.vector_spaces.origin IS 'user, or topology for embeddings computed from the graph';

@@ -42,7 +42,7 @@
 #define STEP_BITS			4		/* log2 of the steps in an octave */
 #define MAP_FROM			((size_t) 2 << 20)	/* extents mapped, not malloc'ed */
 #define SLAB_SHARE			8	/* a slab is at most this part of the image */
-#define MAX_SLAB			((size_t) 1 << 20)
+#define MAX_SLAB			((size_t) 8 << 20)
 #define FORK_EXTENT			((size_t) 64 << 10)
 #define REBUILD_SHARE		8		/* of all bytes, freed since the last time */
 #define REBUILD_SHARE_LATE	4		/* the same, where nobody called gm_mem_tidy */

@@ -113,7 +113,7 @@ typedef struct GmMem
 extern GmStatus gm_mem_create(size_t first_extent, size_t limit, const GmMemOps *ops,
 							  GmMem **mem);
 
-/* ops->slab and ops->release are required; slabs grow from first_slab to 1 MB */
+/* ops->slab and ops->release are required; slabs grow from first_slab to 8 MB */
 extern GmStatus gm_mem_create_shared(char **base, size_t first_slab, size_t limit,
 									 const GmMemOps *ops, GmMem **mem);
 extern GmStatus gm_mem_attach(char **base, GmMem **mem);
