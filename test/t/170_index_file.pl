@@ -305,6 +305,7 @@ ok( wait_for(30, sub { my @all = glob(directory() . '/*'); "@all" eq $file }),
 
 # ---- off ----
 
+wait_for_index($node, 'files', 'before it is off');
 $node->append_conf('postgresql.conf', 'graphmem.index_file = off');
 $log = restart_and_read('off', qr/^(?!.*read from its file).*$/s);
 $node->append_conf('postgresql.conf', 'graphmem.index_file = on');

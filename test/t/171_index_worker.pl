@@ -237,7 +237,9 @@ answers_right($db, 'default', 'places', 'after half of the vectors was deleted')
 cmp_ok($node->safe_psql($db, "SELECT share_found(50, 'default', 'places')"), '>=', 0.95, '... what is near is found');
 is_sound($db, 'check() finds nothing');
 ok(wait_for(30, sub {
-	return $node->safe_psql($db, q{SELECT dead, free >= rows / 2 FROM graphmem.stat_vector WHERE space = 'places'}) eq '0|t';
+	# with more than half of its nodes free the index goes in the end, and few rows need none
+	return $node->safe_psql($db, q{SELECT dead, free >= rows / 2 OR index_state = 'exact'
+		FROM graphmem.stat_vector WHERE space = 'places'}) eq '0|t';
 }), 'stat_vector counts nodes that were swept as free only');
 $node->safe_psql($db, q{SELECT fill_vectors('default', 'places')});
 wait_for_index($db, 'default', 'places', 'and all came back');
