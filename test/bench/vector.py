@@ -312,7 +312,7 @@ def add_build(table, chosen, points, builds):
 # ---- sections ----
 
 def build_ours(table, chosen):
-    """Every number of helpers once; what one process took."""
+    """Every number of helpers once; what two processes took."""
     with Session(database(chosen)) as session:
         load_shared(session)
         wait_for_index(session, chosen.rows)
@@ -320,9 +320,10 @@ def build_ours(table, chosen):
         for helpers in (0, 1, 2):
             times[helpers] = build_again(session, chosen.rows, helpers)
             say("  built with graphmem.build_workers %d: %.1f s CPU, %.1f s" % ((helpers,) + times[helpers]))
-        table.add("%s: building without helpers" % chosen.name, "%.1f s CPU, %.1f s" % times[0])
-        table.at_least("%s: building with two helpers to one" % chosen.name, "%.1f s CPU, %.1f s" % times[2],
-                       "%.1f s CPU, %.1f s" % times[1], times[1].wall / times[2].wall, TARGET_TWO)
+        # the worker links too: with a helper there are two processes
+        table.at_least("%s: building by two processes to one" % chosen.name, "%.1f s CPU, %.1f s" % times[1],
+                       "%.1f s CPU, %.1f s" % times[0], times[0].wall / times[1].wall, TARGET_TWO)
+        table.add("%s: building by three" % chosen.name, "%.1f s CPU, %.1f s" % times[2])
         memory(table, chosen, state(session))
     return times[1]
 
