@@ -32,7 +32,6 @@
 #define AHEAD_FLOATS		1024
 #define FLOATS_PER_LOOK		((uint32_t) 1 << 18)	/* of rows, between interrupts */
 #define WORDS_PER_LOOK		((uint32_t) 1 << 16)	/* of a bitmap */
-#define GATHERED			256		/* allowed rows gathered at a time */
 
 /*
  * A batch takes so much of the rows at a time, and four queries against each of
@@ -40,7 +39,7 @@
  */
 #define BLOCK_FLOATS		4096
 #define QUERIES_AT_ONCE		4
-#define QUERIES_PER_LOOK	16		/* against GATHERED rows */
+#define QUERIES_PER_LOOK	16		/* against GM_SPACE_GATHERED rows */
 
 static GmStatus
 attach(GmSpace *space, GmRef ref)
@@ -945,8 +944,8 @@ search_allowed(const GmSpace *space, const GmSpaceQuery *query, const uint64_t *
 	uint32_t	rows = space->root->sp_rows;
 	uint32_t	words = (rows + 63) / 64;
 	uint32_t	per_look = FLOATS_PER_LOOK / space->root->sp_stride;
-	uint32_t	gathered[GATHERED];
-	uint32_t	room = per_look < GATHERED ? per_look : GATHERED;
+	uint32_t	gathered[GM_SPACE_GATHERED];
+	uint32_t	room = per_look < GM_SPACE_GATHERED ? per_look : GM_SPACE_GATHERED;
 	uint32_t	since_look = 0;
 	uint32_t	n = 0;
 
@@ -1155,9 +1154,10 @@ search_pieces(const GmSpace *space, const GmSpaceQuery *query, uint32_t queries,
 			  const GmInterrupt *intr, GmTopk *top)
 {
 	uint32_t	rows = space->root->sp_rows;
-	uint32_t	gathered[GATHERED];
+	uint32_t	gathered[GM_SPACE_GATHERED];
 	GmSpaceReader reader;
-	GmStatus	status = gm_space_reader_begin(space, rows < GATHERED ? rows : GATHERED, &reader);
+	GmStatus	status = gm_space_reader_begin(space, rows < GM_SPACE_GATHERED ? rows :
+											   GM_SPACE_GATHERED, &reader);
 	uint32_t	n;
 
 	for (uint32_t row = 0; row < rows && status == GM_OK; row += n)

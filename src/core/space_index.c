@@ -16,7 +16,6 @@
 
 #define CENTRE_SAMPLE	8192	/* rows that the centre is the mean of */
 #define ROWS_PER_LOOK	4096
-#define GATHERED		256
 
 /*
  * Costs of a search, in elements of a full-precision row that a scan reads: a
@@ -643,7 +642,7 @@ candidates_wanted(const Search *s)
 static GmStatus
 push_hits(Search *s, const GmHnswHit *hits, uint32_t n)
 {
-	uint32_t	rows[GATHERED];
+	uint32_t	rows[GM_SPACE_GATHERED];
 	uint32_t	most = candidates_wanted(s);
 	uint32_t	taken = 0;
 
@@ -651,7 +650,7 @@ push_hits(Search *s, const GmHnswHit *hits, uint32_t n)
 	{
 		uint32_t	gathered = 0;
 
-		for (; i < n && gathered < GATHERED && taken < most; i++)
+		for (; i < n && gathered < GM_SPACE_GATHERED && taken < most; i++)
 		{
 			uint32_t	row = row_of_node(s->space, hits[i].node);
 
@@ -677,10 +676,10 @@ typedef struct Codes
 	GmTopkItem *items;
 	GmTopk		nearest;
 	uint32_t	n;				/* gathered */
-	uint32_t	row[GATHERED];
-	const void *code[GATHERED];
+	uint32_t	row[GM_SPACE_GATHERED];
+	const void *code[GM_SPACE_GATHERED];
 	uint32_t	n_apart;		/* rows whose vector is here */
-	uint32_t	apart[GATHERED];
+	uint32_t	apart[GM_SPACE_GATHERED];
 } Codes;
 
 static GmStatus
@@ -699,7 +698,7 @@ codes_begin(Codes *c, Search *s, const GmQuery *query)
 static GmStatus
 codes_flush(Codes *c)
 {
-	float		distance[GATHERED];
+	float		distance[GM_SPACE_GATHERED];
 
 	gm_query_many(c->query, c->code, c->n, distance);
 	for (uint32_t i = 0; i < c->n; i++)
@@ -726,21 +725,21 @@ codes_add(Codes *c, uint32_t row)
 		c->row[c->n] = row;
 		c->code[c->n++] = gm_hnsw_code(space->hnsw, node);
 	}
-	return c->n == GATHERED || c->n_apart == GATHERED ? codes_flush(c) : GM_OK;
+	return c->n == GM_SPACE_GATHERED || c->n_apart == GM_SPACE_GATHERED ? codes_flush(c) : GM_OK;
 }
 
 static GmStatus
 codes_refine(Codes *c)
 {
 	Search	   *s = c->s;
-	uint32_t	rows[GATHERED];
+	uint32_t	rows[GM_SPACE_GATHERED];
 	uint32_t	n = 0;
 
 	GM_TRY(codes_flush(c));
 	for (uint32_t i = 0; i < c->nearest.count; i++)
 	{
 		rows[n++] = (uint32_t) c->items[i].id;
-		if (n < GATHERED && i + 1 < c->nearest.count)
+		if (n < GM_SPACE_GATHERED && i + 1 < c->nearest.count)
 			continue;
 		GM_TRY(gm_space_push_rows(s->space, s->query, rows, n, &s->top));
 		s->report->compared += n;
@@ -759,7 +758,7 @@ static GmStatus
 push_pending(Search *s)
 {
 	uint32_t	n = gm_space_pending(s->space);
-	uint32_t	rows[GATHERED];
+	uint32_t	rows[GM_SPACE_GATHERED];
 	uint32_t	gathered = 0;
 
 	for (uint32_t i = 0; i < n; i++)
@@ -768,7 +767,7 @@ push_pending(Search *s)
 
 		if (row_counts(s->wish, row))
 			rows[gathered++] = row;
-		if (gathered == GATHERED || i == n - 1)
+		if (gathered == GM_SPACE_GATHERED || i == n - 1)
 		{
 			GM_TRY(gm_space_push_rows(s->space, s->query, rows, gathered, &s->top));
 			s->report->compared += gathered;

@@ -17,6 +17,15 @@
  * version.  A row that changed meanwhile is found out then: the node's code is
  * not that of its vector, and the node is dead.
  *
+ * What makes that safe, beside PROTOCOL hnsw:
+ *	 memory of the index is allocated between versions only: an abort would take
+ *			back what a version allocated, and other processes would still use it
+ *	 sp_dead grows at its end only, but for gm_space_map, so that its first
+ *			GmIndexer.killed nodes stay the killed ones; none of them is killed
+ *			again, though it may have been made anew by then
+ *	 a version's view has no node that was made after it, so that its readers know
+ *			every extent that they follow
+ *
  * A fork changes its own rows in the same way and never touches the index.
  *
  * Where vectors are apart (space.h) a row's vector goes when its node is mapped.

@@ -10,6 +10,8 @@
 
 #include "core/space.h"
 
+#define GM_SPACE_GATHERED	256		/* rows collected before they are compared */
+
 /* what ties are broken by: rows, or the item ids as unsigned numbers of their order */
 static inline uint64_t
 gm_space_rank_id(const GmSpace *space, uint32_t row)

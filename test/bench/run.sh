@@ -61,30 +61,4 @@ if [ -f test/bench/floor.c ]; then
 	cc -std=gnu11 -O3 -Isrc -o "$WORK/floor" test/bench/floor.c src/core/*.c -lm
 fi
 
-say "starting a server in $WORK"
-"$BIN/initdb" -D "$WORK/data" -U graphmem -A trust --no-sync -E UTF8 \
-	--locale=C.UTF-8 >"$WORK/initdb.log" 2>&1 || { cat "$WORK/initdb.log"; exit 1; }
-# An eighth of the machine's memory, 2 GB at most.
-buffers=$(awk '/^MemTotal/ { mb = $2 / 8192; print int(mb < 2048 ? mb : 2048) }' /proc/meminfo)
-# Autovacuum would work in the middle of a measurement, and its transactions
-# would make sessions load their images again.
-cat >>"$WORK/data/postgresql.conf" <<CONF
-listen_addresses = ''
-unix_socket_directories = '$WORK'
-unix_socket_permissions = 0700
-shared_buffers = ${buffers}MB
-max_wal_size = 16GB
-checkpoint_timeout = 1h
-fsync = off
-autovacuum = off
-max_parallel_workers_per_gather = 0
-jit = off
-graphmem.memory_limit = 0
-CONF
-"$BIN/pg_ctl" -D "$WORK/data" -l "$WORK/server.log" -w start >/dev/null ||
-	{ cat "$WORK/server.log"; exit 1; }
-status=0
-RESULTS="$WORK/results" PGHOST="$WORK" PGUSER=graphmem /usr/bin/python3 test/bench/bench.py "$@" || status=$?
-[ $status -eq 0 ] || tail -n 20 "$WORK/server.log" >&2
-"$BIN/pg_ctl" -D "$WORK/data" -m immediate -w stop >/dev/null
-exit $status
+gm_measure '' test/bench/bench.py "$@"

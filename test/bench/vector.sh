@@ -55,29 +55,4 @@ c++ -O3 -march=native -o "$WORK/vector_hnswlib" test/bench/vector_hnswlib.cc
 cc -std=gnu11 -O3 -march=native -ffast-math -o "$WORK/vector_truth" test/bench/vector_truth.c -lm
 cc -std=gnu11 -O2 -I"$("$BIN/pg_config" --includedir)" -o "$WORK/vector_client" test/bench/vector_client.c -lpq -lm
 
-say "starting a server in $WORK"
-"$BIN/initdb" -D "$WORK/data" -U graphmem -A trust --no-sync -E UTF8 \
-	--locale=C.UTF-8 >"$WORK/initdb.log" 2>&1 || { cat "$WORK/initdb.log"; exit 1; }
-# pgvector reads its index in there
-buffers=$(awk '/^MemTotal/ { mb = $2 / 8192; print int(mb < 2048 ? mb : 2048) }' /proc/meminfo)
-cat >>"$WORK/data/postgresql.conf" <<CONF
-listen_addresses = ''
-unix_socket_directories = '$WORK'
-unix_socket_permissions = 0700
-shared_preload_libraries = 'graphmem'
-shared_buffers = ${buffers}MB
-max_wal_size = 16GB
-checkpoint_timeout = 1h
-fsync = off
-autovacuum = off
-max_parallel_workers_per_gather = 0
-jit = off
-graphmem.memory_limit = 0
-CONF
-"$BIN/pg_ctl" -D "$WORK/data" -l "$WORK/server.log" -w start >/dev/null ||
-	{ cat "$WORK/server.log"; exit 1; }
-status=0
-RESULTS="$WORK/results" PGHOST="$WORK" PGUSER=graphmem /usr/bin/python3 test/bench/vector.py "$@" || status=$?
-[ $status -eq 0 ] || tail -n 20 "$WORK/server.log" >&2
-"$BIN/pg_ctl" -D "$WORK/data" -m immediate -w stop >/dev/null
-exit $status
+gm_measure "shared_preload_libraries = 'graphmem'" test/bench/vector.py "$@"

@@ -212,3 +212,40 @@ gm_as_user()
 	chown -R "$user" "$WORK"
 	(cd "$dir" && HOME=$WORK runuser -u "$user" -- "$@")
 }
+
+# gm_measure SETTING PROGRAM ARG...: a server for measuring, with one more setting,
+# and the program of test/bench that asks it; ends as that does.
+gm_measure()
+{
+	setting=$1
+	program=$2
+	shift 2
+	printf '\n== starting a server in %s\n' "$WORK"
+	"$BIN/initdb" -D "$WORK/data" -U graphmem -A trust --no-sync -E UTF8 \
+		--locale=C.UTF-8 >"$WORK/initdb.log" 2>&1 || { cat "$WORK/initdb.log"; exit 1; }
+	# An eighth of the machine's memory, 2 GB at most; pgvector reads its index in there.
+	buffers=$(awk '/^MemTotal/ { mb = $2 / 8192; print int(mb < 2048 ? mb : 2048) }' /proc/meminfo)
+	# Autovacuum would work in the middle of a measurement, and its transactions
+	# would make sessions load their images again.
+	cat >>"$WORK/data/postgresql.conf" <<-CONF
+		listen_addresses = ''
+		unix_socket_directories = '$WORK'
+		unix_socket_permissions = 0700
+		shared_buffers = ${buffers}MB
+		max_wal_size = 16GB
+		checkpoint_timeout = 1h
+		fsync = off
+		autovacuum = off
+		max_parallel_workers_per_gather = 0
+		jit = off
+		graphmem.memory_limit = 0
+		$setting
+	CONF
+	"$BIN/pg_ctl" -D "$WORK/data" -l "$WORK/server.log" -w start >/dev/null ||
+		{ cat "$WORK/server.log"; exit 1; }
+	status=0
+	RESULTS="$WORK/results" PGHOST="$WORK" PGUSER=graphmem /usr/bin/python3 "$program" "$@" || status=$?
+	[ $status -eq 0 ] || tail -n 20 "$WORK/server.log" >&2
+	"$BIN/pg_ctl" -D "$WORK/data" -m immediate -w stop >/dev/null
+	exit $status
+}
