@@ -120,7 +120,7 @@ CREATE TABLE graphmem.triples (
 	properties	jsonb
 				CHECK (pg_catalog.jsonb_typeof(properties) = 'object'),
 	CHECK (valid_from < valid_to),
-	CHECK (recorded_at < expired_at)
+	CHECK (recorded_at <= expired_at)
 );
 CREATE UNIQUE INDEX triples_spo ON graphmem.triples
 	(subject_id, predicate_id, object_id, valid_from, expired_at)
@@ -176,8 +176,10 @@ CREATE TABLE graphmem.supersessions (
 	new_fact_id bigint,
 	old_triple_id bigint NOT NULL,
 	closed_triple_id bigint,
+	rest_triple_id bigint,
 	reason		text,
 	automatic	bool NOT NULL DEFAULT false,
+	created		bool NOT NULL DEFAULT false,
 	superseded_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	undone_at	timestamptz,
 	CHECK (old_fact_id <> new_fact_id)
@@ -509,6 +511,10 @@ BEGIN ATOMIC
 END;
 
 --
+-- 3a. History and changes
+--
+
+--
 -- 4. Functions that write
 --
 
@@ -580,7 +586,27 @@ AS 'MODULE_PATHNAME', 'graphmem_set_embeddings'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
 
 --
+-- 4a. Supersession, retraction, undo
+--
+
+--
+-- 4b. Forgetting
+--
+
+--
+-- 4c. Merging entities
+--
+
+--
 -- 5. Views
+--
+
+--
+-- 5a. Import and export
+--
+
+--
+-- 5b. Facts and vectors
 --
 
 CREATE VIEW graphmem.facts WITH (security_invoker = true) AS
@@ -1134,7 +1160,7 @@ COMMENT ON COLUMN graphmem.triples.functional IS 'copied from the predicate, for
 COMMENT ON COLUMN graphmem.triples.valid_from IS 'true in the world from here on; -infinity: open';
 COMMENT ON COLUMN graphmem.triples.valid_to IS 'true in the world until just before; infinity: open';
 COMMENT ON COLUMN graphmem.triples.recorded_at IS 'known to this database from here on';
-COMMENT ON COLUMN graphmem.triples.expired_at IS 'replaced or retracted at; infinity: the current version';
+COMMENT ON COLUMN graphmem.triples.expired_at IS 'replaced or retracted at; infinity: the current version; as recorded_at: replaced by the transaction that wrote it, so that nobody ever saw it';
 
 COMMENT ON TABLE graphmem.sources IS 'where facts come from: documents, passages, chat turns, tool calls';
 COMMENT ON COLUMN graphmem.sources.session IS 'conversation or run that it belongs to';
@@ -1148,6 +1174,8 @@ COMMENT ON TABLE graphmem.supersessions IS 'which fact took the place of which; 
 COMMENT ON COLUMN graphmem.supersessions.new_fact_id IS 'NULL: retracted without a successor';
 COMMENT ON COLUMN graphmem.supersessions.old_triple_id IS 'the version that was closed';
 COMMENT ON COLUMN graphmem.supersessions.closed_triple_id IS 'the version that took its place, with its validity ended; NULL if none';
+COMMENT ON COLUMN graphmem.supersessions.rest_triple_id IS 'the version that goes on where the new fact ends before the old one would have; NULL if none';
+COMMENT ON COLUMN graphmem.supersessions.created IS 'the new fact was stated by this very step, which undoing takes back';
 COMMENT ON COLUMN graphmem.supersessions.automatic IS 'made by a functional predicate rather than by supersede()';
 
 COMMENT ON TABLE graphmem.functional_keys IS 'one row per subject and functional predicate, locked by whoever changes its current value';
