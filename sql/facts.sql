@@ -125,12 +125,13 @@ INSERT INTO graphmem.facts (subject, predicate, object) VALUES
 	('France', 'capital', 'Paris'), ('Italy', 'capital', 'Rome'), ('Italy', 'city', 'Rome'), ('Italy', 'city', 'Milan');
 SELECT graphmem.set_predicate('capital', functional => true) > 0 AS set;
 SELECT graphmem.set_predicate('city', functional => true);
-INSERT INTO graphmem.facts (subject, predicate, object) VALUES ('France', 'capital', 'Lyon');
-INSERT INTO graphmem.facts (subject, predicate, object) VALUES ('Spain', 'capital', 'Madrid'), ('Spain', 'capital', 'Toledo');
-INSERT INTO graphmem.facts (subject, predicate, object, valid_to) VALUES ('France', 'capital', 'Vichy', '1944-08-20');
-UPDATE graphmem.facts SET valid_to = '2020-01-01' WHERE object = 'Paris';
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from) VALUES
+	('Spain', 'capital', 'Madrid', '1561-01-01'), ('Spain', 'capital', 'Toledo', '1560-01-01');
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('France', 'capital', 'Vichy', '1940-07-01', '1944-08-20');
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from) VALUES ('France', 'capital', 'Paris', '1944-08-20');
 INSERT INTO graphmem.facts (subject, predicate, object, valid_from) VALUES ('France', 'capital', 'Lyon', '2020-01-01');
-SELECT s, p, o, valid_from, valid_to, functional FROM versions WHERE p = 'capital' AND open ORDER BY 1, 3;
+UPDATE graphmem.facts SET valid_from = '2019-01-01' WHERE object = 'Lyon';
+SELECT s, p, o, valid_from, valid_to, functional FROM versions WHERE p = 'capital' AND open ORDER BY 1, 3, 4;
 SELECT graphmem.set_predicate('capital', functional => false) > 0 AS set;
 SELECT count(*) FROM versions WHERE functional;
 

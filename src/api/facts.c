@@ -7,9 +7,11 @@
  * are resolved, the facts sorted by (subject, predicate, object) and taken in
  * rounds: one query finds the open versions of the round's facts, memory
  * decides what each statement means beside them and beside earlier ones of
- * the round, one insert writes the new versions.  Assertions come last.
+ * the round, one insert writes the new versions.  Those of functional
+ * predicates have a sort of their own, by subject, predicate and order given,
+ * and are placed by timeline.c.  Assertions come last.
  *
- * What a statement means
+ * What a statement means where the predicate is not functional
  *	 - It restates a version that is valid throughout the given validity: an
  *	   assertion is added for its source, nothing else.
  *	 - Given no validity, it speaks of now: it restates the version valid now;
@@ -22,7 +24,7 @@
  * or shift their validities: lock and expire, write the new versions, check
  * for overlap.
  *
- * Memory	GM_SQL_STORE_KB for each of at most three sorts and stores, the
+ * Memory	GM_SQL_STORE_KB for each of at most four sorts and stores, the
  *			pool's names, and a round
  * Limits	a fact with its properties must fit a row (1 GB)
  *
@@ -48,6 +50,8 @@
 #include "api/names.h"
 #include "api/overlap.h"
 #include "api/sql.h"
+#include "api/timeline.h"
+#include "api/versions.h"
 #include "compat.h"
 
 /* columns of a buffered fact; s, p, o are name numbers */
@@ -56,7 +60,10 @@ enum
 	IN_S, IN_P, IN_O, IN_CONFIDENCE, IN_FROM, IN_TO, IN_PROPERTIES, IN_SOURCES, IN_COLS
 };
 
-/* columns of a sorted fact; s, p, o are ids, sources still name numbers */
+/*
+ * Columns of a sorted fact; s, p, o are ids, sources still name numbers.  Of a
+ * functional predicate o and order change places: the sort is by the first.
+ */
 enum
 {
 	OUT_S, OUT_P, OUT_O, OUT_ORDER, OUT_FUNCTIONAL, OUT_CONFIDENCE, OUT_FROM, OUT_TO,
@@ -79,7 +86,7 @@ enum
 enum
 {
 	DO_TRIPLE, DO_AT, DO_IN_PLACE, DO_CONFIDENCE, DO_FROM, DO_TO, DO_PROPERTIES,
-	DO_S, DO_P, DO_O, DO_COLS
+	DO_S, DO_P, DO_O, DO_FUNCTIONAL, DO_COLS
 };
 
 typedef enum WriterKind
@@ -129,6 +136,8 @@ typedef struct Stated
 	bool		functional;
 	Datum		properties;		/* 0 if none */
 	bytea	   *sources;		/* NULL if none */
+	int64		triple_id;		/* of the version, once it is written */
+	int64		fact_id;
 	int			group;			/* of the round's distinct facts */
 	int			version;		/* of the round's versions */
 } Stated;
@@ -170,15 +179,6 @@ static GmSql insert_versions = {
 	TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, JSONBARRAYOID}
 };
 
-static GmSql find_rivals = {
-	"SELECT u.i, l.object_id FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
-	" WITH ORDINALITY AS u(s, p, i), LATERAL (SELECT t.object_id FROM graphmem.triples t"
-	" WHERE t.subject_id" GM_EQ "u.s AND t.predicate_id" GM_EQ "u.p AND t.functional"
-	" AND t.valid_to" GM_EQ "'infinity' AND t.expired_at" GM_EQ "'infinity' LIMIT 1) AS l"
-	" LIMIT 1",
-	2, {INT8ARRAYOID, INT8ARRAYOID}
-};
-
 static GmSql describe = {
 	"SELECT (SELECT name FROM graphmem.entities WHERE entity_id" GM_EQ "$1),"
 	" (SELECT name FROM graphmem.predicates WHERE predicate_id" GM_EQ "$2),"
@@ -195,10 +195,24 @@ static GmSql upsert_assertions = {
 	4, {INT4OID, INT8ARRAYOID, INT8ARRAYOID, FLOAT4ARRAYOID}
 };
 
-static GmSql lock_versions = {
-	"SELECT u.i, t.xmin, t.recorded_at, t.expired_at, t.subject_id, t.predicate_id, t.object_id"
-	" FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(id, i)"
-	" JOIN graphmem.triples t ON t.triple_id" GM_EQ "u.id FOR NO KEY UPDATE OF t",
+/* no earlier than after the last row with the same terms and start */
+#define LOCK_VERSIONS(condition) \
+	"SELECT u.i, t.xmin, t.recorded_at, t.expired_at, t.subject_id, t.predicate_id," \
+	" t.object_id, t.graph_id, t.functional, (SELECT e.expired_at FROM graphmem.triples e" \
+	" WHERE e.subject_id" GM_EQ "t.subject_id AND e.predicate_id" GM_EQ "t.predicate_id" \
+	" AND e.object_id" GM_EQ "t.object_id AND e.valid_from" GM_EQ "t.valid_from" \
+	" AND e.expired_at OPERATOR(pg_catalog.<) 'infinity' ORDER BY e.expired_at DESC LIMIT 1)" \
+	" FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(id, i)" \
+	" JOIN graphmem.triples t ON t.triple_id" GM_EQ "u.id WHERE " condition \
+	" FOR NO KEY UPDATE OF t"
+
+/* those of functional predicates only when the rows of functional_keys are held */
+static GmSql lock_plain_versions = {LOCK_VERSIONS("NOT t.functional"), 1, {INT8ARRAYOID}};
+static GmSql lock_functional_versions = {LOCK_VERSIONS("t.functional"), 1, {INT8ARRAYOID}};
+
+static GmSql find_keys = {
+	"SELECT DISTINCT t.subject_id, t.predicate_id, t.graph_id FROM pg_catalog.unnest($1) AS u(id)"
+	" JOIN graphmem.triples t ON t.triple_id" GM_EQ "u.id WHERE t.functional ORDER BY 1, 2",
 	1, {INT8ARRAYOID}
 };
 
@@ -293,72 +307,20 @@ gm_fact_describe(int64 subject, int64 predicate, int64 object)
 	return psprintf("(\"%s\", \"%s\", \"%s\")", names[0], names[1], names[2]);
 }
 
-static void
-report_overlap(const Stated *row, TimestampTz from, TimestampTz to, const Version *other)
+void
+gm_facts_report_overlap(int64 subject, int64 predicate, int64 object,
+						TimestampTz from, TimestampTz to,
+						TimestampTz other_from, TimestampTz other_to)
 {
-	char	   *fact = gm_fact_describe(row->s, row->p, row->o);
+	char	   *fact = gm_fact_describe(subject, predicate, object);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_EXCLUSION_VIOLATION),
 			 errmsg("validity overlaps another version of the same fact"),
 			 errdetail("Given was %s; the fact %s is valid %s already.",
 					   gm_interval_text(from, to), fact,
-					   gm_interval_text(other->from, other->to)),
+					   gm_interval_text(other_from, other_to)),
 			 errhint("Change the validity of the other version in graphmem.facts, or state a validity that lies inside or outside it.")));
-}
-
-static void
-report_rival(const Stated *row, int64 old_object)
-{
-	char	   *given = gm_fact_describe(row->s, row->p, row->o);
-	char	   *old = gm_fact_describe(row->s, row->p, old_object);
-
-	ereport(ERROR,
-			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("functional predicate has a current object already"),
-			 errdetail("Given was %s; current is %s.", given, old),
-			 errhint("Close the old fact first by updating valid_to in graphmem.facts.")));
-}
-
-/* Runs a statement that writes triples; their unique indexes speak plainly. */
-static void
-run_guarded(GmSql *sql, Datum *args)
-{
-	MemoryContext context = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		gm_sql_run(sql, args, NULL);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && error->constraint_name != NULL)
-		{
-			if (strcmp(error->constraint_name, "triples_functional") == 0)
-			{
-				FlushErrorState();
-				ereport(ERROR,
-						(errcode(ERRCODE_UNIQUE_VIOLATION),
-						 errmsg("functional predicate has a current object already"),
-						 error->detail ? errdetail_internal("%s", error->detail) : 0,
-						 errhint("Close the old fact first by updating valid_to in graphmem.facts.")));
-			}
-			if (strcmp(error->constraint_name, "triples_spo") == 0)
-			{
-				FlushErrorState();
-				ereport(ERROR,
-						(errcode(ERRCODE_EXCLUSION_VIOLATION),
-						 errmsg("validity overlaps another version of the same fact"),
-						 error->detail ? errdetail_internal("%s", error->detail) : 0));
-			}
-		}
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
 }
 
 /* ---- buffering ---- */
@@ -527,8 +489,14 @@ optional_copy(TupleTableSlot *slot, int col)
 	return slot->tts_isnull[col] ? (Datum) 0 : datumCopy(slot->tts_values[col], false, -1);
 }
 
-/* Names resolved, the facts in the order of their ids. */
-static Tuplesortstate *
+/* The facts with their names resolved, in order; NULL where there are none. */
+typedef struct SortedFacts
+{
+	Tuplesortstate *plain;
+	Tuplesortstate *functional;
+} SortedFacts;
+
+static SortedFacts
 sort_facts(GmFactWriter *writer)
 {
 	static const Oid types[OUT_COLS] = {INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID,
@@ -536,7 +504,7 @@ sort_facts(GmFactWriter *writer)
 	TupleDesc	desc = gm_sql_desc(OUT_COLS, types);
 	TupleTableSlot *from = MakeSingleTupleTableSlot(writer->desc, &TTSOpsMinimalTuple);
 	TupleTableSlot *to = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	Tuplesortstate *sort = gm_sql_sort(desc, 4);
+	SortedFacts sorted = {NULL, NULL};
 	int64		order = 0;
 
 	writer->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
@@ -545,30 +513,36 @@ sort_facts(GmFactWriter *writer)
 		Datum		values[OUT_COLS];
 		bool		nulls[OUT_COLS] = {false};
 		uint32		predicate;
+		bool		functional;
+		Tuplesortstate **sort;
 
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(from);
 		predicate = (uint32) DatumGetInt64(from->tts_values[IN_P]);
+		functional = gm_names_functional(writer->names, predicate);
 		values[OUT_S] = Int64GetDatum(gm_names_id(writer->names,
 												  (uint32) DatumGetInt64(from->tts_values[IN_S])));
 		values[OUT_P] = Int64GetDatum(gm_names_id(writer->names, predicate));
-		values[OUT_O] = Int64GetDatum(gm_names_id(writer->names,
-												  (uint32) DatumGetInt64(from->tts_values[IN_O])));
-		values[OUT_ORDER] = Int64GetDatum(order++);
-		values[OUT_FUNCTIONAL] = BoolGetDatum(gm_names_functional(writer->names, predicate));
+		values[functional ? OUT_ORDER : OUT_O] =
+			Int64GetDatum(gm_names_id(writer->names,
+									  (uint32) DatumGetInt64(from->tts_values[IN_O])));
+		values[functional ? OUT_O : OUT_ORDER] = Int64GetDatum(order++);
+		values[OUT_FUNCTIONAL] = BoolGetDatum(functional);
 		for (int i = 0; i < IN_COLS - IN_CONFIDENCE; i++)
 		{
 			values[OUT_CONFIDENCE + i] = from->tts_values[IN_CONFIDENCE + i];
 			nulls[OUT_CONFIDENCE + i] = from->tts_isnull[IN_CONFIDENCE + i];
 		}
-		gm_sql_put_sorted(sort, to, values, nulls);
+		sort = functional ? &sorted.functional : &sorted.plain;
+		if (*sort == NULL)
+			*sort = gm_sql_sort(desc, functional ? 3 : 4);
+		gm_sql_put_sorted(*sort, to, values, nulls);
 	}
 	ExecDropSingleTupleTableSlot(from);
 	ExecDropSingleTupleTableSlot(to);
 	tuplestore_end(writer->facts);
 	writer->facts = NULL;
-	tuplesort_performsort(sort);
-	return sort;
+	return sorted;
 }
 
 static bool
@@ -589,9 +563,9 @@ fill_round(GmFactWriter *writer, Tuplesortstate *sort, Round *round)
 		slot_getallattrs(slot);
 		row->s = DatumGetInt64(slot->tts_values[OUT_S]);
 		row->p = DatumGetInt64(slot->tts_values[OUT_P]);
-		row->o = DatumGetInt64(slot->tts_values[OUT_O]);
-		row->order = DatumGetInt64(slot->tts_values[OUT_ORDER]);
 		row->functional = DatumGetBool(slot->tts_values[OUT_FUNCTIONAL]);
+		row->o = DatumGetInt64(slot->tts_values[row->functional ? OUT_ORDER : OUT_O]);
+		row->order = DatumGetInt64(slot->tts_values[row->functional ? OUT_O : OUT_ORDER]);
 		row->confidence = DatumGetFloat4(slot->tts_values[OUT_CONFIDENCE]);
 		row->has_from = !slot->tts_isnull[OUT_FROM];
 		row->has_to = !slot->tts_isnull[OUT_TO];
@@ -682,7 +656,8 @@ choose_version(const Round *round, const Stated *row, TimestampTz *from, Timesta
 			if (version->from <= row->from && row->to <= version->to)
 				return v;
 			if (version->from < row->to && row->from < version->to)
-				report_overlap(row, row->from, row->to, version);
+				gm_facts_report_overlap(row->s, row->p, row->o, row->from, row->to,
+										version->from, version->to);
 		}
 		else if (version->to <= now)
 			*from = Max(*from, version->to);
@@ -711,38 +686,6 @@ decide_round(Round *round)
 			round->new_rows[round->nnew++] = i;
 		}
 	}
-}
-
-/* A functional predicate has one current object. */
-static void
-check_rivals(const Round *round)
-{
-	Datum	   *s = palloc_array(Datum, round->nnew);
-	Datum	   *p = palloc_array(Datum, round->nnew);
-	const Stated **rows = palloc_array(const Stated *, round->nnew);
-	int			n = 0;
-	Datum		args[2];
-
-	for (int i = 0; i < round->nnew; i++)
-	{
-		const Stated *row = &round->rows[round->new_rows[i]];
-
-		if (!row->functional || round->versions[row->version].to != DT_NOEND)
-			continue;
-		if (n > 0 && rows[n - 1]->s == row->s && rows[n - 1]->p == row->p)
-			report_rival(row, rows[n - 1]->o);
-		s[n] = Int64GetDatum(row->s);
-		p[n] = Int64GetDatum(row->p);
-		rows[n++] = row;
-	}
-	if (n == 0)
-		return;
-	args[0] = gm_sql_array(INT8OID, s, NULL, n);
-	args[1] = gm_sql_array(INT8OID, p, NULL, n);
-	gm_sql_run(&find_rivals, args, NULL);
-	if (SPI_processed > 0)
-		report_rival(rows[gm_sql_int8(0, 1) - 1], gm_sql_int8(0, 2));
-	gm_sql_done();
 }
 
 /* True if every new version of the round went in. */
@@ -778,7 +721,7 @@ insert_new(GmFactWriter *writer, Round *round)
 	for (size_t c = 0; c < lengthof(types); c++)
 		args[c + 1] = gm_sql_array(types[c], columns[c],
 								   types[c] == JSONBOID ? no_properties : NULL, round->nnew);
-	run_guarded(&insert_versions, args);
+	gm_versions_run(&insert_versions, args);
 	all = SPI_processed == (uint64) round->nnew;
 	for (int i = 0; all && i < round->nnew; i++)
 	{
@@ -808,17 +751,16 @@ keep_assertions(GmFactWriter *writer, const Round *round)
 	for (int i = 0; i < round->nrows; i++)
 	{
 		const Stated *row = &round->rows[i];
-		const Version *version = &round->versions[row->version];
 		Datum		values[AS_COLS];
 		bool		nulls[AS_COLS] = {false};
 		int			n;
 
 		if (row->order == writer->nrows - 1)
-			writer->last_triple = version->triple_id;
+			writer->last_triple = row->triple_id;
 		if (row->sources == NULL)
 			continue;
 		n = (int) (VARSIZE_ANY_EXHDR(row->sources) / sizeof(uint32));
-		values[AS_FACT] = Int64GetDatum(version->fact_id);
+		values[AS_FACT] = Int64GetDatum(row->fact_id);
 		values[AS_ORDER] = Int64GetDatum(row->order);
 		values[AS_CONFIDENCE] = Float4GetDatum(row->confidence);
 		for (int k = 0; k < n; k++)
@@ -847,11 +789,69 @@ write_round(GmFactWriter *writer, Round *round)
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("a fact can be neither seen nor stated"),
 					 errhint("Row security may hide it from the current role.")));
-		check_rivals(round);
 		if (insert_new(writer, round))
 			break;
 	}
+	for (int i = 0; i < round->nrows; i++)
+	{
+		Stated	   *row = &round->rows[i];
+
+		row->triple_id = round->versions[row->version].triple_id;
+		row->fact_id = round->versions[row->version].fact_id;
+	}
 	keep_assertions(writer, round);
+}
+
+static void
+write_functional_round(GmFactWriter *writer, Round *round)
+{
+	GmClaim    *claims = palloc_array(GmClaim, round->nrows);
+	GmVersionSet set;
+
+	for (int i = 0; i < round->nrows; i++)
+	{
+		const Stated *row = &round->rows[i];
+		GmClaim    *claim = &claims[i];
+
+		claim->subject = row->s;
+		claim->predicate = row->p;
+		claim->object = row->o;
+		claim->has_from = row->has_from;
+		claim->has_to = row->has_to;
+		claim->from = row->from;
+		claim->to = row->to;
+		claim->confidence = row->confidence;
+		claim->properties = row->properties;
+	}
+	gm_versions_init(&set, writer->graph_id);
+	gm_timeline_place(&set, claims, round->nrows);
+	for (int i = 0; i < round->nrows; i++)
+	{
+		round->rows[i].triple_id = set.versions[claims[i].version].triple_id;
+		round->rows[i].fact_id = set.versions[claims[i].version].fact_id;
+	}
+	keep_assertions(writer, round);
+}
+
+static void
+write_sorted(GmFactWriter *writer, Tuplesortstate *sort, Round *round,
+			 void (*write) (GmFactWriter *, Round *))
+{
+	bool		more;
+
+	if (sort == NULL)
+		return;
+	tuplesort_performsort(sort);
+	do
+	{
+		MemoryContextSwitchTo(writer->round);
+		more = fill_round(writer, sort, round);
+		if (round->nrows > 0)
+			write(writer, round);
+		MemoryContextSwitchTo(writer->context);
+		MemoryContextReset(writer->round);
+	} while (more);
+	tuplesort_end(sort);
 }
 
 static void
@@ -907,9 +907,8 @@ static void
 write_facts(GmFactWriter *writer)
 {
 	static const Oid assertion[AS_COLS] = {INT8OID, INT8OID, INT8OID, FLOAT4OID};
-	Tuplesortstate *sort;
+	SortedFacts sorted;
 	Round	   *round = palloc_object(Round);
-	bool		more;
 
 	writer->graph_id = gm_graph_for_write(writer->graph);
 	gm_graph_lock(writer->graph_id, false);
@@ -918,17 +917,9 @@ write_facts(GmFactWriter *writer)
 	writer->assertion_slot = MakeSingleTupleTableSlot(writer->assertion_desc, &TTSOpsVirtual);
 	writer->assertions = gm_sql_sort(writer->assertion_desc, 3);
 
-	sort = sort_facts(writer);
-	do
-	{
-		MemoryContextSwitchTo(writer->round);
-		more = fill_round(writer, sort, round);
-		if (round->nrows > 0)
-			write_round(writer, round);
-		MemoryContextSwitchTo(writer->context);
-		MemoryContextReset(writer->round);
-	} while (more);
-	tuplesort_end(sort);
+	sorted = sort_facts(writer);
+	write_sorted(writer, sorted.plain, round, write_round);
+	write_sorted(writer, sorted.functional, round, write_functional_round);
 	write_assertions(writer);
 }
 
@@ -974,27 +965,27 @@ run_changes(GmSql *sql, Changes *changes)
 	args[3] = gm_sql_array(TIMESTAMPTZOID, changes->from, NULL, changes->n);
 	args[4] = gm_sql_array(TIMESTAMPTZOID, changes->to, NULL, changes->n);
 	args[5] = gm_sql_array(JSONBOID, changes->properties, changes->no_properties, changes->n);
-	run_guarded(sql, args);
+	gm_versions_run(sql, args);
 	gm_sql_done();
 	changes->n = 0;
 }
 
-/*
- * Locks the versions and expires those that another transaction can have
- * seen.  A version written by this transaction is changed in place, so that
- * no version ever has an empty known time.
- */
-static void
-expire_round(Changes *changes, Tuplestorestate *todo, TupleDesc todo_desc)
+/* Versions that are to be changed and locked, and which of them expire when. */
+typedef struct Expiry
 {
-	Datum		arg = gm_sql_array(INT8OID, changes->triple, NULL, changes->n);
-	TimestampTz now = GetCurrentTransactionStartTimestamp();
-	Datum	   *expired = palloc_array(Datum, changes->n);
-	Datum	   *at = palloc_array(Datum, changes->n);
-	int			nexpired = 0;
-	Datum		args[2];
+	Tuplestorestate *todo;
+	TupleDesc	desc;
+	Datum	   *triple;
+	Datum	   *at;
+	int			n;
+} Expiry;
 
-	gm_sql_run(&lock_versions, &arg, NULL);
+static void
+take_locked(Changes *changes, Expiry *expiry)
+{
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	int32		graph_id = 0;
+
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		int			i = (int) gm_sql_int8(row, 1) - 1;
@@ -1002,6 +993,8 @@ expire_round(Changes *changes, Tuplestorestate *todo, TupleDesc todo_desc)
 		TransactionId xmin = DatumGetTransactionId(gm_sql_datum(row, 2, &isnull));
 		TimestampTz recorded = gm_sql_int8(row, 3);
 		bool		in_place = TransactionIdIsCurrentTransactionId(xmin) && recorded >= now;
+		TimestampTz last = DatumGetTimestampTz(gm_sql_datum(row, 10, &isnull));
+		TimestampTz at = Max(now, recorded + 1);
 		Datum		values[DO_COLS];
 		bool		nulls[DO_COLS] = {false};
 
@@ -1010,8 +1003,10 @@ expire_round(Changes *changes, Tuplestorestate *todo, TupleDesc todo_desc)
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 					 errmsg("could not serialize access due to concurrent change of a fact"),
 					 errhint("Run the transaction again.")));
+		if (!isnull)
+			at = Max(at, last + 1);
 		values[DO_TRIPLE] = changes->triple[i];
-		values[DO_AT] = TimestampTzGetDatum(Max(now, recorded + 1));
+		values[DO_AT] = TimestampTzGetDatum(at);
 		values[DO_IN_PLACE] = BoolGetDatum(in_place);
 		values[DO_CONFIDENCE] = changes->confidence[i];
 		values[DO_FROM] = changes->from[i];
@@ -1020,19 +1015,70 @@ expire_round(Changes *changes, Tuplestorestate *todo, TupleDesc todo_desc)
 		nulls[DO_PROPERTIES] = changes->no_properties[i];
 		for (int k = 0; k < 3; k++)
 			values[DO_S + k] = Int64GetDatum(gm_sql_int8(row, 5 + k));
-		tuplestore_putvalues(todo, todo_desc, values, nulls);
+		graph_id = DatumGetInt32(gm_sql_datum(row, 8, &isnull));
+		values[DO_FUNCTIONAL] = gm_sql_datum(row, 9, &isnull);
+		tuplestore_putvalues(expiry->todo, expiry->desc, values, nulls);
 		if (!in_place)
 		{
-			expired[nexpired] = changes->triple[i];
-			at[nexpired++] = values[DO_AT];
+			expiry->triple[expiry->n] = changes->triple[i];
+			expiry->at[expiry->n++] = values[DO_AT];
 		}
 	}
 	gm_sql_done();
-	if (nexpired > 0)
+	/* a new version copies "functional" */
+	if (graph_id != 0)
+		gm_graph_lock(graph_id, false);
+}
+
+static void
+lock_keys(Datum arg, int most)
+{
+	Datum	   *subjects = palloc_array(Datum, most);
+	Datum	   *predicates = palloc_array(Datum, most);
+	int32		graph_id = 0;
+	int			n = 0;
+
+	gm_sql_run(&find_keys, &arg, NULL);
+	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		args[0] = gm_sql_array(INT8OID, expired, NULL, nexpired);
-		args[1] = gm_sql_array(TIMESTAMPTZOID, at, NULL, nexpired);
-		run_guarded(&expire_versions, args);
+		bool		isnull;
+
+		subjects[n] = Int64GetDatum(gm_sql_int8(row, 1));
+		predicates[n++] = Int64GetDatum(gm_sql_int8(row, 2));
+		graph_id = DatumGetInt32(gm_sql_datum(row, 3, &isnull));
+	}
+	gm_sql_done();
+	gm_versions_lock_keys(graph_id, subjects, predicates, n);
+}
+
+/*
+ * Locks the versions and expires those that another transaction can have
+ * seen.  A version written by this transaction is changed in place: nobody
+ * else has seen it.
+ */
+static void
+expire_round(Changes *changes, Tuplestorestate *todo, TupleDesc todo_desc)
+{
+	Datum		arg = gm_sql_array(INT8OID, changes->triple, NULL, changes->n);
+	Expiry		expiry = {todo, todo_desc, palloc_array(Datum, changes->n),
+	palloc_array(Datum, changes->n), 0};
+	Datum		args[2];
+	uint64		locked;
+
+	gm_sql_run(&lock_plain_versions, &arg, NULL);
+	locked = SPI_processed;
+	take_locked(changes, &expiry);
+	if (locked < (uint64) changes->n)
+	{
+		lock_keys(arg, changes->n);
+		gm_sql_run(&lock_functional_versions, &arg, NULL);
+		take_locked(changes, &expiry);
+	}
+	if (expiry.n > 0)
+	{
+		args[0] = gm_sql_array(INT8OID, expiry.triple, NULL, expiry.n);
+		args[1] = gm_sql_array(TIMESTAMPTZOID, expiry.at, NULL, expiry.n);
+		gm_versions_run(&expire_versions, args);
 		gm_sql_done();
 	}
 	changes->n = 0;
@@ -1111,7 +1157,7 @@ static void
 write_changes(GmFactWriter *writer)
 {
 	static const Oid types[DO_COLS] = {INT8OID, TIMESTAMPTZOID, BOOLOID, FLOAT4OID,
-		TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, INT8OID, INT8OID, INT8OID
+		TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, INT8OID, INT8OID, INT8OID, BOOLOID
 	};
 	Changes    *changes = palloc_object(Changes);
 	TupleDesc	desc = gm_sql_desc(DO_COLS, types);
@@ -1130,11 +1176,13 @@ write_changes(GmFactWriter *writer)
 	{
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
-		gm_overlap_check(overlap, DatumGetInt64(slot->tts_values[DO_S]),
-						 DatumGetInt64(slot->tts_values[DO_P]),
-						 DatumGetInt64(slot->tts_values[DO_O]),
-						 DatumGetTimestampTz(slot->tts_values[DO_FROM]),
-						 DatumGetTimestampTz(slot->tts_values[DO_TO]));
+		(DatumGetBool(slot->tts_values[DO_FUNCTIONAL]) ?
+		 gm_overlap_check_functional : gm_overlap_check)
+			(overlap, DatumGetInt64(slot->tts_values[DO_S]),
+			 DatumGetInt64(slot->tts_values[DO_P]),
+			 DatumGetInt64(slot->tts_values[DO_O]),
+			 DatumGetTimestampTz(slot->tts_values[DO_FROM]),
+			 DatumGetTimestampTz(slot->tts_values[DO_TO]));
 	}
 	gm_overlap_end(overlap);
 	ExecDropSingleTupleTableSlot(slot);

@@ -66,4 +66,9 @@ extern void gm_check_validity(TimestampTz from, TimestampTz to);
 /* ('subject', 'predicate', 'object'), for messages; connected to SPI */
 extern char *gm_fact_describe(int64 subject, int64 predicate, int64 object);
 
+/* 23P01 for a validity that partly overlaps an open version; connected to SPI */
+extern void gm_facts_report_overlap(int64 subject, int64 predicate, int64 object,
+									TimestampTz from, TimestampTz to,
+									TimestampTz other_from, TimestampTz other_to);
+
 #endif							/* GM_API_FACTS_H */

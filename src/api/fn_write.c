@@ -79,11 +79,14 @@ static GmSql update_predicate = {
 	" WHERE predicate_id" GM_EQ "$1", 4, {INT8OID, BOOLOID, BOOLOID, FLOAT4OID}
 };
 
+/* of two versions that overlap, two that follow each other by start do */
 static GmSql find_rivals = {
-	"SELECT subject_id, pg_catalog.min(object_id), pg_catalog.max(object_id)"
-	" FROM graphmem.triples WHERE predicate_id" GM_EQ "$1 AND valid_to" GM_EQ "'infinity'"
-	" AND expired_at" GM_EQ "'infinity' GROUP BY subject_id"
-	" HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 ORDER BY 1 LIMIT 1", 1, {INT8OID}
+	"SELECT w.subject_id, w.object_id, w.next_object FROM (SELECT t.subject_id, t.object_id,"
+	" t.valid_to, pg_catalog.lead(t.object_id) OVER v AS next_object,"
+	" pg_catalog.lead(t.valid_from) OVER v AS next_from FROM graphmem.triples t"
+	" WHERE t.predicate_id" GM_EQ "$1 AND t.expired_at" GM_EQ "'infinity'"
+	" WINDOW v AS (PARTITION BY t.subject_id ORDER BY t.valid_from, t.valid_to, t.object_id)) AS w"
+	" WHERE w.next_from OPERATOR(pg_catalog.<) w.valid_to ORDER BY 1 LIMIT 1", 1, {INT8OID}
 };
 
 static GmSql update_functional = {
@@ -421,9 +424,9 @@ set_functional(int64 predicate, bool functional)
 
 			ereport(ERROR,
 					(errcode(ERRCODE_UNIQUE_VIOLATION),
-					 errmsg("predicate has subjects with several current objects"),
-					 errdetail("Current are %s and %s.", a, b),
-					 errhint("Close all but one by updating valid_to in graphmem.facts.")));
+					 errmsg("predicate has subjects with several objects at the same time"),
+					 errdetail("Valid at the same time are %s and %s.", a, b),
+					 errhint("Leave one of them with graphmem.supersede() or graphmem.retract(), or by updating valid_to in graphmem.facts.")));
 		}
 		gm_sql_done();
 	}

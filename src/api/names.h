@@ -15,8 +15,11 @@
  *				 3 kinds of entities that had none, same order
  *				 4 missing predicates, by name
  *				 5 missing sources, by name
- *				 6 missing triples, by (subject, predicate, object)
- *				 7 assertions, by (fact, source)
+ *				 6 missing triples of predicates that are not functional, by
+ *				   (subject, predicate, object)
+ *				 7 functional_keys, by (subject, predicate), and after each
+ *				   round of them the timelines that they guard
+ *				 8 assertions, by (fact, source)
  *				A session that waits for another's uncommitted key therefore
  *				waits for one that is further on in the same order: two
  *				statements cannot deadlock.  Several statements of one
@@ -24,6 +27,14 @@
  * Conflicts	missing rows are inserted ON CONFLICT DO NOTHING; those lost to
  *				another session are looked up again with a fresh snapshot.
  *				In REPEATABLE READ the server itself raises 40001.
+ * Timelines	whoever changes the open versions of a functional predicate's
+ *				subject first updates the row of functional_keys, and then
+ *				looks at them with a fresh snapshot: of two sessions the second
+ *				sees what the first did.  Where the snapshot is fixed the
+ *				update itself raises 40001.  Changes of single facts (UPDATE of
+ *				the view, supersede, retract, undo_supersede) take that row
+ *				before rows of triples.  The unique index on what is current
+ *				and the check for overlap stand behind it, for raw DML.
  * Overlap		two sessions may insert different, overlapping validities of
  *				one fact, which no unique index can see.  After its inserts a
  *				writer reads the versions of each fact it touched with a dirty

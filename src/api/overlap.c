@@ -1,11 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * overlap.c
- *	  No two open versions of one fact are valid at the same time.
+ *	  No two open versions of one fact are valid at the same time, nor of one
+ *	  subject and functional predicate.
  *
  * The check is a constraint's, so it reads the index itself and sees rows
  * that row security hides; like a unique index it tells that there is such a
  * row and not what is in it.
+ *
+ * A timeline of a functional predicate may be long.  Its other versions do not
+ * overlap each other, so those that can overlap the given one are found by
+ * walking its index back from the end of the validity until one begins before
+ * its start.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,6 +37,7 @@ struct GmOverlap
 {
 	Relation	triples;
 	Oid			index;
+	Relation	timeline;		/* index, opened when needed */
 	AttrNumber	terms[3];
 	AttrNumber	valid_from;
 	AttrNumber	valid_to;
@@ -46,6 +53,7 @@ gm_overlap_begin(void)
 
 	overlap->triples = table_open(relid, RowExclusiveLock);
 	overlap->index = gm_sql_relid("triples_spo");
+	overlap->timeline = NULL;
 	for (int i = 0; i < 3; i++)
 		overlap->terms[i] = get_attnum(relid, terms[i]);
 	overlap->valid_from = get_attnum(relid, "valid_from");
@@ -57,6 +65,8 @@ gm_overlap_begin(void)
 void
 gm_overlap_end(GmOverlap *overlap)
 {
+	if (overlap->timeline != NULL)
+		index_close(overlap->timeline, NoLock);
 	table_close(overlap->triples, NoLock);
 	pfree(overlap);
 }
@@ -79,18 +89,47 @@ wait_for(const GmOverlap *overlap, TransactionId xid, uint32 token, ItemPointer 
 		XactLockTableWait(xid, overlap->triples, tid, XLTW_RecheckExclusionConstr);
 }
 
+/*
+ * Committed, but after the snapshot of a transaction that keeps one: running
+ * it again then helps, and not otherwise.
+ */
+static bool
+is_unseen(HeapTuple tuple)
+{
+	TransactionId xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+
+	return IsolationUsesXactSnapshot() && !HeapTupleHeaderXminFrozen(tuple->t_data) &&
+		!TransactionIdIsCurrentTransactionId(xmin) &&
+		XidInMVCCSnapshot(xmin, GetTransactionSnapshot());
+}
+
+static void
+report_unseen(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to a concurrent version of the same fact"),
+			 errhint("Run the transaction again.")));
+}
+
 static void
 report_overlap(TimestampTz from, TimestampTz to)
 {
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to a concurrent version of the same fact")));
 	ereport(ERROR,
 			(errcode(ERRCODE_EXCLUSION_VIOLATION),
 			 errmsg("validity overlaps another version of the same fact"),
 			 errdetail("Given was %s.", gm_interval_text(from, to)),
 			 errhint("Change the validity of the other version in graphmem.facts, or state a validity that lies inside or outside it.")));
+}
+
+static void
+report_rival(TimestampTz from, TimestampTz to)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("functional predicate has another object at the same time"),
+			 errdetail("Given was %s.", gm_interval_text(from, to)),
+			 errhint("graphmem.history() shows what is there; graphmem.supersede() puts another object in its place, graphmem.retract() takes it back.")));
 }
 
 /* False if a transaction in progress had to be waited for. */
@@ -116,7 +155,11 @@ check_once(GmOverlap *overlap, ScanKey keys, TimestampTz from, TimestampTz to)
 			continue;
 		xid = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
 		if (!TransactionIdIsValid(xid))
+		{
+			if (is_unseen(tuple))
+				report_unseen();
 			report_overlap(from, to);
+		}
 		token = TransactionIdIsValid(dirty.xmin) ? dirty.speculativeToken : 0;
 		tid = tuple->t_self;
 		systable_endscan(scan);
@@ -142,6 +185,79 @@ gm_overlap_check(GmOverlap *overlap, int64 subject, int64 predicate, int64 objec
 			ScanKeyInit(&keys[i], overlap->terms[i], BTEqualStrategyNumber, F_INT8EQ,
 						Int64GetDatum(terms[i]));
 		if (check_once(overlap, keys, from, to))
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* As check_once, by the timeline's index. */
+static bool
+check_timeline_once(GmOverlap *overlap, ScanKey keys, int64 object, TimestampTz from,
+					TimestampTz to)
+{
+	SnapshotData dirty;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	InitDirtySnapshot(dirty);
+	scan = systable_beginscan_ordered(overlap->triples, overlap->timeline, &dirty, 3, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
+	{
+		TimestampTz other_from = time_of(overlap, tuple, overlap->valid_from);
+		TimestampTz other_to = time_of(overlap, tuple, overlap->valid_to);
+		bool		isnull;
+		bool		same = DatumGetInt64(heap_getattr(tuple, overlap->terms[2],
+													  RelationGetDescr(overlap->triples),
+													  &isnull)) == object;
+		TransactionId xid;
+		uint32		token;
+		ItemPointerData tid;
+
+		if (same && other_from == from)
+			continue;
+		if (other_to <= from)
+		{
+			/* what begins earlier still ends before this one begins */
+			if (TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax))
+				continue;
+			break;
+		}
+		xid = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+		if (!TransactionIdIsValid(xid))
+		{
+			if (is_unseen(tuple))
+				report_unseen();
+			if (same)
+				report_overlap(from, to);
+			report_rival(from, to);
+		}
+		token = TransactionIdIsValid(dirty.xmin) ? dirty.speculativeToken : 0;
+		tid = tuple->t_self;
+		systable_endscan_ordered(scan);
+		wait_for(overlap, xid, token, &tid);
+		return false;
+	}
+	systable_endscan_ordered(scan);
+	return true;
+}
+
+void
+gm_overlap_check_functional(GmOverlap *overlap, int64 subject, int64 predicate, int64 object,
+							TimestampTz from, TimestampTz to)
+{
+	if (overlap->timeline == NULL)
+		overlap->timeline = index_open(gm_sql_relid("triples_timeline"), AccessShareLock);
+	for (;;)
+	{
+		ScanKeyData keys[3];
+
+		ScanKeyInit(&keys[0], overlap->terms[0], BTEqualStrategyNumber, F_INT8EQ,
+					Int64GetDatum(subject));
+		ScanKeyInit(&keys[1], overlap->terms[1], BTEqualStrategyNumber, F_INT8EQ,
+					Int64GetDatum(predicate));
+		ScanKeyInit(&keys[2], overlap->valid_from, BTLessStrategyNumber, F_TIMESTAMPTZ_LT,
+					TimestampTzGetDatum(to));
+		if (check_timeline_once(overlap, keys, object, from, to))
 			break;
 		CHECK_FOR_INTERRUPTS();
 	}
