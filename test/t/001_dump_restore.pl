@@ -32,6 +32,17 @@ $node->safe_psql('origin', q{
 	SELECT graphmem.set_predicate('born_in', functional => true);
 	SELECT graphmem.set_predicate('knows', "symmetric" => true, weight => 2);
 	SELECT graphmem.add_triple('Mary Somerville', 'born_in', 'Jedburgh');
+	SELECT graphmem.add_triple('Mary Somerville', 'lives_in', 'Burntisland');
+	SELECT graphmem.set_predicate('lives_in', functional => true);
+	BEGIN;
+	INSERT INTO graphmem.facts (subject, predicate, object, source, valid_from) VALUES
+		('Mary Somerville', 'lives_in', 'London', 'letter 2', '1816-01-01'),
+		('Mary Somerville', 'lives_in', 'Florence', 'letter 2', '1833-01-01');
+	INSERT INTO graphmem.facts (subject, predicate, object, valid_from) VALUES
+		('Mary Somerville', 'lives_in', 'Rome', '1833-01-01'), ('Mary Somerville', 'lives_in', 'Naples', '1865-01-01');
+	COMMIT;
+	SELECT graphmem.supersede('Mary Somerville', 'born_in', 'Jedburgh', 'Jedburgh, Scotland', '1780-12-26', 'more precise', 'letter 2');
+	SELECT graphmem.retract('Mary Somerville', 'lives_in', 'London', as_of => '1820-01-01', reason => 'Chelsea');
 	UPDATE graphmem.facts SET confidence = 0.75 WHERE subject = 'Note G';
 	SELECT graphmem.add_source('letter 3', content => 'Ada writes about the engine again',
 		kind => 'letter', session => 's1', reliability => 0.5, metadata => '{"year": 1843}');
@@ -46,8 +57,6 @@ $node->safe_psql('origin', q{
 	SELECT graph_id, 'Countess of Lovelace', entity_id FROM graphmem.entities WHERE name = 'Ada Lovelace';
 	INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, undo)
 	SELECT graph_id, entity_id, entity_id + 1000000, '{"was": 1}' FROM graphmem.entities WHERE name = 'London';
-	INSERT INTO graphmem.supersessions (graph_id, old_fact_id, old_triple_id, reason)
-	SELECT graph_id, fact_id, triple_id, 'a test' FROM graphmem.triples ORDER BY triple_id LIMIT 1;
 	INSERT INTO graphmem.functional_keys (subject_id, predicate_id, graph_id, changes)
 	SELECT subject_id, predicate_id, graph_id, 3 FROM graphmem.triples WHERE functional
 	ON CONFLICT DO NOTHING;
@@ -74,6 +83,8 @@ my @questions = (
 	q{SELECT * FROM graphmem.match('Ada Lovelace', as_of => '1836-01-01')},
 	q{SELECT * FROM graphmem.match('Countess of Lovelace')},
 	q{SELECT * FROM graphmem.match(graph => 'other')},
+	q{SELECT * FROM graphmem.history('Mary Somerville')},
+	q{SELECT * FROM graphmem.match('Mary Somerville', as_of => '1840-01-01')},
 	q{SELECT * FROM graphmem.neighbors('Charles Babbage')},
 	q{SELECT * FROM graphmem.neighbors(E'tab\there')},
 	q{SELECT * FROM graphmem.traverse(ARRAY['London'], 4)},
@@ -160,6 +171,15 @@ sub compare
 			q{SELECT object FROM graphmem.match('Ada Lovelace', 'admired')}),
 		'Michael Faraday',
 		"$where: takes a new fact");
+
+	# what was superseded stays so and can be undone; supersession goes on
+	is( $at->safe_psql($database, q{
+			SELECT graphmem.undo_supersede(max(supersession_id)) > 0 FROM graphmem.history('Mary Somerville') WHERE reason = 'Chelsea';
+			INSERT INTO graphmem.facts (subject, predicate, object, valid_from) VALUES ('Mary Somerville', 'lives_in', 'Sorrento', '1870-01-01');
+			SELECT string_agg(object || ' ' || coalesce(valid_to::date::text, 'open'), ', ' ORDER BY valid_from NULLS FIRST)
+			FROM graphmem.history('Mary Somerville', 'lives_in') WHERE expired_at IS NULL}),
+		"t\nBurntisland 1816-01-01, London 1833-01-01, Rome 1865-01-01, Naples 1870-01-01, Sorrento open",
+		"$where: goes on superseding");
 	return;
 }
 
