@@ -44,7 +44,8 @@ CREATE TABLE graphmem.graphs (
 	residency	text NOT NULL DEFAULT 'auto'
 				CHECK (residency IN ('auto', 'pinned', 'none')),
 	settings	jsonb NOT NULL DEFAULT '{}'
-				CHECK (pg_catalog.jsonb_typeof(settings) = 'object'),
+				CHECK (pg_catalog.jsonb_typeof(settings) = 'object')
+				CHECK (COALESCE(pg_catalog.jsonb_typeof(settings -> 'notify'), 'boolean') = 'boolean'),
 	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 
@@ -132,7 +133,9 @@ CREATE INDEX triples_osp ON graphmem.triples
 	(object_id, subject_id, predicate_id)
 	INCLUDE (triple_id, fact_id, graph_id, confidence, valid_from, valid_to, recorded_at, expired_at);
 CREATE INDEX triples_fact ON graphmem.triples (fact_id);
-CREATE INDEX triples_graph ON graphmem.triples (graph_id);
+CREATE INDEX triples_graph ON graphmem.triples (graph_id, recorded_at);
+CREATE INDEX triples_expired ON graphmem.triples (graph_id, expired_at)
+	WHERE expired_at < 'infinity';
 CREATE UNIQUE INDEX triples_functional ON graphmem.triples (subject_id, predicate_id)
 	WHERE functional AND valid_to = 'infinity' AND expired_at = 'infinity';
 CREATE INDEX triples_timeline ON graphmem.triples (subject_id, predicate_id, valid_from)
@@ -593,6 +596,132 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION graphmem.history IS
 'Every version of the facts of a subject, also with this predicate and object only, in the order of valid_from and recorded_at. valid_from, valid_to: NULL for open ends; recorded_at, expired_at: when it was held, NULL for until now; both the same: replaced by the transaction that wrote it, so that nobody ever saw it. status of a version held now: current (valid now), future, past, or superseded where a step ended its validity; of one that is held no longer: superseded (by a step), retracted (by retract, or by undoing the step that stated it), corrected (replaced by another version of the same fact). supersession_id: the step that superseded, closed or retracted it; superseded_by: the object that took its place; reason, automatic (made by a functional predicate), undone_at: of that step. sources: who states the fact. Unknown names: no rows. Cost: the versions of the subject. Errors: 42704 unknown graph.';
+
+-- What went and what came at a moment, joined by fact: each version is looked
+-- at on its own, so that a fact with many of them costs no more than as many
+-- facts.
+CREATE FUNCTION graphmem.changes(
+	subject text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+	predicates text[] DEFAULT NULL, match_count bigint DEFAULT NULL, graph text DEFAULT NULL,
+	OUT changed_at timestamptz, OUT change text, OUT fact_id bigint, OUT triple_id bigint,
+	OUT subject text, OUT predicate text, OUT object text, OUT object_type text, OUT confidence real,
+	OUT valid_from timestamptz, OUT valid_to timestamptz,
+	OUT old_confidence real, OUT old_valid_from timestamptz, OUT old_valid_to timestamptz,
+	OUT reason text, OUT superseded_by text, OUT sources text[])
+RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL RESTRICTED COST 10000 ROWS 100
+BEGIN ATOMIC
+	WITH g AS MATERIALIZED (
+		SELECT graphmem.current_graph_id(changes.graph) AS graph_id
+	), about AS MATERIALIZED (
+		SELECT COALESCE(
+			(SELECT e.entity_id FROM graphmem.entities e, g
+			 WHERE e.graph_id = g.graph_id
+				AND graphmem.name_key(e.name, e.literal_type) = graphmem.name_key(changes.subject)),
+			(SELECT a.entity_id FROM graphmem.aliases a, g
+			 WHERE a.graph_id = g.graph_id
+				AND graphmem.name_key(a.name) = graphmem.name_key(changes.subject))) AS entity_id
+	), named AS MATERIALIZED (
+		SELECT p.predicate_id FROM graphmem.predicates p, g
+		WHERE p.graph_id = g.graph_id AND graphmem.name_key(p.name) IN (
+			SELECT graphmem.name_key(n.name) FROM pg_catalog.unnest(changes.predicates) AS n (name))
+	), recorded AS (
+		SELECT t.* FROM graphmem.triples t, g, about
+		WHERE changes.subject IS NOT NULL AND t.subject_id = about.entity_id AND t.graph_id = g.graph_id
+		UNION ALL
+		SELECT t.* FROM graphmem.triples t, g
+		WHERE changes.subject IS NULL AND t.graph_id = g.graph_id
+			AND t.recorded_at >= COALESCE(changes.since, '-infinity')
+			AND t.recorded_at < COALESCE(changes.until, 'infinity')
+	), expired AS (
+		SELECT t.* FROM graphmem.triples t, g, about
+		WHERE changes.subject IS NOT NULL AND t.subject_id = about.entity_id AND t.graph_id = g.graph_id
+			AND t.expired_at < 'infinity'
+		UNION ALL
+		SELECT t.* FROM graphmem.triples t, g
+		WHERE changes.subject IS NULL AND t.graph_id = g.graph_id
+			AND t.expired_at >= COALESCE(changes.since, '-infinity')
+			AND t.expired_at < COALESCE(changes.until, 'infinity')
+			AND t.expired_at < 'infinity'
+	), came AS (
+		SELECT DISTINCT ON (r.fact_id, r.recorded_at) r.*,
+			pg_catalog.count(*) OVER (PARTITION BY r.fact_id, r.recorded_at) AS versions
+		FROM recorded r
+		WHERE r.recorded_at < r.expired_at
+			AND r.recorded_at >= COALESCE(changes.since, '-infinity')
+			AND r.recorded_at < COALESCE(changes.until, 'infinity')
+			AND (changes.predicates IS NULL OR r.predicate_id IN (SELECT n.predicate_id FROM named n))
+		ORDER BY r.fact_id, r.recorded_at, r.valid_from, r.triple_id
+	), went AS (
+		SELECT DISTINCT ON (x.fact_id, x.expired_at) x.*,
+			pg_catalog.count(*) OVER (PARTITION BY x.fact_id, x.expired_at) AS versions
+		FROM expired x
+		WHERE x.recorded_at < x.expired_at
+			AND x.expired_at >= COALESCE(changes.since, '-infinity')
+			AND x.expired_at < COALESCE(changes.until, 'infinity')
+			AND (changes.predicates IS NULL OR x.predicate_id IN (SELECT n.predicate_id FROM named n))
+		ORDER BY x.fact_id, x.expired_at, x.valid_from, x.triple_id
+	), joined AS (
+		SELECT COALESCE(n.recorded_at, o.expired_at) AS changed_at,
+			COALESCE(n.fact_id, o.fact_id) AS fact_id,
+			COALESCE(n.triple_id, o.triple_id) AS triple_id,
+			COALESCE(n.subject_id, o.subject_id) AS subject_id,
+			COALESCE(n.predicate_id, o.predicate_id) AS predicate_id,
+			COALESCE(n.object_id, o.object_id) AS object_id,
+			n.triple_id AS new_triple_id, n.confidence, n.valid_from, n.valid_to,
+			o.triple_id AS old_triple_id, o.confidence AS old_confidence,
+			o.valid_from AS old_valid_from, o.valid_to AS old_valid_to
+		FROM came n FULL JOIN went o ON o.fact_id = n.fact_id AND o.expired_at = n.recorded_at
+		WHERE (n.subject_id, n.predicate_id, n.object_id, n.valid_from, n.valid_to, n.confidence,
+				n.properties, n.versions, 1::bigint)
+			IS DISTINCT FROM
+			(o.subject_id, o.predicate_id, o.object_id, o.valid_from, o.valid_to, o.confidence,
+				o.properties, 1::bigint, o.versions)
+		ORDER BY 1, 2
+		LIMIT match_count
+	)
+	SELECT j.changed_at,
+		CASE
+			WHEN j.new_triple_id IS NULL THEN 'retracted'
+			WHEN j.old_triple_id IS NULL THEN
+				CASE WHEN EXISTS (
+						SELECT FROM graphmem.triples t
+						WHERE t.fact_id = j.fact_id AND t.recorded_at < j.changed_at
+							AND t.recorded_at < t.expired_at)
+					THEN 'reopened' ELSE 'added' END
+			WHEN j.valid_to < j.old_valid_to THEN 'closed'
+			WHEN j.valid_to > j.old_valid_to THEN 'reopened'
+			ELSE 'corrected' END,
+		j.fact_id, j.triple_id, s.name, p.name, o.name, o.literal_type, j.confidence,
+		NULLIF(j.valid_from, '-infinity'), NULLIF(j.valid_to, 'infinity'),
+		j.old_confidence, NULLIF(j.old_valid_from, '-infinity'), NULLIF(j.old_valid_to, 'infinity'),
+		c.reason,
+		(SELECT e.name FROM graphmem.triples t JOIN graphmem.entities e ON e.entity_id = t.object_id
+		 WHERE t.fact_id = c.new_fact_id ORDER BY t.triple_id DESC LIMIT 1),
+		ARRAY(SELECT r.name FROM graphmem.assertions a JOIN graphmem.sources r USING (source_id)
+			  WHERE a.fact_id = j.fact_id ORDER BY r.source_id)
+	FROM joined j
+		JOIN graphmem.entities s ON s.entity_id = j.subject_id
+		JOIN graphmem.predicates p ON p.predicate_id = j.predicate_id
+		JOIN graphmem.entities o ON o.entity_id = j.object_id
+		LEFT JOIN LATERAL (
+			SELECT y.reason, y.new_fact_id FROM graphmem.supersessions y
+			WHERE y.old_fact_id = j.fact_id
+				AND (y.old_triple_id = j.old_triple_id OR y.closed_triple_id = j.new_triple_id)
+			ORDER BY y.supersession_id DESC LIMIT 1) AS c ON true
+	ORDER BY j.changed_at, j.fact_id;
+END;
+
+COMMENT ON FUNCTION graphmem.changes IS
+'What became known of facts, and what ceased to be held, in order: a row for each fact and moment, from the versions of facts. change: added, the fact''s first version; closed, its validity ends earlier than before; reopened, it ends later than before, or a retracted fact is stated again; corrected, anything else of it changed; retracted, its version expired without another. since <= changed_at < until, in known time (default: all of it); subject: name or alias of an entity (default: any); predicates: only these (default: all). triple_id: the new version, of a retracted fact the old one; confidence, valid_from and valid_to after the change, NULL for a retracted fact; old_ before it, NULL for an added or restated one; NULL ends are open. reason and superseded_by, the object of the fact that took its place, tell why it was closed or retracted, if a step of supersession did it. sources: those that state the fact now. Where several versions of a fact begin, or end, at one moment, the first by valid time is shown. Not seen: rows that were deleted or updated in place by hand, versions replaced by the transaction that wrote them, versions alike in all that they say. Rows by changed_at, then fact_id, at most match_count (default: all). Unknown names: no rows. Cost: all versions of the subject; without one, those recorded or expired in the time asked for, by an index; sorted. Errors: 42704 unknown graph, 2201W match_count is negative.';
+
+CREATE FUNCTION graphmem.set_notify(
+	enabled bool DEFAULT true, graph text DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'graphmem_set_notify'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION graphmem.set_notify IS
+'Turns on (default) or off that committed changes of the graph''s facts are told to those who LISTEN to its channel, whose name it returns: graphmem_ and the graph_id. Off unless turned on, or created with settings {"notify": true}; kept there. Creates the graph "default". Waits for transactions that are writing facts into the graph; changes count from the next on. One message for each fact that a transaction changed, at its commit, whichever way: {"graph_id", "change", "fact_id", "triple_id", "subject_id", "predicate_id", "object_id"}, change being what changes() would call it, also for rows inserted and updated by hand, or erased: rows were deleted and the fact has no current version any more. An erased without a fact_id: all facts of the graph are gone (drop_graph, TRUNCATE). Ids only, no text; any role of the database may listen. Replicated and restored rows are told of too, if the setting was there before them; versions inserted as expired are not. PREPARE TRANSACTION fails (0A000) after such changes. Cost while on: some microseconds a change; commits that notify wait for one another. A transaction that changes more than 4 million rows fails at its end (53400), as any does while the server''s notification queue is full. Errors: 42704 unknown graph, 42501 no privilege.';
 
 --
 -- 4. Functions that write
@@ -1243,7 +1372,7 @@ COMMENT ON SCHEMA graphmem IS 'graph memory: facts with sources and history, vec
 
 COMMENT ON TABLE graphmem.graphs IS 'namespaces; nothing of one graph influences answers in another';
 COMMENT ON COLUMN graphmem.graphs.residency IS 'whether shared memory keeps the graph: auto, pinned or none';
-COMMENT ON COLUMN graphmem.graphs.settings IS 'settings of this graph alone';
+COMMENT ON COLUMN graphmem.graphs.settings IS 'settings of this graph alone; "notify": true or false (default), see set_notify()';
 
 COMMENT ON TABLE graphmem.entities IS 'everything a triple can name, literals too; unique by graph, name and literal type';
 COMMENT ON COLUMN graphmem.entities.literal_type IS 'NULL: an entity; else the literal''s datatype or @language';

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/rel.h"
 
+#include "api/notify.h"
 #include "compat.h"
 #include "image/call.h"
 #include "image/fetch.h"
@@ -60,6 +61,17 @@ inserted_by(HeapTuple tuple)
 	return HeapTupleHeaderGetRawCommandId(tuple->t_data);
 }
 
+/* also of what images do not keep */
+static void
+tell_listeners(Relation rel, GmTable table, int32 graph_id, HeapTuple before, HeapTuple after,
+			   CommandId cid)
+{
+	if (table == GM_TABLE_TRIPLES)
+		gm_notify_row(rel, graph_id, before, after, cid);
+	else if (table == GM_TABLE_GRAPHS)
+		gm_notify_graphs();
+}
+
 static void
 capture_one(Relation rel, GmTable table, HeapTuple tuple, bool inserted)
 {
@@ -67,15 +79,17 @@ capture_one(Relation rel, GmTable table, HeapTuple tuple, bool inserted)
 	GmRow		row;
 	GmPlace		at;
 	const GmPlace *place;
+	CommandId	cid = inserted ? inserted_by(tuple) : HeapTupleHeaderGetCmax(tuple->t_data);
 
 	gm_call_wrote();
 	if (gm_capture_carries())
 		gm_row_view(rel, table, tuple, &view);
 	place = describe(rel, table, tuple, &view, &row, &at);
+	tell_listeners(rel, table, row.graph_id, inserted ? NULL : tuple, inserted ? tuple : NULL, cid);
 	if (inserted)
-		gm_capture_row(NULL, NULL, &row, place, inserted_by(tuple));
+		gm_capture_row(NULL, NULL, &row, place, cid);
 	else
-		gm_capture_row(&row, place, NULL, NULL, HeapTupleHeaderGetCmax(tuple->t_data));
+		gm_capture_row(&row, place, NULL, NULL, cid);
 }
 
 static void
@@ -96,6 +110,7 @@ capture_update(Relation rel, GmTable table, HeapTuple before, HeapTuple after)
 	gm_call_wrote();
 	gm_row_view(rel, table, before, &old_view);
 	gm_row_view(rel, table, after, &new_view);
+	tell_listeners(rel, table, DatumGetInt32(new_view.value[0]), before, after, cid);
 	if (gm_row_view_same(table, &old_view, &new_view))
 		return;
 	old_place = describe(rel, table, before, &old_view, &old_row, &old_at);
@@ -139,12 +154,19 @@ Datum
 graphmem_capture_truncate(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	GmTable		table;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("capture_truncate() must be fired by TRUNCATE")));
-	if (!IsBinaryUpgrade)
-		gm_capture_all(captured_table(trigger));
+	if (IsBinaryUpgrade)
+		return PointerGetDatum(NULL);
+	table = captured_table(trigger);
+	if (table == GM_TABLE_TRIPLES)
+		gm_notify_emptied();
+	else if (table == GM_TABLE_GRAPHS)
+		gm_notify_graphs();
+	gm_capture_all(table);
 	return PointerGetDatum(NULL);
 }

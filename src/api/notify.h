@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * notify.h
+ *	  Tells listeners which facts a committed transaction changed.
+ *
+ * Interface
+ *	 gm_notify_row		a row of triples came, went or was replaced
+ *	 gm_notify_graphs	a row of graphs changed: ask again which of them notify
+ *	 gm_notify_emptied	triples was truncated
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_API_NOTIFY_H
+#define GM_API_NOTIFY_H
+
+#include "access/htup.h"
+#include "utils/relcache.h"
+
+/* before, after: NULL if there was none, is none; cid: the command that did it */
+extern void gm_notify_row(Relation triples, int32 graph_id, HeapTuple before, HeapTuple after,
+						  uint32 cid);
+extern void gm_notify_graphs(void);
+extern void gm_notify_emptied(void);
+
+#endif							/* GM_API_NOTIFY_H */
