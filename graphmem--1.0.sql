@@ -45,6 +45,7 @@ CREATE TABLE graphmem.graphs (
 				CHECK (residency IN ('auto', 'pinned', 'none')),
 	settings	jsonb NOT NULL DEFAULT '{}'
 				CHECK (pg_catalog.jsonb_typeof(settings) = 'object')
+				CONSTRAINT graphs_notify_check
 				CHECK (COALESCE(pg_catalog.jsonb_typeof(settings -> 'notify'), 'boolean') = 'boolean'),
 	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
@@ -696,8 +697,9 @@ BEGIN ATOMIC
 		NULLIF(j.valid_from, '-infinity'), NULLIF(j.valid_to, 'infinity'),
 		j.old_confidence, NULLIF(j.old_valid_from, '-infinity'), NULLIF(j.old_valid_to, 'infinity'),
 		c.reason,
-		(SELECT e.name FROM graphmem.triples t JOIN graphmem.entities e ON e.entity_id = t.object_id
-		 WHERE t.fact_id = c.new_fact_id ORDER BY t.triple_id DESC LIMIT 1),
+		(SELECT (pg_catalog.array_agg(e.name ORDER BY t.triple_id DESC))[1]
+		 FROM graphmem.triples t JOIN graphmem.entities e ON e.entity_id = t.object_id
+		 WHERE t.fact_id = c.new_fact_id),
 		ARRAY(SELECT r.name FROM graphmem.assertions a JOIN graphmem.sources r USING (source_id)
 			  WHERE a.fact_id = j.fact_id ORDER BY r.source_id)
 	FROM joined j

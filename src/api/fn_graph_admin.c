@@ -18,6 +18,7 @@
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 
+#include "api/notify.h"
 #include "compat.h"
 #include "integrity.h"
 #include "image/call.h"
@@ -118,7 +119,10 @@ graphmem_create_graph(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("settings of a graph must be a JSON object")));
 	else
+	{
+		gm_notify_check(PG_GETARG_JSONB_P(2));
 		values[2] = PG_GETARG_DATUM(2);
+	}
 
 	connect_spi();
 	if (SPI_execute_with_args("INSERT INTO graphmem.graphs (name, residency, settings) "

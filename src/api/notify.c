@@ -211,14 +211,30 @@ expect_end(void)
  */
 
 static bool
+has_notify(Jsonb *settings, JsonbValue *value)
+{
+	return JB_ROOT_IS_OBJECT(settings) &&
+		getKeyJsonValueFromContainer(&settings->root, "notify", strlen("notify"), value) != NULL;
+}
+
+static bool
 settings_notify(Datum settings)
 {
-	Jsonb	   *object = DatumGetJsonbP(settings);
 	JsonbValue	value;
 
-	return JB_ROOT_IS_OBJECT(object) &&
-		getKeyJsonValueFromContainer(&object->root, "notify", strlen("notify"), &value) != NULL &&
-		value.type == jbvBool && value.val.boolean;
+	return has_notify(DatumGetJsonbP(settings), &value) && value.type == jbvBool &&
+		value.val.boolean;
+}
+
+void
+gm_notify_check(Jsonb *settings)
+{
+	JsonbValue	value;
+
+	if (has_notify(settings, &value) && value.type != jbvBool)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("setting \"notify\" of a graph must be true or false")));
 }
 
 /*

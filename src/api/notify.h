@@ -7,6 +7,7 @@
  *	 gm_notify_row		a row of triples came, went or was replaced
  *	 gm_notify_graphs	a row of graphs changed: ask again which of them notify
  *	 gm_notify_emptied	triples was truncated
+ *	 gm_notify_check	22023 for settings of a graph that make no sense of "notify"
  *
  *-------------------------------------------------------------------------
  */
@@ -14,6 +15,7 @@
 #define GM_API_NOTIFY_H
 
 #include "access/htup.h"
+#include "utils/jsonb.h"
 #include "utils/relcache.h"
 
 /* before, after: NULL if there was none, is none; cid: the command that did it */
@@ -21,5 +23,7 @@ extern void gm_notify_row(Relation triples, int32 graph_id, HeapTuple before, He
 						  uint32 cid);
 extern void gm_notify_graphs(void);
 extern void gm_notify_emptied(void);
+
+extern void gm_notify_check(Jsonb *settings);
 
 #endif							/* GM_API_NOTIFY_H */
