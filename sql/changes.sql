@@ -2,6 +2,7 @@
 
 SET client_min_messages = warning;
 SET timezone = 'UTC';
+SET datestyle = 'ISO';
 SELECT graphmem.create_graph('changes_test') > 0 AS created;
 SET graphmem.graph = 'changes_test';
 CREATE FUNCTION pg_temp.fact(object text) RETURNS bigint LANGUAGE sql AS

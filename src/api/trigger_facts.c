@@ -214,6 +214,8 @@ change_fact(GmFactWriter *writer, TupleDesc desc, const Datum *old, const bool *
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("column \"%s\" of a fact cannot be updated",
 							NameStr(TupleDescAttr(desc, col)->attname)),
+					 col == F_SOURCE || col == F_SOURCES ?
+					 errhint("Insert the fact again with a source to add that, delete its row in graphmem.assertions to take it away.") :
 					 errhint("Close this fact by setting valid_to and insert the new one.")));
 	}
 	if (!changed)

@@ -96,6 +96,8 @@ struct GmApply
 	GmList		doomed_spaces;	/* int32: their ids, which may be any */
 	GmNumbers	rejudged;		/* sources of another reliability */
 	GmList		spaces;			/* GmOpenSpace */
+	uint32_t	last_stated;	/* number + 1 of the assertion put last, if it is a later
+								 * one and still there */
 	bool		predicates_changed;
 	bool		flips_stale;	/* times that told one of the flips are gone */
 	bool		has_new;		/* something that a late row may refer to */

@@ -377,49 +377,49 @@ count_assertions(GmApply *ap, uint32_t source, int change)
 	return GM_OK;
 }
 
-/* chains are ordered by (fact_id, source_id): behind which one does this one come */
-static uint32_t
-assertion_before(const GmGraph *g, int64_t fact_id, int64_t source_id)
-{
-	uint32_t	before = GM_NONE;
-
-	for (uint32_t i = gm_index_first(&g->by_stated, gm_index_hash_id(fact_id)); i != GM_NONE;
-		 i = gm_index_next(&g->by_stated, i))
-	{
-		const GmAssertion *a = gm_graph_assertion(g, i);
-
-		if (a->fact_id > fact_id ||
-			(a->fact_id == fact_id && gm_graph_source(g, a->source)->source_id > source_id))
-			break;
-		before = i;
-	}
-	return before;
-}
-
 static GmStatus
-insert_assertion(GmApply *ap, const GmRow *row, uint32_t source)
+insert_assertion(GmApply *ap, const GmRow *row, uint32_t source, uint32_t before, uint32_t *i)
 {
 	GmGraph    *g = ap->graph;
-	uint32_t	before = assertion_before(g, row->u.assertion.fact_id, row->u.assertion.source_id);
 	GmAssertion *a;
-	uint32_t	i;
 
-	GM_TRY(gm_take_number(ap, &g->by_stated, &g->assertion, &g->root->gr_assertions, &i));
-	GM_TRY(gm_apply_write(ap, &g->assertion, i, &a));
+	GM_TRY(gm_take_number(ap, &g->by_stated, &g->assertion, &g->root->gr_assertions, i));
+	GM_TRY(gm_apply_write(ap, &g->assertion, *i, &a));
 	*a = (GmAssertion) {
 		row->u.assertion.fact_id, row->u.assertion.asserted_at, source,
 			row->u.assertion.confidence
 	};
-	GM_TRY(gm_index_insert(ap->mem, &g->by_stated, i, before, gm_hash_of_stated, g));
+	GM_TRY(gm_index_insert(ap->mem, &g->by_stated, *i, before, gm_hash_of_stated, g));
 	GM_TRY(count_assertions(ap, source, 1));
 	return keep_asserted(ap);
+}
+
+/*
+ * A fact's assertions come in the order of their sources as a rule: the one
+ * put last is where to look for the next one, or a fact of many sources would
+ * be walked through for each.
+ */
+static uint32_t
+walk_from(const GmApply *ap, int64_t fact_id, int64_t source_id)
+{
+	const GmGraph *g = ap->graph;
+	const GmAssertion *last;
+
+	if (ap->last_stated == 0)
+		return GM_NONE;
+	last = gm_graph_assertion(g, ap->last_stated - 1);
+	return last->fact_id == fact_id && gm_graph_source(g, last->source)->source_id < source_id ?
+		ap->last_stated - 1 : GM_NONE;
 }
 
 GmStatus
 gm_put_assertion(GmApply *ap, const GmRow *row)
 {
 	GmGraph    *g = ap->graph;
-	uint32_t	source = gm_graph_find_source_id(g, row->u.assertion.source_id);
+	int64_t		fact_id = row->u.assertion.fact_id;
+	int64_t		source_id = row->u.assertion.source_id;
+	uint32_t	source = gm_graph_find_source_id(g, source_id);
+	uint32_t	before;
 	uint32_t	i;
 	GmAssertion *a;
 
@@ -428,10 +428,20 @@ gm_put_assertion(GmApply *ap, const GmRow *row)
 		gm_late_add(ap, row);
 		return GM_OK;
 	}
-	GM_TRY(note_fact(ap, &ap->facts, row->u.assertion.fact_id));
-	i = gm_graph_find_assertion(g, row->u.assertion.fact_id, row->u.assertion.source_id);
+	GM_TRY(note_fact(ap, &ap->facts, fact_id));
+	i = gm_graph_find_base_assertion(g, fact_id, source_id);
 	if (i == GM_NONE)
-		return insert_assertion(ap, row, source);
+	{
+		before = walk_from(ap, fact_id, source_id);
+		i = gm_graph_find_later_assertion(g, fact_id, source_id, &before);
+		if (i == GM_NONE)
+		{
+			GM_TRY(insert_assertion(ap, row, source, before, &i));
+			ap->last_stated = i + 1;
+			return GM_OK;
+		}
+		ap->last_stated = i + 1;
+	}
 	GM_TRY(gm_apply_write(ap, &g->assertion, i, &a));
 	a->asserted_at = row->u.assertion.asserted_at;
 	a->confidence = row->u.assertion.confidence;
@@ -450,6 +460,8 @@ gm_drop_assertion(GmApply *ap, uint32_t i)
 	a->source = GM_NONE;
 	if (i < g->root->gr_base_assertions)
 		return GM_OK;
+	if (ap->last_stated == i + 1)
+		ap->last_stated = 0;
 	GM_TRY(gm_index_remove(ap->mem, &g->by_stated, i, gm_hash_of_stated(g, i)));
 	return gm_index_give(ap->mem, &g->by_stated, i);
 }

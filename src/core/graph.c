@@ -459,24 +459,67 @@ gm_assertions_next(GmAssertionIter *iter)
 	return assertion_at(g, at);
 }
 
+static bool
+assertion_precedes(const GmGraph *g, uint32_t i, int64_t fact_id, int64_t source_id)
+{
+	int64_t		fact = assertion_at(g, i)->fact_id;
+
+	return fact < fact_id || (fact == fact_id && assertion_source_id(g, i) < source_id);
+}
+
+uint32_t
+gm_graph_find_base_assertion(const GmGraph *g, int64_t fact_id, int64_t source_id)
+{
+	uint32_t	lo = 0;
+	uint32_t	hi = g->root->gr_base_assertions;
+
+	while (lo < hi)
+	{
+		uint32_t	mid = lo + (hi - lo) / 2;
+		uint32_t	at = mid;
+
+		/* those that were removed have lost their source, not their place */
+		while (at < hi && assertion_at(g, at)->fact_id == fact_id &&
+			   assertion_at(g, at)->source == GM_NONE)
+			at++;
+		if (at == hi)
+			hi = mid;
+		else if (assertion_precedes(g, at, fact_id, source_id))
+			lo = at + 1;
+		else if (assertion_at(g, at)->fact_id == fact_id &&
+				 assertion_source_id(g, at) == source_id)
+			return at;
+		else
+			hi = mid;
+	}
+	return GM_NONE;
+}
+
+uint32_t
+gm_graph_find_later_assertion(const GmGraph *g, int64_t fact_id, int64_t source_id,
+							  uint32_t *before)
+{
+	uint32_t	at = *before != GM_NONE ? gm_index_next(&g->by_stated, *before) :
+		gm_index_first(&g->by_stated, gm_index_hash_id(fact_id));
+
+	while (at != GM_NONE && assertion_precedes(g, at, fact_id, source_id))
+	{
+		*before = at;
+		at = gm_index_next(&g->by_stated, at);
+	}
+	if (at != GM_NONE && assertion_at(g, at)->fact_id == fact_id &&
+		assertion_source_id(g, at) == source_id)
+		return at;
+	return GM_NONE;
+}
+
 uint32_t
 gm_graph_find_assertion(const GmGraph *g, int64_t fact_id, int64_t source_id)
 {
-	GmAssertionIter iter;
+	uint32_t	at = gm_graph_find_base_assertion(g, fact_id, source_id);
+	uint32_t	before = GM_NONE;
 
-	gm_assertions_begin(&iter, g, fact_id);
-	for (;;)
-	{
-		uint32_t	base = iter.base;
-		uint32_t	later = iter.later;
-
-		if (gm_assertions_next(&iter) == NULL)
-			return GM_NONE;
-		if (base != iter.base && assertion_source_id(g, base) == source_id)
-			return base;
-		if (later != iter.later && assertion_source_id(g, later) == source_id)
-			return later;
-	}
+	return at != GM_NONE ? at : gm_graph_find_later_assertion(g, fact_id, source_id, &before);
 }
 
 float

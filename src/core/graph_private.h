@@ -97,6 +97,17 @@ extern GmSlot gm_graph_find_base_slot(const GmGraph *graph, int64_t triple_id);
 /* position in gr_assertions; GM_NONE: none */
 extern uint32_t gm_graph_find_assertion(const GmGraph *graph, int64_t fact_id, int64_t source_id);
 
+/* among those of the first build only */
+extern uint32_t gm_graph_find_base_assertion(const GmGraph *graph, int64_t fact_id,
+											 int64_t source_id);
+
+/*
+ * Among the others, from one of them on that comes before it (GM_NONE: from
+ * the front); before becomes the last that does, or stays GM_NONE.
+ */
+extern uint32_t gm_graph_find_later_assertion(const GmGraph *graph, int64_t fact_id,
+											  int64_t source_id, uint32_t *before);
+
 /* position in gr_space; of the first one with a larger id if there is none */
 extern uint32_t gm_graph_space_at(const GmGraph *graph, int32_t space_id, bool *found);
 

@@ -879,6 +879,110 @@ test_extreme_ids(void)
 	gm_mem_destroy(mem);
 }
 
-UNIT_MAIN(UNIT(test_extreme_ids), UNIT(test_from_nothing), UNIT(test_tidy), UNIT(test_loose), UNIT(test_budget),
-		  UNIT(test_interrupt), UNIT(test_bad_vector), UNIT(test_copy), UNIT(test_small), UNIT(test_large),
-		  UNIT(test_threads))
+/*
+ * Facts of many sources, stated in every order: what is found beside an array
+ */
+#define MANY_FACTS		2
+#define MANY_SOURCES	120
+
+static float many[MANY_FACTS][MANY_SOURCES];	/* -1: not stated */
+
+static void
+is_many(const GmGraph *g)
+{
+	CHECK(gm_graph_check(g, answers_complain, (void *) "many sources") == 0);
+	for (int f = 0; f < MANY_FACTS; f++)
+	{
+		GmAssertionIter iter;
+
+		gm_assertions_begin(&iter, g, f + 1);
+		for (int s = 0; s < MANY_SOURCES; s++)
+		{
+			const GmAssertion *a;
+
+			if (many[f][s] < 0)
+				continue;
+			a = gm_assertions_next(&iter);
+			REQUIRE(a != NULL);
+			CHECK(gm_graph_source(g, a->source)->source_id == s + 1 && a->confidence == many[f][s]);
+		}
+		CHECK(gm_assertions_next(&iter) == NULL);
+	}
+}
+
+static void
+change_many(GmGraph *g)
+{
+	bool		sorted = unit_random_below(2) == 0;
+	int			n = (int) unit_random_below(2 * MANY_SOURCES);
+	int			f = (int) unit_random_below(MANY_FACTS);
+	int			s = 0;
+	GmApply    *apply;
+	GmRef		root;
+
+	REQUIRE(gm_apply_begin(g, NULL, &apply) == GM_OK);
+	for (int i = 0; i < n; i++)
+	{
+		GmRow		row = {.table = GM_TABLE_ASSERTIONS};
+
+		if (!sorted)
+			s = (int) unit_random_below(MANY_SOURCES);
+		else if ((s += 1 + (int) unit_random_below(3)) >= MANY_SOURCES)
+		{
+			s = 0;
+			f = (int) unit_random_below(MANY_FACTS);
+		}
+		row.u.assertion.fact_id = f + 1;
+		row.u.assertion.source_id = s + 1;
+		if (unit_random_below(4) == 0)
+		{
+			many[f][s] = -1;
+			REQUIRE(gm_apply_remove(apply, &row) == GM_OK);
+			continue;
+		}
+		many[f][s] = row.u.assertion.confidence = (float) unit_random_below(1024) / 1024;
+		REQUIRE(gm_apply_put(apply, &row) == GM_OK);
+	}
+	REQUIRE(gm_apply_finish(apply, 0, &root) == GM_OK);
+	gm_apply_commit(apply, 1);
+	is_many(g);
+}
+
+static void
+test_many_sources(void)
+{
+	GmTimes		t = {GM_TIME_MIN, GM_TIME_MAX, 0, GM_TIME_MAX};
+
+	for (int round = 0; round < 10 && unit_failures == 0; round++)
+	{
+		GmMem	   *mem;
+		GmGraph    *g;
+
+		REQUIRE(gm_mem_create(4096, 0, NULL, &mem) == GM_OK);
+		REQUIRE(gm_graph_create(mem, &g) == GM_OK);
+		REQUIRE(gm_graph_add_predicate(g, 1, "p", 1, false, false, 1) == GM_OK);
+		REQUIRE(gm_graph_add_entity(g, 1, "e", 1, NULL, 0, NULL, 0) == GM_OK);
+		for (int s = 0; s < MANY_SOURCES; s++)
+			REQUIRE(gm_graph_add_source(g, s + 1, "s", 1, NULL, 0, NULL, 0, 1) == GM_OK);
+		for (int f = 0; f < MANY_FACTS; f++)
+		{
+			REQUIRE(gm_graph_add_triple(g, f + 1, f + 1, 1, 1, 1, 1, &t) == GM_OK);
+			for (int s = 0; s < MANY_SOURCES; s++)
+			{
+				many[f][s] = unit_random_below(2) == 0 ? 0.5f : -1;
+				if (many[f][s] >= 0)
+					REQUIRE(gm_graph_add_assertion(g, f + 1, s + 1, 0.5f, 0) == GM_OK);
+			}
+		}
+		REQUIRE(gm_graph_finish(g, 0, NULL) == GM_OK);
+		is_many(g);
+		for (int version = 0; version < 20 && unit_failures == 0; version++)
+			change_many(g);
+		gm_graph_destroy(g);
+		gm_mem_destroy(mem);
+	}
+}
+
+UNIT_MAIN(UNIT(test_extreme_ids), UNIT(test_many_sources), UNIT(test_from_nothing), UNIT(test_tidy),
+		  UNIT(test_loose), UNIT(test_budget), UNIT(test_interrupt), UNIT(test_bad_vector),
+		  UNIT(test_copy), UNIT(test_small), UNIT(test_large), UNIT(test_threads))
