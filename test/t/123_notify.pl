@@ -19,7 +19,7 @@ note "seed $seed";
 foreach my $workers (8, 0)
 {
 	my $node = start_node("notify_$workers",
-		"max_worker_processes = $workers\nmax_prepared_transactions = 2\nwal_level = logical\n");
+		"max_worker_processes = $workers\nmax_prepared_transactions = 2\n");
 
 	create_database($node, 'notify');
 	ok( report_of($python, dirname(__FILE__) . '/notify.py', $node->connstr('notify'), $seed,
@@ -29,7 +29,8 @@ foreach my $workers (8, 0)
 }
 
 # a subscriber's graph notifies if its own setting says so
-my $publisher = start_node('notify_publisher', "wal_level = logical\n");
+my $publisher = start_node('notify_publisher',
+	"wal_level = logical\nmax_wal_senders = 8\nmax_replication_slots = 8\n");
 my $subscriber = start_node('notify_subscriber');
 create_database($publisher, 'notify');
 create_database($subscriber, 'notify');
@@ -37,7 +38,7 @@ $publisher->safe_psql('notify', q{
 	SELECT graphmem.add_triple('a', 'p', 'b');
 	CREATE PUBLICATION everything FOR TABLE graphmem.graphs, graphmem.entities, graphmem.predicates,
 		graphmem.triples});
-my $connection = $publisher->connstr('notify');
+my $connection = $publisher->connstr . ' dbname=notify';
 $subscriber->safe_psql('notify',
 	"CREATE SUBSCRIPTION copies CONNECTION '$connection' PUBLICATION everything");
 $subscriber->wait_for_subscription_sync($publisher, 'copies', 'notify');
