@@ -216,13 +216,15 @@ def listed_cases():
     report(got == [(other, '{"graph_id":%s,"change":"erased"}' % other.split("_")[1])],
            "a graph that is dropped says so once", got)
 
-    # one that is deleted by hand, by the last command of a transaction
+    # one that is deleted by hand, by the last command of a transaction; in
+    # replica mode no trigger counts commands behind it
     third = one(WRITER, """SELECT graphmem.create_graph('third', settings => '{"notify": true}')""")
     LISTENER.listen("graphmem_%d" % third)
     run(WRITER, "SELECT graphmem.add_triple('x', 'y', 'z', graph => 'third')")
     LISTENER.heard()
-    run(WRITER, "; ".join("DELETE FROM graphmem.%s WHERE graph_id = %d" % (name, third)
-                          for name in ("triples", "entities", "predicates", "graphs")))
+    run(WRITER, "SET LOCAL session_replication_role = replica; " +
+        "; ".join("DELETE FROM graphmem.%s WHERE graph_id = %d" % (name, third)
+                  for name in ("triples", "entities", "predicates", "graphs")))
     got = LISTENER.heard()
     report(got == [("graphmem_%d" % third, '{"graph_id":%d,"change":"erased"}' % third)],
            "a graph deleted by hand says so once", got)
