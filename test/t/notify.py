@@ -331,6 +331,8 @@ def random_statement(dice):
         " ('%s', 'p', '%s', 's%d', 0.%d), ('%s', 'q', '%s', NULL, 1)" % (s, o, n, n, o, s),
         "INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('%s', 'p', '%s', %s, %s)"
         % (s, o, random_time(dice), random_time(dice)),
+        "INSERT INTO graphmem.facts (subject, predicate, object, valid_from) VALUES ('%s', 'only', '%s', %s)"
+        % (s, o, random_time(dice)),
         "UPDATE graphmem.facts SET confidence = 0.%d WHERE subject = '%s'" % (n, s),
         "UPDATE graphmem.facts SET valid_to = %s WHERE subject = '%s'" % (random_time(dice), s),
         "UPDATE graphmem.facts SET valid_from = %s WHERE object = '%s'" % (random_time(dice), s),
@@ -379,6 +381,7 @@ def random_transactions():
     kinds = collections.Counter()
     run(WRITER, "DELETE FROM graphmem.facts")
     run(WRITER, "DELETE FROM graphmem.triples")
+    run(WRITER, "SELECT graphmem.add_triple('e0', 'only', 'e1'), graphmem.set_predicate('only', functional => true)")
     LISTENER.heard()
     for number in range(ROUNDS * 10):
         before = table()
@@ -411,6 +414,8 @@ def writer(seed, errors):
             statement = dice.choice([
                 "INSERT INTO graphmem.facts (subject, predicate, object, source, confidence)"
                 " VALUES ('%s', 'p', '%s', 's%d', 0.%d), ('%s', 'q', '%s', NULL, 1)" % (s, o, n, n, o, s),
+                "INSERT INTO graphmem.facts (subject, predicate, object, confidence) VALUES ('%s', 'only', '%s', 0.%d)"
+                % (s, o, n),
                 "UPDATE graphmem.facts SET confidence = 0.%d WHERE subject = '%s'" % (n, s),
                 "UPDATE graphmem.facts SET valid_to = '2%d00-01-01' WHERE object = '%s'" % (n, o),
                 "UPDATE graphmem.triples SET expired_at = now() WHERE expired_at = 'infinity' AND recorded_at < now()"
