@@ -5,15 +5,8 @@
  *
  * Each view has a BEFORE STATEMENT trigger that opens a writer, an INSTEAD OF
  * ROW trigger that hands it the rows, and an AFTER STATEMENT trigger that
- * makes it write.  One C function serves them all.
- *
- * Open statements are a stack.  The server fires a view's statement triggers
- * once per kind of event and query, also when several writable CTEs have that
- * event, and a query nested in another (in a function that a row calls, say)
- * ends before the outer one goes on.  So the topmost entry of the view and
- * event is always the one that a row belongs to.  An entry remembers the
- * subtransaction that it was opened in, whose abort takes it away: a
- * statement never outlives its subtransaction.
+ * makes it write.  One C function serves them all; the writer of a statement
+ * is its state (statements.h).
  *
  * Limits	no RETURNING of ids, since rows are written after the last one;
  *			under session_replication_role = replica the server fires none of
@@ -23,19 +16,18 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/jsonb.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "api/facts.h"
 #include "api/names.h"
+#include "api/statements.h"
 #include "api/vectors.h"
 #include "compat.h"
 
@@ -53,103 +45,8 @@ enum
 	V_ITEM, V_EMBEDDING, V_SPACE, V_TARGET, V_ITEM_ID, V_COLS
 };
 
-typedef struct Statement
-{
-	struct Statement *below;
-	MemoryContext context;
-	Oid			view;
-	TriggerEvent event;
-	int			nest_level;
-	GmFactWriter *facts;		/* this or */
-	GmVectorWriter *vectors;	/* that */
-} Statement;
-
-static Statement *statements = NULL;
-
 PG_FUNCTION_INFO_V1(graphmem_facts_trigger);
 PG_FUNCTION_INFO_V1(graphmem_vectors_trigger);
-
-/* ---- the stack ---- */
-
-static void
-drop_statements(int nest_level)
-{
-	while (statements != NULL && statements->nest_level >= nest_level)
-	{
-		Statement  *top = statements;
-
-		statements = top->below;
-		MemoryContextDelete(top->context);
-	}
-}
-
-static void
-at_transaction_end(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
-		drop_statements(0);
-}
-
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId self, SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		drop_statements(GetCurrentTransactionNestLevel());
-}
-
-static Statement *
-open_statement(const TriggerData *trigger)
-{
-	static bool registered = false;
-	MemoryContext context;
-	Statement  *statement;
-
-	if (!registered)
-	{
-		RegisterXactCallback(at_transaction_end, NULL);
-		RegisterSubXactCallback(at_subtransaction_end, NULL);
-		registered = true;
-	}
-	context = AllocSetContextCreate(TopTransactionContext, "graphmem view statement",
-									ALLOCSET_DEFAULT_SIZES);
-	statement = MemoryContextAllocZero(context, sizeof(Statement));
-	statement->context = context;
-	statement->view = RelationGetRelid(trigger->tg_relation);
-	statement->event = trigger->tg_event & TRIGGER_EVENT_OPMASK;
-	statement->nest_level = GetCurrentTransactionNestLevel();
-	statement->below = statements;
-	statements = statement;
-	return statement;
-}
-
-static Statement *
-find_statement(const TriggerData *trigger)
-{
-	Statement  *statement = statements;
-
-	while (statement != NULL &&
-		   (statement->view != RelationGetRelid(trigger->tg_relation) ||
-			statement->event != (trigger->tg_event & TRIGGER_EVENT_OPMASK)))
-		statement = statement->below;
-	if (statement == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("no statement is open on view \"%s\"",
-						RelationGetRelationName(trigger->tg_relation)),
-				 errhint("The triggers of graphmem.facts belong to no other view.")));
-	return statement;
-}
-
-static void
-close_statement(Statement *statement)
-{
-	Statement **link = &statements;
-
-	while (*link != statement)
-		link = &(*link)->below;
-	*link = statement->below;
-	MemoryContextDelete(statement->context);
-}
 
 /* ---- facts ---- */
 
@@ -231,7 +128,7 @@ change_fact(GmFactWriter *writer, TupleDesc desc, const Datum *old, const bool *
 }
 
 static HeapTuple
-take_fact(Statement *statement, const TriggerData *trigger)
+take_fact(GmStatement *statement, const TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	Datum		values[F_COLS];
@@ -244,12 +141,12 @@ take_fact(Statement *statement, const TriggerData *trigger)
 	heap_deform_tuple(trigger->tg_trigtuple, desc, values, nulls);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 	{
-		state_fact(statement->facts, values, nulls);
+		state_fact(statement->state, values, nulls);
 		return trigger->tg_trigtuple;
 	}
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
-		gm_facts_erase(statement->facts, DatumGetInt64(values[F_FACT_ID]));
+		gm_facts_erase(statement->state, DatumGetInt64(values[F_FACT_ID]));
 		return trigger->tg_trigtuple;
 	}
 	heap_deform_tuple(trigger->tg_newtuple, desc, new_values, new_nulls);
@@ -258,44 +155,34 @@ take_fact(Statement *statement, const TriggerData *trigger)
 		new_nulls[F_VALID_FROM] = true;
 	if (!new_nulls[F_VALID_TO] && DatumGetTimestampTz(new_values[F_VALID_TO]) == DT_NOEND)
 		new_nulls[F_VALID_TO] = true;
-	change_fact(statement->facts, desc, values, nulls, new_values, new_nulls);
+	change_fact(statement->state, desc, values, nulls, new_values, new_nulls);
 	return trigger->tg_newtuple;
-}
-
-static TriggerData *
-trigger_data(FunctionCallInfo fcinfo)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called by trigger manager")));
-	return (TriggerData *) fcinfo->context;
 }
 
 Datum
 graphmem_facts_trigger(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = trigger_data(fcinfo);
-	Statement  *statement;
+	TriggerData *trigger = gm_statement_trigger(fcinfo);
+	GmStatement *statement;
 
 	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 	{
-		statement = open_statement(trigger);
-		statement->facts = gm_facts_begin(statement->context, gm_graph_name(NULL));
+		statement = gm_statement_open(trigger);
+		statement->state = gm_facts_begin(statement->context, gm_graph_name(NULL));
 		return PointerGetDatum(NULL);
 	}
-	statement = find_statement(trigger);
+	statement = gm_statement_find(trigger);
 	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		return PointerGetDatum(take_fact(statement, trigger));
-	(void) gm_facts_finish(statement->facts);
-	close_statement(statement);
+	(void) gm_facts_finish(statement->state);
+	gm_statement_close(statement);
 	return PointerGetDatum(NULL);
 }
 
 /* ---- vectors ---- */
 
 static HeapTuple
-take_vector(Statement *statement, const TriggerData *trigger)
+take_vector(GmStatement *statement, const TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	Datum		values[V_COLS];
@@ -308,7 +195,7 @@ take_vector(Statement *statement, const TriggerData *trigger)
 	heap_deform_tuple(trigger->tg_trigtuple, desc, values, nulls);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 	{
-		gm_vectors_put(statement->vectors, text_or_null(values, nulls, V_ITEM),
+		gm_vectors_put(statement->state, text_or_null(values, nulls, V_ITEM),
 					   nulls[V_EMBEDDING] ? NULL : DatumGetArrayTypeP(values[V_EMBEDDING]),
 					   text_or_null(values, nulls, V_SPACE),
 					   text_or_null(values, nulls, V_TARGET));
@@ -316,7 +203,7 @@ take_vector(Statement *statement, const TriggerData *trigger)
 	}
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
-		gm_vectors_by_id(statement->vectors, DatumGetInt64(values[V_ITEM_ID]), NULL, NULL,
+		gm_vectors_by_id(statement->state, DatumGetInt64(values[V_ITEM_ID]), NULL, NULL,
 						 text_or_null(values, nulls, V_SPACE));
 		return trigger->tg_trigtuple;
 	}
@@ -333,7 +220,7 @@ take_vector(Statement *statement, const TriggerData *trigger)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("vector of \"%s\" must not be null",
 						nulls[V_ITEM] ? "?" : TextDatumGetCString(values[V_ITEM]))));
-	gm_vectors_by_id(statement->vectors, DatumGetInt64(values[V_ITEM_ID]),
+	gm_vectors_by_id(statement->state, DatumGetInt64(values[V_ITEM_ID]),
 					 text_or_null(values, nulls, V_ITEM),
 					 DatumGetArrayTypeP(new_values[V_EMBEDDING]),
 					 text_or_null(values, nulls, V_SPACE));
@@ -343,22 +230,22 @@ take_vector(Statement *statement, const TriggerData *trigger)
 Datum
 graphmem_vectors_trigger(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = trigger_data(fcinfo);
-	Statement  *statement;
+	TriggerData *trigger = gm_statement_trigger(fcinfo);
+	GmStatement *statement;
 
 	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 	{
-		statement = open_statement(trigger);
-		statement->vectors = gm_vectors_begin(statement->context, gm_graph_name(NULL),
+		statement = gm_statement_open(trigger);
+		statement->state = gm_vectors_begin(statement->context, gm_graph_name(NULL),
 											  TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? GM_VECTOR_PUT :
 											  TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? GM_VECTOR_CHANGE :
 											  GM_VECTOR_REMOVE);
 		return PointerGetDatum(NULL);
 	}
-	statement = find_statement(trigger);
+	statement = gm_statement_find(trigger);
 	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		return PointerGetDatum(take_vector(statement, trigger));
-	(void) gm_vectors_finish(statement->vectors);
-	close_statement(statement);
+	(void) gm_vectors_finish(statement->state);
+	gm_statement_close(statement);
 	return PointerGetDatum(NULL);
 }

@@ -13,6 +13,7 @@
 #	fuzz_apply		streams of changes applied to an image, against a fresh image
 #	fuzz_queue		the queue that carries them
 #	fuzz_words		texts cut into words, of names, contents and questions
+#	fuzz_ntriples	texts read as N-Triples, and their terms written again
 #	fuzz_vectors	vectors of any bits, and searches by them
 #	fuzz_hnsw_file	files of indexes of vectors, and searches and changes after
 #	sql_fuzz		arguments of every SQL function, as text and in binary, on a
@@ -32,7 +33,7 @@ cd "$(dirname "$0")/../.." || exit 1
 KEEP=${KEEP:-$(pwd -P)/build/fuzz}
 MINUTES=${MINUTES:-6}
 SEED=${SEED:-$(date +%s)}
-TARGETS=${TARGETS:-fuzz_rows fuzz_apply fuzz_queue fuzz_words fuzz_vectors fuzz_hnsw_file sql_fuzz}
+TARGETS=${TARGETS:-fuzz_rows fuzz_apply fuzz_queue fuzz_words fuzz_ntriples fuzz_vectors fuzz_hnsw_file sql_fuzz}
 
 # those that are there
 keep()
