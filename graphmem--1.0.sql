@@ -843,6 +843,167 @@ COMMENT ON FUNCTION graphmem.undo_supersede IS
 -- 5a. Import and export
 --
 
+-- Each of the two views is written to as facts is, by the same triggers.
+
+CREATE FUNCTION graphmem.ntriples_line(
+	subject text, subject_type text, predicate text, object text, object_type text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'graphmem_ntriples_line'
+LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION graphmem.ntriples_line(text, text, text, text, text) IS
+'A fact as a line of canonical N-Triples, without its end: names as IRIs, or as blank nodes where they are of the form _:label; what an IRI cannot have as \uXXXX; object_type: NULL for an entity, else a datatype or @language (xsd:string is not written). NULL if a name is. Errors: 0A000 with a subject_type, since a literal cannot be a subject; 54000 longer than 1 GB.';
+
+CREATE VIEW graphmem.ntriples WITH (security_invoker = true) AS
+SELECT graphmem.ntriples_line(s.name, s.literal_type, p.name, o.name, o.literal_type) AS line
+FROM graphmem.triples t
+	JOIN graphmem.entities s ON s.entity_id = t.subject_id
+	JOIN graphmem.predicates p ON p.predicate_id = t.predicate_id
+	JOIN graphmem.entities o ON o.entity_id = t.object_id
+WHERE t.graph_id = graphmem.current_graph_id()
+	AND t.expired_at = 'infinity'
+	AND t.valid_from <= pg_catalog.statement_timestamp()
+	AND t.valid_to > pg_catalog.statement_timestamp();
+COMMENT ON VIEW graphmem.ntriples IS
+'Current facts of the current graph as lines of N-Triples (RDF 1.1); takes INSERT and COPY of such lines, several in a value too. Files: \copy (SELECT line FROM graphmem.ntriples) TO, and \copy graphmem.ntriples FROM, WITH (FORMAT csv, DELIMITER E''\x01'', QUOTE E''\x02''). Read back, names, literals and their types are the same, also of names that are no IRIs; confidence, validity, sources, kinds and properties are not in it. Blank nodes keep their labels as names, _:label, so those of two files are one. Errors: 22P02 names line and column and what was expected there; 22P05 a character that the database''s encoding lacks; then nothing is written. One pass over the facts, in no order.';
+COMMENT ON COLUMN graphmem.ntriples.line IS 'a triple, a comment, or nothing; canonical on output';
+
+CREATE VIEW graphmem.memory_jsonl WITH (security_invoker = true) AS
+SELECT m.line
+FROM (
+	SELECT 1 AS part, l.id,
+		'{"type":"entity","name":' || pg_catalog.to_json(e.name)::text
+			|| ',"entityType":' || pg_catalog.to_json(l.kind)::text
+			|| ',"observations":[' || COALESCE(o.texts, '') || ']}' AS line
+	FROM graphmem.entities e
+		CROSS JOIN LATERAL (
+			SELECT e.entity_id AS id, COALESCE(e.kind, '') AS kind, true AS main,
+				NULL::bigint AS first, NULL::bigint AS last
+			UNION ALL
+			SELECT r.id, COALESCE(r.kind, ''), false, r.first, r.last
+			FROM pg_catalog.jsonb_to_recordset(
+				CASE pg_catalog.jsonb_typeof(e.properties -> 'memory_repeats') WHEN 'array'
+					THEN e.properties -> 'memory_repeats' END)
+				AS r (id bigint, kind text, first bigint, last bigint)) AS l
+		CROSS JOIN LATERAL (
+			SELECT pg_catalog.string_agg(pg_catalog.to_json(c.name)::text, ',' ORDER BY c.id) AS texts
+			FROM (
+				SELECT i.id, v.name
+				FROM graphmem.triples t
+					JOIN graphmem.entities v ON v.entity_id = t.object_id
+					CROSS JOIN LATERAL (
+						SELECT t.fact_id AS id
+						UNION ALL
+						SELECT r.value::bigint
+						FROM pg_catalog.jsonb_array_elements(
+							CASE pg_catalog.jsonb_typeof(t.properties -> 'memory_repeats') WHEN 'array'
+								THEN t.properties -> 'memory_repeats' END) AS r (value)) AS i
+				WHERE t.subject_id = e.entity_id
+					AND t.predicate_id = (
+						SELECT p.predicate_id FROM graphmem.predicates p
+						WHERE p.graph_id = graphmem.current_graph_id()
+							AND graphmem.name_key(p.name) = graphmem.name_key('observation'))
+					AND v.literal_type = 'http://www.w3.org/2001/XMLSchema#string'
+					AND t.expired_at = 'infinity'
+					AND t.valid_from <= pg_catalog.statement_timestamp()
+					AND t.valid_to > pg_catalog.statement_timestamp()) AS c
+			WHERE CASE WHEN l.main THEN NOT EXISTS (
+					SELECT FROM pg_catalog.jsonb_to_recordset(
+						CASE pg_catalog.jsonb_typeof(e.properties -> 'memory_repeats') WHEN 'array'
+							THEN e.properties -> 'memory_repeats' END) AS r (first bigint, last bigint)
+					WHERE c.id BETWEEN r.first AND r.last)
+				ELSE c.id BETWEEN l.first AND l.last END) AS o
+	WHERE e.graph_id = graphmem.current_graph_id()
+		AND e.literal_type IS NULL
+		AND (e.kind IS NOT NULL OR o.texts IS NOT NULL)
+	UNION ALL
+	SELECT 2, i.id,
+		'{"type":"relation","from":' || pg_catalog.to_json(s.name)::text
+			|| ',"to":' || pg_catalog.to_json(o.name)::text
+			|| ',"relationType":' || pg_catalog.to_json(p.name)::text || '}'
+	FROM graphmem.triples t
+		JOIN graphmem.entities s ON s.entity_id = t.subject_id
+		JOIN graphmem.predicates p ON p.predicate_id = t.predicate_id
+		JOIN graphmem.entities o ON o.entity_id = t.object_id
+		CROSS JOIN LATERAL (
+			SELECT t.fact_id AS id
+			UNION ALL
+			SELECT r.value::bigint
+			FROM pg_catalog.jsonb_array_elements(
+				CASE pg_catalog.jsonb_typeof(t.properties -> 'memory_repeats') WHEN 'array'
+					THEN t.properties -> 'memory_repeats' END) AS r (value)) AS i
+	WHERE t.graph_id = graphmem.current_graph_id()
+		AND t.expired_at = 'infinity'
+		AND t.valid_from <= pg_catalog.statement_timestamp()
+		AND t.valid_to > pg_catalog.statement_timestamp()
+		AND NOT (p.name = 'observation'
+			AND COALESCE(o.literal_type = 'http://www.w3.org/2001/XMLSchema#string', false))) AS m
+ORDER BY m.part, m.id;
+COMMENT ON VIEW graphmem.memory_jsonl IS
+'The current graph as the lines of memory.jsonl, the file of the reference memory server of the Model Context Protocol; takes INSERT and COPY of such lines. Files: \copy graphmem.memory_jsonl FROM, and \copy (SELECT line FROM graphmem.memory_jsonl) TO PROGRAM ''head -c -1 >memory.jsonl'', WITH (FORMAT csv, DELIMITER E''\x01'', QUOTE E''\x02''); a file that the server wrote comes back byte for byte (without head it has a newline at its end, which the server does not mind). An entity is one with its entityType as kind, an observation a fact with predicate "observation" and a literal of xsd:string as object, a relation a fact. Rows are entities by entity_id, with a kind or observations, then relations by fact_id: the order in which they were added. What the file has twice is in the property memory_repeats. Loaded into a graph that has some of it already, the rest is added. Keys that are not known are left out, relations to literals become relations to names, other properties are not in it. Errors: 22P02 (22P05 for NUL) names the line; then nothing is written.';
+COMMENT ON COLUMN graphmem.memory_jsonl.line IS 'an entity or a relation, as JSON.stringify writes it; blank lines are skipped on input';
+
+CREATE FUNCTION graphmem.ntriples_trigger()
+RETURNS pg_catalog.trigger
+AS 'MODULE_PATHNAME', 'graphmem_ntriples_trigger'
+LANGUAGE C;
+COMMENT ON FUNCTION graphmem.ntriples_trigger() IS
+'trigger: INSERT and COPY on ntriples, a statement at a time';
+
+CREATE FUNCTION graphmem.memory_jsonl_trigger()
+RETURNS pg_catalog.trigger
+AS 'MODULE_PATHNAME', 'graphmem_memory_jsonl_trigger'
+LANGUAGE C;
+COMMENT ON FUNCTION graphmem.memory_jsonl_trigger() IS
+'trigger: INSERT and COPY on memory_jsonl, a statement at a time';
+
+CREATE TRIGGER ntriples_begin BEFORE INSERT ON graphmem.ntriples
+	FOR EACH STATEMENT EXECUTE FUNCTION graphmem.ntriples_trigger();
+CREATE TRIGGER ntriples_row INSTEAD OF INSERT ON graphmem.ntriples
+	FOR EACH ROW EXECUTE FUNCTION graphmem.ntriples_trigger();
+CREATE TRIGGER ntriples_finish AFTER INSERT ON graphmem.ntriples
+	FOR EACH STATEMENT EXECUTE FUNCTION graphmem.ntriples_trigger();
+
+CREATE TRIGGER memory_jsonl_begin BEFORE INSERT ON graphmem.memory_jsonl
+	FOR EACH STATEMENT EXECUTE FUNCTION graphmem.memory_jsonl_trigger();
+CREATE TRIGGER memory_jsonl_row INSTEAD OF INSERT ON graphmem.memory_jsonl
+	FOR EACH ROW EXECUTE FUNCTION graphmem.memory_jsonl_trigger();
+CREATE TRIGGER memory_jsonl_finish AFTER INSERT ON graphmem.memory_jsonl
+	FOR EACH STATEMENT EXECUTE FUNCTION graphmem.memory_jsonl_trigger();
+
+-- A row without a source comes first where no source has the fact's own
+-- confidence: stated again in this order, the first row makes the fact, the
+-- others add to it.
+CREATE FUNCTION graphmem.export_facts(
+	graph text DEFAULT NULL,
+	OUT subject text, OUT predicate text, OUT object text, OUT source text, OUT confidence real,
+	OUT valid_from timestamptz, OUT valid_to timestamptz, OUT properties jsonb,
+	OUT subject_kind text, OUT object_kind text, OUT object_type text)
+RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000 ROWS 1000
+BEGIN ATOMIC
+	SELECT s.name, p.name, o.name, a.name, a.confidence,
+		NULLIF(t.valid_from, '-infinity'), NULLIF(t.valid_to, 'infinity'), t.properties,
+		s.kind, o.kind, o.literal_type
+	FROM graphmem.triples t
+		JOIN graphmem.entities s ON s.entity_id = t.subject_id
+		JOIN graphmem.predicates p ON p.predicate_id = t.predicate_id
+		JOIN graphmem.entities o ON o.entity_id = t.object_id
+		CROSS JOIN LATERAL (
+			SELECT 0 AS place, 0::bigint AS source_id, NULL::text AS name, t.confidence
+			WHERE NOT EXISTS (
+				SELECT FROM graphmem.assertions b JOIN graphmem.sources c USING (source_id)
+				WHERE b.fact_id = t.fact_id AND b.confidence = t.confidence)
+			UNION ALL
+			SELECT CASE WHEN b.confidence = t.confidence THEN 1 ELSE 2 END, b.source_id, c.name, b.confidence
+			FROM graphmem.assertions b JOIN graphmem.sources c USING (source_id)
+			WHERE b.fact_id = t.fact_id) AS a
+	WHERE t.graph_id = graphmem.current_graph_id(graph)
+		AND t.expired_at = 'infinity'
+	ORDER BY t.triple_id, a.place, a.source_id;
+END;
+COMMENT ON FUNCTION graphmem.export_facts(text) IS
+'Every fact of the graph that is held true now, also those valid in the past or future, as rows for the columns of the same names of graphmem.facts, in any format of COPY: \copy (SELECT * FROM graphmem.export_facts()) TO, and \copy graphmem.facts (subject, predicate, object, source, confidence, valid_from, valid_to, properties, subject_kind, object_kind, object_type) FROM. A row for each source that states the fact, with that source''s confidence; one without source for a fact that no source states with the fact''s own confidence. Rows by triple_id. Not in it: history (expired versions), entities without facts and their properties, what else is known of sources, vectors; pg_dump keeps these. Cost: one pass over the facts and a sort. Errors: 42704 unknown graph.';
+
 --
 -- 5b. Facts and vectors
 --

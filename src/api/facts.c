@@ -46,6 +46,7 @@
 #include "utils/tuplesort.h"
 #include "utils/tuplestore.h"
 
+#include "api/entities.h"
 #include "api/facts.h"
 #include "api/names.h"
 #include "api/overlap.h"
@@ -57,7 +58,8 @@
 /* columns of a buffered fact; s, p, o are name numbers */
 enum
 {
-	IN_S, IN_P, IN_O, IN_CONFIDENCE, IN_FROM, IN_TO, IN_PROPERTIES, IN_SOURCES, IN_COLS
+	IN_S, IN_P, IN_O, IN_CONFIDENCE, IN_FROM, IN_TO, IN_PROPERTIES, IN_SOURCES, IN_FACT,
+	IN_COLS
 };
 
 /*
@@ -67,7 +69,7 @@ enum
 enum
 {
 	OUT_S, OUT_P, OUT_O, OUT_ORDER, OUT_FUNCTIONAL, OUT_CONFIDENCE, OUT_FROM, OUT_TO,
-	OUT_PROPERTIES, OUT_SOURCES, OUT_COLS
+	OUT_PROPERTIES, OUT_SOURCES, OUT_FACT, OUT_COLS
 };
 
 /* columns of a sorted assertion */
@@ -102,6 +104,8 @@ struct GmFactWriter
 	int32		graph_id;
 	WriterKind	kind;
 	GmNamePool *names;
+	GmEntityChanges *entities;	/* NULL if none */
+	bool		numbered;		/* facts come with their ids */
 	int64		nrows;
 	TupleDesc	desc;			/* of what is buffered */
 	Tuplestorestate *facts;
@@ -128,6 +132,7 @@ typedef struct Stated
 	int64		p;
 	int64		o;
 	int64		order;
+	int64		wanted;			/* fact_id if it is new; 0: any */
 	float4		confidence;
 	TimestampTz from;
 	TimestampTz to;
@@ -177,6 +182,20 @@ static GmSql insert_versions = {
 	" RETURNING t.triple_id, t.fact_id",
 	9, {INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, BOOLARRAYOID, FLOAT4ARRAYOID,
 	TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, JSONBARRAYOID}
+};
+
+static GmSql insert_numbered = {
+	"INSERT INTO graphmem.triples AS t (graph_id, subject_id, predicate_id, object_id,"
+	" functional, confidence, valid_from, valid_to, properties, fact_id)"
+	" SELECT $1, u.s, u.p, u.o, u.fn, u.c, u.f, u.t, u.j, u.i FROM ROWS FROM"
+	" (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),"
+	" pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7),"
+	" pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10))"
+	" AS u(s, p, o, fn, c, f, t, j, i)"
+	" ON CONFLICT (subject_id, predicate_id, object_id, valid_from, expired_at) DO NOTHING"
+	" RETURNING t.triple_id, t.fact_id",
+	10, {INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, BOOLARRAYOID, FLOAT4ARRAYOID,
+	TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, JSONBARRAYOID, INT8ARRAYOID}
 };
 
 static GmSql describe = {
@@ -308,7 +327,7 @@ gm_fact_describe(int64 subject, int64 predicate, int64 object)
 }
 
 void
-gm_facts_report_overlap(int64 subject, int64 predicate, int64 object,
+gm_facts_report_overlap(int64 row, int64 subject, int64 predicate, int64 object,
 						TimestampTz from, TimestampTz to,
 						TimestampTz other_from, TimestampTz other_to)
 {
@@ -320,6 +339,7 @@ gm_facts_report_overlap(int64 subject, int64 predicate, int64 object,
 			 errdetail("Given was %s; the fact %s is valid %s already.",
 					   gm_interval_text(from, to), fact,
 					   gm_interval_text(other_from, other_to)),
+			 row > 0 ? errcontext("row " INT64_FORMAT " of the statement", row) : 0,
 			 errhint("Change the validity of the other version in graphmem.facts, or state a validity that lies inside or outside it.")));
 }
 
@@ -343,7 +363,7 @@ static void
 become(GmFactWriter *writer, WriterKind kind)
 {
 	static const Oid facts[IN_COLS] = {INT8OID, INT8OID, INT8OID, FLOAT4OID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, BYTEAOID};
+	TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, BYTEAOID, INT8OID};
 	static const Oid changes[CH_COLS] = {INT8OID, INT8OID, INT8OID, FLOAT4OID,
 	TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID};
 	MemoryContext old;
@@ -442,10 +462,28 @@ gm_facts_state(GmFactWriter *writer, const GmFact *fact)
 	sources = number_sources(writer, fact);
 	values[IN_SOURCES] = PointerGetDatum(sources);
 	nulls[IN_SOURCES] = sources == NULL;
+	values[IN_FACT] = Int64GetDatum(fact->fact_id);
+	writer->numbered = writer->numbered || fact->fact_id != 0;
 	tuplestore_putvalues(writer->facts, writer->desc, values, nulls);
 	writer->nrows++;
 	if (sources != NULL)
 		pfree(sources);
+}
+
+void
+gm_facts_entity(GmFactWriter *writer, const text *name, const text *kind, int64 wanted,
+				Jsonb *properties)
+{
+	uint32		number;
+
+	become(writer, WRITES_FACTS);
+	number = gm_names_add_entity(writer->names, name, kind, wanted);
+	if (properties == NULL)
+		return;
+	gm_check_object(properties, "properties of an entity");
+	if (writer->entities == NULL)
+		writer->entities = gm_entity_changes_begin(writer->context);
+	gm_entity_changes_add(writer->entities, number, wanted, properties);
 }
 
 void
@@ -500,7 +538,7 @@ static SortedFacts
 sort_facts(GmFactWriter *writer)
 {
 	static const Oid types[OUT_COLS] = {INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID,
-	FLOAT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, BYTEAOID};
+	FLOAT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, BYTEAOID, INT8OID};
 	TupleDesc	desc = gm_sql_desc(OUT_COLS, types);
 	TupleTableSlot *from = MakeSingleTupleTableSlot(writer->desc, &TTSOpsMinimalTuple);
 	TupleTableSlot *to = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
@@ -573,6 +611,7 @@ fill_round(GmFactWriter *writer, Tuplesortstate *sort, Round *round)
 		row->to = row->has_to ? DatumGetTimestampTz(slot->tts_values[OUT_TO]) : DT_NOEND;
 		row->properties = optional_copy(slot, OUT_PROPERTIES);
 		row->sources = (bytea *) DatumGetPointer(optional_copy(slot, OUT_SOURCES));
+		row->wanted = DatumGetInt64(slot->tts_values[OUT_FACT]);
 		if (row->properties != (Datum) 0)
 			bytes += VARSIZE_ANY(DatumGetPointer(row->properties));
 		if (row->sources != NULL)
@@ -656,8 +695,8 @@ choose_version(const Round *round, const Stated *row, TimestampTz *from, Timesta
 			if (version->from <= row->from && row->to <= version->to)
 				return v;
 			if (version->from < row->to && row->from < version->to)
-				gm_facts_report_overlap(row->s, row->p, row->o, row->from, row->to,
-										version->from, version->to);
+				gm_facts_report_overlap(row->order + 1, row->s, row->p, row->o,
+										row->from, row->to, version->from, version->to);
 		}
 		else if (version->to <= now)
 			*from = Max(*from, version->to);
@@ -693,7 +732,7 @@ static bool
 insert_new(GmFactWriter *writer, Round *round)
 {
 	static const Oid types[] = {INT8OID, INT8OID, INT8OID, BOOLOID, FLOAT4OID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID};
+	TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, INT8OID};
 	Datum	   *columns[lengthof(types)];
 	bool	   *no_properties = palloc_array(bool, round->nnew);
 	Datum		args[lengthof(types) + 1];
@@ -716,12 +755,14 @@ insert_new(GmFactWriter *writer, Round *round)
 		columns[6][i] = TimestampTzGetDatum(version->to);
 		columns[7][i] = row->properties;
 		no_properties[i] = row->properties == (Datum) 0;
+		columns[8][i] = Int64GetDatum(!writer->numbered || row->wanted != 0 ? row->wanted :
+									  gm_sql_next_id(GM_ID_FACT));
 	}
 	args[0] = Int32GetDatum(writer->graph_id);
 	for (size_t c = 0; c < lengthof(types); c++)
 		args[c + 1] = gm_sql_array(types[c], columns[c],
 								   types[c] == JSONBOID ? no_properties : NULL, round->nnew);
-	gm_versions_run(&insert_versions, args);
+	gm_versions_run(writer->numbered ? &insert_numbered : &insert_versions, args);
 	all = SPI_processed == (uint64) round->nnew;
 	for (int i = 0; all && i < round->nnew; i++)
 	{
@@ -813,6 +854,7 @@ write_functional_round(GmFactWriter *writer, Round *round)
 		const Stated *row = &round->rows[i];
 		GmClaim    *claim = &claims[i];
 
+		claim->row = row->order + 1;
 		claim->subject = row->s;
 		claim->predicate = row->p;
 		claim->object = row->o;
@@ -913,6 +955,8 @@ write_facts(GmFactWriter *writer)
 	writer->graph_id = gm_graph_for_write(writer->graph);
 	gm_graph_lock(writer->graph_id, false);
 	gm_names_resolve(writer->names, writer->graph_id);
+	if (writer->entities != NULL)
+		gm_entity_changes_write(writer->entities, writer->names);
 	writer->assertion_desc = gm_sql_desc(AS_COLS, assertion);
 	writer->assertion_slot = MakeSingleTupleTableSlot(writer->assertion_desc, &TTSOpsVirtual);
 	writer->assertions = gm_sql_sort(writer->assertion_desc, 3);

@@ -44,6 +44,7 @@ typedef struct PooledName
 	const text *name;
 	const text *type;
 	const text *kind;
+	int64		wanted;			/* id if it is new; 0: any */
 	uint32		hash;
 	uint32		number;
 	GmNameClass class;
@@ -103,7 +104,7 @@ struct GmNamePool
 /* columns of the sort */
 enum
 {
-	COL_CLASS, COL_NAME, COL_TYPE, COL_NUMBER, COL_KIND, COLS
+	COL_CLASS, COL_NAME, COL_TYPE, COL_NUMBER, COL_KIND, COL_WANTED, COLS
 };
 
 /* One round: distinct names in order, and which numbers stand for each. */
@@ -122,6 +123,7 @@ typedef struct Round
 	bool		flags[GM_SQL_BATCH_ROWS];
 	bool		known[GM_SQL_BATCH_ROWS];	/* ids and flags are */
 	int64		ids[GM_SQL_BATCH_ROWS];
+	int64		wanted[GM_SQL_BATCH_ROWS];
 	uint32		numbers[GM_SQL_BATCH_ROWS];
 	int			name_of[GM_SQL_BATCH_ROWS];
 } Round;
@@ -174,6 +176,14 @@ static GmSql insert[] = {
 		ON_SAME_NAME("name") " RETURNING t.source_id, false",
 		4, {INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 	},
+};
+
+static GmSql insert_wanted = {
+	"INSERT INTO graphmem.entities AS t (graph_id, name, literal_type, kind, entity_id)"
+	" SELECT $1, u.n, u.t, u.k, u.e FROM ROWS FROM (pg_catalog.unnest($2),"
+	" pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) AS u(n, t, k, e)"
+	ON_SAME_NAME("name, literal_type") " RETURNING t.entity_id, false",
+	5, {INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID}
 };
 
 static GmSql set_kinds = {
@@ -303,6 +313,7 @@ gm_names_begin(MemoryContext parent)
 	TupleDescInitEntry(pool->desc, COL_TYPE + 1, "type", TEXTOID, -1, 0);
 	TupleDescInitEntry(pool->desc, COL_NUMBER + 1, "number", INT8OID, -1, 0);
 	TupleDescInitEntry(pool->desc, COL_KIND + 1, "kind", TEXTOID, -1, 0);
+	TupleDescInitEntry(pool->desc, COL_WANTED + 1, "wanted", INT8OID, -1, 0);
 	pool->kind_desc = CreateTemplateTupleDesc(2);
 	TupleDescInitEntry(pool->kind_desc, 1, "entity_id", INT8OID, -1, 0);
 	TupleDescInitEntry(pool->kind_desc, 2, "kind", TEXTOID, -1, 0);
@@ -364,6 +375,7 @@ spill(GmNamePool *pool)
 		slot->tts_values[COL_TYPE] = PointerGetDatum(entry->type);
 		slot->tts_values[COL_NUMBER] = Int64GetDatum((int64) entry->number);
 		slot->tts_values[COL_KIND] = PointerGetDatum(entry->kind);
+		slot->tts_values[COL_WANTED] = Int64GetDatum(entry->wanted);
 		memset(slot->tts_isnull, 0, COLS * sizeof(bool));
 		slot->tts_isnull[COL_TYPE] = entry->type == NULL;
 		slot->tts_isnull[COL_KIND] = entry->kind == NULL;
@@ -377,11 +389,11 @@ spill(GmNamePool *pool)
 	MemoryContextSwitchTo(old);
 }
 
-uint32
-gm_names_add(GmNamePool *pool, GmNameClass class, const text *name,
-			 const text *type, const text *kind)
+static uint32
+add_name(GmNamePool *pool, GmNameClass class, const text *name,
+		 const text *type, const text *kind, int64 wanted)
 {
-	PooledName	key = {.name = name, .type = type, .class = class};
+	PooledName	key = {.name = name, .type = type, .wanted = wanted, .class = class};
 	PooledName *entry;
 	PoolSlot   *slot;
 	bool		found;
@@ -394,6 +406,8 @@ gm_names_add(GmNamePool *pool, GmNameClass class, const text *name,
 	{
 		if (slot->entry->kind == NULL && kind != NULL)
 			slot->entry->kind = copy_text(pool, kind);
+		if (slot->entry->wanted == 0)
+			slot->entry->wanted = wanted;
 		return slot->entry->number;
 	}
 
@@ -413,6 +427,19 @@ gm_names_add(GmNamePool *pool, GmNameClass class, const text *name,
 	slot = names_insert(pool->table, entry, &found);
 	Assert(!found);
 	return entry->number;
+}
+
+uint32
+gm_names_add(GmNamePool *pool, GmNameClass class, const text *name,
+			 const text *type, const text *kind)
+{
+	return add_name(pool, class, name, type, kind, 0);
+}
+
+uint32
+gm_names_add_entity(GmNamePool *pool, const text *name, const text *kind, int64 wanted)
+{
+	return add_name(pool, GM_NAME_ENTITY, name, NULL, kind, wanted);
 }
 
 /* ---- resolving ---- */
@@ -472,14 +499,22 @@ take_lookup(Round *round, int *pending, int n)
 static bool
 insert_missing(Round *round, int32 graph_id, const int *pending, int n)
 {
-	Datum		args[4];
+	Datum		args[5];
+	Datum	   *ids = palloc_array(Datum, n);
+	bool		any = false;
 	bool		all;
 
 	args[0] = Int32GetDatum(graph_id);
 	args[1] = pending_array(TEXTOID, round->names, NULL, pending, n);
 	args[2] = pending_array(TEXTOID, round->types, round->no_type, pending, n);
 	args[3] = pending_array(TEXTOID, round->kinds, round->no_kind, pending, n);
-	gm_sql_run(&insert[round->class], args, NULL);
+	for (int i = 0; i < n; i++)
+		any = any || round->wanted[pending[i]] != 0;
+	for (int i = 0; any && i < n; i++)
+		ids[i] = Int64GetDatum(round->wanted[pending[i]] != 0 ? round->wanted[pending[i]] :
+							   gm_sql_next_id(GM_ID_ENTITY));
+	args[4] = any ? gm_sql_array(INT8OID, ids, NULL, n) : (Datum) 0;
+	gm_sql_run(any ? &insert_wanted : &insert[round->class], args, NULL);
 	all = SPI_processed == (uint64) n;
 	for (int i = 0; all && i < n; i++)
 	{
@@ -678,6 +713,7 @@ add_to_round(Round *round, TupleTableSlot *slot, const PooledName *next)
 		round->no_kind[at] = true;
 		round->kinds[at] = (Datum) 0;
 		round->known[at] = false;
+		round->wanted[at] = 0;
 		round->bytes += VARSIZE_ANY(next->name);
 	}
 	if (round->no_kind[at] && !slot->tts_isnull[COL_KIND])
@@ -685,6 +721,8 @@ add_to_round(Round *round, TupleTableSlot *slot, const PooledName *next)
 		round->no_kind[at] = false;
 		round->kinds[at] = datumCopy(slot->tts_values[COL_KIND], false, -1);
 	}
+	if (round->wanted[at] == 0)
+		round->wanted[at] = next->wanted;
 	round->numbers[round->nnumbers] = next->number;
 	round->name_of[round->nnumbers++] = at;
 }
@@ -722,6 +760,7 @@ gm_names_resolve(GmNamePool *pool, int32 graph_id)
 		next.type = slot->tts_isnull[COL_TYPE] ? NULL :
 			(const text *) DatumGetPointer(slot->tts_values[COL_TYPE]);
 		next.number = (uint32) DatumGetInt64(slot->tts_values[COL_NUMBER]);
+		next.wanted = DatumGetInt64(slot->tts_values[COL_WANTED]);
 
 		if (round->nnames > 0 &&
 			(next.class != round->class || round->nnumbers == GM_SQL_BATCH_ROWS ||

@@ -77,6 +77,9 @@ extern void gm_graph_lock(int32 graph_id, bool exclusive);
 extern GmNamePool *gm_names_begin(MemoryContext parent);
 extern uint32 gm_names_add(GmNamePool *pool, GmNameClass class, const text *name,
 						   const text *type, const text *kind);
+/* wanted: its id if it is new, from gm_sql_next_id(); 0: any */
+extern uint32 gm_names_add_entity(GmNamePool *pool, const text *name, const text *kind,
+								  int64 wanted);
 /* Phases 2 to 5; between gm_sql_enter() and gm_sql_leave(). */
 extern void gm_names_resolve(GmNamePool *pool, int32 graph_id);
 extern int64 gm_names_id(const GmNamePool *pool, uint32 number);

@@ -13,6 +13,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "utils/array.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -164,6 +165,17 @@ gm_sql_relid(const char *name)
 	if (!OidIsValid(relid))
 		elog(ERROR, "relation graphmem.%s does not exist", name);
 	return relid;
+}
+
+int64
+gm_sql_next_id(GmIdKind kind)
+{
+	static const char *const sequences[] = {
+		[GM_ID_ENTITY] = "entities_entity_id_seq",
+		[GM_ID_FACT] = "triples_fact_id_seq"
+	};
+
+	return nextval_internal(gm_sql_relid(sequences[kind]), false);
 }
 
 TupleDesc

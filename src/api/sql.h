@@ -73,6 +73,18 @@ extern Tuplesortstate *gm_sql_sort(TupleDesc desc, int nkeys);
 extern void gm_sql_put_sorted(Tuplesortstate *sort, TupleTableSlot *slot,
 							  const Datum *values, const bool *nulls);
 
+/*
+ * The next id of a row, whatever the caller's privileges on the sequence, as
+ * the column's default gives it.
+ */
+typedef enum GmIdKind
+{
+	GM_ID_ENTITY = 0,
+	GM_ID_FACT
+} GmIdKind;
+
+extern int64 gm_sql_next_id(GmIdKind kind);
+
 /* oid of a table or index of the schema graphmem */
 extern Oid	gm_sql_relid(const char *name);
 

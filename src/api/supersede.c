@@ -400,7 +400,7 @@ choose_new(GmVersionSet *set, const NamedFact *fact, int64 object, TimestampTz f
 		if (version->from <= from && to <= version->to)
 			return i;
 		if (version->from < to && from < version->to)
-			gm_facts_report_overlap(fact->subject, fact->predicate, object, from, to,
+			gm_facts_report_overlap(0, fact->subject, fact->predicate, object, from, to,
 									version->from, version->to);
 	}
 	return GM_NO_VERSION;

@@ -246,15 +246,15 @@ place_claim(GmVersionSet *set, Line *line, GmClaim *claim, TimestampTz now)
 	if (after != NULL && after->from < to)
 	{
 		if (!about_now && after->object == claim->object)
-			gm_facts_report_overlap(claim->subject, claim->predicate, claim->object,
-									from, to, after->from, after->to);
+			gm_facts_report_overlap(claim->row, claim->subject, claim->predicate,
+									claim->object, from, to, after->from, after->to);
 		to = after->from;
 	}
 	if (holds && before->object == claim->object)
 	{
 		if (!about_now && before->to < to)
-			gm_facts_report_overlap(claim->subject, claim->predicate, claim->object,
-									from, to, before->from, before->to);
+			gm_facts_report_overlap(claim->row, claim->subject, claim->predicate,
+									claim->object, from, to, before->from, before->to);
 		claim->version = line->versions[place];
 		return;
 	}

@@ -13,6 +13,7 @@
 /* What one row of a statement says. */
 typedef struct GmClaim
 {
+	int64		row;			/* of the statement, from 1; 0: none */
 	int64		subject;
 	int64		predicate;
 	int64		object;
