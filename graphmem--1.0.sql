@@ -1004,6 +1004,35 @@ END;
 COMMENT ON FUNCTION graphmem.export_facts(text) IS
 'Every fact of the graph that is held true now, also those valid in the past or future, as rows for the columns of the same names of graphmem.facts, in any format of COPY: \copy (SELECT * FROM graphmem.export_facts()) TO, and \copy graphmem.facts (subject, predicate, object, source, confidence, valid_from, valid_to, properties, subject_kind, object_kind, object_type) FROM. A row for each source that states the fact, with that source''s confidence; one without source for a fact that no source states with the fact''s own confidence. Rows by triple_id. Not in it: history (expired versions), entities without facts and their properties, what else is known of sources, vectors; pg_dump keeps these. Cost: one pass over the facts and a sort. Errors: 42704 unknown graph.';
 
+CREATE FUNCTION graphmem.import_edges(
+	edges regclass, source_column name, target_column name, predicate_column name DEFAULT NULL,
+	predicate text DEFAULT 'edge', vertices regclass DEFAULT NULL, id_column name DEFAULT NULL,
+	name_column name DEFAULT NULL, kind_column name DEFAULT NULL, fact_source text DEFAULT NULL,
+	graph text DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'graphmem_import_edges'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION graphmem.import_edges(regclass, name, name, name, text, regclass, name, name, name, text, text) IS
+'Facts of a table or view of edges, and the entities of one of vertices. The ends of an edge are the texts of source_column and target_column: ids of vertices if those are given, else names. Its predicate is that of predicate_column, else predicate (default edge). A vertex has its name from name_column (default id_column), its kind from kind_column. All other columns become properties of the fact, or are merged into those of the entity; an id that is not the name does, too. Edges with equal ends and predicate are one fact, whose property edges is the array of their properties. fact_source: source that states the facts. A fact that is there already keeps its properties, as in facts. Returns how many facts were stated. Errors: 22004 an end, predicate, id or name is NULL, 23505 two vertices have one id or name, 23503 an edge to no vertex, 42703 unknown column, 42704 unknown graph; then nothing is written. Cost: reads the vertices three times, groups the edges.';
+
+CREATE FUNCTION graphmem.import_age(
+	age_graph name, graph text DEFAULT NULL, name_property text DEFAULT 'name',
+	fact_source text DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'graphmem_import_age'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION graphmem.import_age(name, text, text, text) IS
+'All vertices and edges of a graph of Apache AGE in this database. A vertex has its label as kind and its name from the property name_property (a text, number or boolean), or is called "label id" where it has none or another vertex has the same; an edge has its label as predicate. Properties are kept, see agtype_to_jsonb, and the id of AGE beside them as age_id, of edges too, unless there is a property of that name. Parallel edges, fact_source and what is returned: as import_edges. Errors: 42704 no AGE, unknown AGE graph or graph; 22004 age_graph is NULL; 23505 two vertices come to have one name; 42501 no privilege on the schema or tables of the AGE graph.';
+
+CREATE FUNCTION graphmem.agtype_to_jsonb(value text)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'graphmem_agtype_to_jsonb'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION graphmem.agtype_to_jsonb(text) IS
+'jsonb from the text form of agtype, the type of Apache AGE. Numbers are exact; those that are none (NaN, Infinity) become strings; vertices, edges and paths become the objects and arrays that they are written as. Errors: 22P02 syntax.';
+
 --
 -- 5b. Facts and vectors
 --

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 ALL_STAGES="source unit sanitize threads regress isolation tap"
 PACKAGES="gcc libc6-dev libxxhash-dev make perl binutils libipc-run-perl
-	python3-networkx python3-numpy python3-psycopg2 python3-scipy"
+	python3-networkx python3-numpy python3-psycopg2 python3-rdflib python3-scipy"
 
 if [ "${1:-}" != --inside ]; then
 	gm_packages $PACKAGES

@@ -121,8 +121,6 @@ begin_memory(MemoryContext context)
 
 /* ---- lines ---- */
 
-static void report_line(const MemoryStatement *state, const char *detail) pg_attribute_noreturn();
-
 static void
 report_line(const MemoryStatement *state, const char *detail)
 {
