@@ -851,7 +851,7 @@ RETURNS text
 AS 'MODULE_PATHNAME', 'graphmem_ntriples_line'
 LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION graphmem.ntriples_line(text, text, text, text, text) IS
-'A fact as a line of canonical N-Triples, without its end: names as IRIs, or as blank nodes where they are of the form _:label; what an IRI cannot have as \uXXXX; object_type: NULL for an entity, else a datatype or @language (xsd:string is not written). NULL if a name is. Errors: 0A000 with a subject_type, since a literal cannot be a subject; 54000 longer than 1 GB.';
+'A fact as a line of canonical N-Triples, without its end: names as IRIs, or as blank nodes where they are of the form _:label; what an IRI cannot have as \uXXXX; object_type: NULL for an entity, else a datatype or @language (xsd:string is not written). NULL if a name is. Errors: 22023 with a subject_type, since a literal cannot be a subject; 54000 longer than 1 GB.';
 
 CREATE VIEW graphmem.ntriples WITH (security_invoker = true) AS
 SELECT graphmem.ntriples_line(s.name, s.literal_type, p.name, o.name, o.literal_type) AS line
@@ -864,7 +864,7 @@ WHERE t.graph_id = graphmem.current_graph_id()
 	AND t.valid_from <= pg_catalog.statement_timestamp()
 	AND t.valid_to > pg_catalog.statement_timestamp();
 COMMENT ON VIEW graphmem.ntriples IS
-'Current facts of the current graph as lines of N-Triples (RDF 1.1); takes INSERT and COPY of such lines, several in a value too. Files: \copy (SELECT line FROM graphmem.ntriples) TO, and \copy graphmem.ntriples FROM, WITH (FORMAT csv, DELIMITER E''\x01'', QUOTE E''\x02''). Read back, names, literals and their types are the same, also of names that are no IRIs; confidence, validity, sources, kinds and properties are not in it. Blank nodes keep their labels as names, _:label, so those of two files are one. Errors: 22P02 names line and column and what was expected there; 22P05 a character that the database''s encoding lacks; then nothing is written. One pass over the facts, in no order.';
+'Current facts of the current graph as lines of N-Triples (RDF 1.1); takes INSERT and COPY of such lines, several in a value too. Files: \copy (SELECT line FROM graphmem.ntriples) TO, and \copy graphmem.ntriples FROM, WITH (FORMAT csv, DELIMITER E''\x01'', QUOTE E''\x02''). Read back, names, literals and their types are the same, also of names that are no IRIs; confidence, validity, sources, kinds and properties are not in it. Blank nodes keep their labels as names, _:label, so those of two files are one. A file of other origin that has one of the two characters as it is (they are written as escapes here) needs another in its place. Errors: 22P02 names line and column and what was expected there; 22P05 a character that the database''s encoding lacks; then nothing is written. One pass over the facts, in no order.';
 COMMENT ON COLUMN graphmem.ntriples.line IS 'a triple, a comment, or nothing; canonical on output';
 
 CREATE VIEW graphmem.memory_jsonl WITH (security_invoker = true) AS

@@ -225,7 +225,7 @@ table_arg(FunctionCallInfo fcinfo, int n)
 
 	if (OidIsValid(table) && get_rel_name(table) == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("relation with OID %u does not exist", table)));
 	return table;
 }

@@ -99,24 +99,37 @@ check_result(const GmSql *sql, int code)
 			 SPI_result_code_string(code));
 }
 
+/*
+ * SPI comes back in its procedure's memory, which lasts until the last
+ * statement: a writer's rounds are to stay in memory that they empty.
+ */
 void
 gm_sql_run(GmSql *sql, Datum *values, const char *nulls)
 {
+	MemoryContext caller = CurrentMemoryContext;
+
 	check_result(sql, SPI_execute_plan(saved_plan(sql), values, nulls, false, 0));
+	MemoryContextSwitchTo(caller);
 }
 
 void
 gm_sql_read(GmSql *sql, Datum *values, const char *nulls)
 {
+	MemoryContext caller = CurrentMemoryContext;
+
 	check_result(sql, SPI_execute_plan(saved_plan(sql), values, nulls, true, 0));
+	MemoryContextSwitchTo(caller);
 }
 
 void
 gm_sql_read_latest(GmSql *sql, Datum *values, const char *nulls)
 {
+	MemoryContext caller = CurrentMemoryContext;
+
 	check_result(sql, SPI_execute_snapshot(saved_plan(sql), values, nulls,
 										   GetLatestSnapshot(), InvalidSnapshot,
 										   true, false, 0));
+	MemoryContextSwitchTo(caller);
 }
 
 void

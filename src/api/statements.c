@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -92,6 +93,12 @@ gm_statement_find(const TriggerData *trigger)
 						RelationGetRelationName(trigger->tg_relation)),
 				 errhint("The triggers of graphmem's views belong to no other view.")));
 	return statement;
+}
+
+HeapTuple
+gm_statement_inserted(const TriggerData *trigger)
+{
+	return heap_copytuple(trigger->tg_trigtuple);
 }
 
 void

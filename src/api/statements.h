@@ -38,6 +38,12 @@ extern TriggerData *gm_statement_trigger(FunctionCallInfo fcinfo);
 extern GmStatement *gm_statement_open(const TriggerData *trigger);
 /* The one that the trigger's row or end belongs to; 39P01 if there is none. */
 extern GmStatement *gm_statement_find(const TriggerData *trigger);
+/*
+ * What an INSTEAD OF INSERT trigger returns for its row.  Not the row itself:
+ * the server frees its copy only if it gets another back, and COPY would keep
+ * one for each line.
+ */
+extern HeapTuple gm_statement_inserted(const TriggerData *trigger);
 extern void gm_statement_close(GmStatement *statement);
 
 #endif							/* GM_API_STATEMENTS_H */

@@ -142,7 +142,7 @@ take_fact(GmStatement *statement, const TriggerData *trigger)
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 	{
 		state_fact(statement->state, values, nulls);
-		return trigger->tg_trigtuple;
+		return gm_statement_inserted(trigger);
 	}
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
@@ -199,7 +199,7 @@ take_vector(GmStatement *statement, const TriggerData *trigger)
 					   nulls[V_EMBEDDING] ? NULL : DatumGetArrayTypeP(values[V_EMBEDDING]),
 					   text_or_null(values, nulls, V_SPACE),
 					   text_or_null(values, nulls, V_TARGET));
-		return trigger->tg_trigtuple;
+		return gm_statement_inserted(trigger);
 	}
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{

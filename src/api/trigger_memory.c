@@ -409,7 +409,7 @@ graphmem_memory_jsonl_trigger(PG_FUNCTION_ARGS)
 			state->line++;
 		else
 			take_lines(state, DatumGetTextPP(value));
-		return PointerGetDatum(trigger->tg_trigtuple);
+		return PointerGetDatum(gm_statement_inserted(trigger));
 	}
 	write_sorted(state, state->entities, state->entity_desc, 1, repeat_entity, write_entity);
 	write_sorted(state, state->triples, state->fact_desc, 4, repeat_fact, write_fact);

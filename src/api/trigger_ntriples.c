@@ -137,7 +137,7 @@ graphmem_ntriples_trigger(PG_FUNCTION_ARGS)
 			state->lines++;
 		else
 			take_lines(state, DatumGetTextPP(value));
-		return PointerGetDatum(trigger->tg_trigtuple);
+		return PointerGetDatum(gm_statement_inserted(trigger));
 	}
 	(void) gm_facts_finish(state->facts);
 	gm_statement_close(statement);
@@ -194,7 +194,7 @@ graphmem_ntriples_line(PG_FUNCTION_ARGS)
 		values[i] = utf8_arg(fcinfo, args[i], &lens[i]);
 	if (!PG_ARGISNULL(1))
 		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a literal cannot be a subject in N-Triples"),
 				 errdetail("It is \"%s\".", gm_error_quote(values[0], lens[0]))));
 	len = put_terms(values, lens, literal, NULL);

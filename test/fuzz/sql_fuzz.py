@@ -44,7 +44,8 @@ BATCH = 100
 ALLOWED = re.compile(r"00000|P9999|21...|22...|23...|54...|427..")
 ALLOWED_BINARY = re.compile(ALLOWED.pattern + r"|08P01|42804")
 TIMED_OUT = "57014"
-SKIPPED = {"wait_for_sync", "rebuild", "stat_reset"}    # they wait, or act on what others see
+# they wait, act on what others see, or are told tables of the caller's
+SKIPPED = {"wait_for_sync", "rebuild", "stat_reset", "import_edges", "import_age"}
 OIDS = {"text": 25, "text[]": 1009, "real[]": 1021, "bigint[]": 1016, "integer": 23, "bigint": 20, "real": 700,
         "double precision": 701, "timestamp with time zone": 1184, "boolean": 16, "jsonb": 3802}
 

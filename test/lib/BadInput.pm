@@ -73,6 +73,8 @@ my %bad = (
 	'timestamp with time zone' => [ 'NULL', map { "'$_'" } 'infinity', '-infinity', '4713-01-01 BC', '294276-01-01',
 		'2001-06-01' ],
 	'boolean' => [qw(NULL true false)],
+	'name' => [ 'NULL', map { "'$_'" } '', 'graph_id', 'name', 'ctid', 'no such column', 'Ada' ],
+	'regclass' => [ 'NULL', '0', '4294967295', map { "'$_'" } 'graphmem.graphs', 'graphmem.facts', 'graphmem.triples_spo', 'pg_toast.pg_toast_1255' ],
 	'jsonb' => [ 'NULL', map { "'$_'" } 'null', '{}', '[]', '1', '"x"', '{"a":{"b":[1]}}', '{"a":"\u200d"}' ]);
 
 sub bad_values

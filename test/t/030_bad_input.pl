@@ -32,6 +32,8 @@ $node->safe_psql('bad', q{
 		('double precision', ARRAY['NULL', '0', '1', '-1', 'NaN', 'inf', '-inf', '1e308', '1e-320']),
 		('timestamp with time zone', ARRAY['NULL', 'infinity', '-infinity', '4713-01-01 BC', '294276-01-01']),
 		('boolean', ARRAY['NULL', 'true', 'false']),
+		('name', ARRAY['NULL', '', 'graph_id', 'name', 'ctid', 'no such column']),
+		('regclass', ARRAY['NULL', '0', '4294967295', 'graphmem.graphs', 'graphmem.facts', 'graphmem.triples_spo']),
 		('jsonb', ARRAY['NULL', 'null', '{}', '[]', '1', '"x"', '{"a":{"b":[1]}}'])) v(type, v);
 
 	CREATE TABLE results (call text, state text, message text);

@@ -19,7 +19,7 @@ sub age { return $node->safe_psql('age', "LOAD 'age'; SET search_path = ag_catal
 sub cypher
 {
 	my ($query) = @_;
-	return age("SELECT count(*) FROM cypher('social net', \$cypher\$ $query \$cypher\$) AS (r agtype)");
+	return age("SELECT count(*) FROM cypher('Social', \$cypher\$ $query \$cypher\$) AS (r agtype)");
 }
 
 sub refused
@@ -34,7 +34,7 @@ sub refused
 
 refused('SELECT graphmem.import_age($$x$$)', '42704', 'no AGE in this database');
 $node->safe_psql('age', 'CREATE EXTENSION age');
-age(q{SELECT create_graph('social net')});
+age(q{SELECT create_graph('Social')});
 cypher(q{CREATE (:Person {name: 'Ada', born: 1815, score: 0.1, big: 12345678901234567890.123456789::numeric,
 	nested: {list: [1, 2.5, 'x', null, {deep: true}], text: 'a::numeric "q" \\\\ é'}}),
 	(:Person {name: 'Bob'}), (:Person {name: 'Bob', note: 'another'}), (:City {title: 'London', name: 7}),
@@ -43,11 +43,11 @@ cypher(q{MATCH (a:Person {name: 'Ada'}), (c:City {title: 'London'}) CREATE (a)-[
 cypher(q{MATCH (a:Person {name: 'Ada'}), (b:Person {note: 'another'}) CREATE (a)-[:KNOWS]->(b), (a)-[:KNOWS {again: true}]->(b), (b)-[:KNOWS]->(b)});
 
 refused('SELECT graphmem.import_age($$no such$$)', '42704', 'an unknown AGE graph');
-refused('SELECT graphmem.import_age($$social net$$, graph => $$no such$$)', '42704', 'an unknown graph');
+refused('SELECT graphmem.import_age($$Social$$, graph => $$no such$$)', '42704', 'an unknown graph');
 
-is($node->safe_psql('age', q{SELECT graphmem.create_graph('g') > 0; SELECT graphmem.import_age('social net', 'g', fact_source => 'age')}),
+is($node->safe_psql('age', q{SELECT graphmem.create_graph('g') > 0; SELECT graphmem.import_age('Social', 'g', fact_source => 'age')}),
 	"t\n3", 'as many facts as there are different edges');
-$node->safe_psql('age', q{SELECT graphmem.import_age('social net', 'g')});
+$node->safe_psql('age', q{SELECT graphmem.import_age('Social', 'g')});
 
 my $graph = "SET graphmem.graph = 'g'; ";
 is($node->safe_psql('age', $graph . q{
@@ -65,7 +65,7 @@ is($node->safe_psql('age', $graph . q{
 is($node->safe_psql('age', $graph . q{
 	SELECT count(*) FROM graphmem.entities e
 	WHERE properties ->> 'age_id' IS DISTINCT FROM 'mine' AND NOT EXISTS (
-		SELECT FROM "social net"._ag_label_vertex v WHERE ag_catalog.graphid_out(v.id)::text = e.properties ->> 'age_id')}), '0',
+		SELECT FROM "Social"._ag_label_vertex v WHERE ag_catalog.graphid_out(v.id)::text = e.properties ->> 'age_id')}), '0',
 	'each knows its id of AGE');
 is($node->safe_psql('age', $graph . q{
 	SELECT regexp_replace(subject, '[0-9]{10,}', 'ID'), predicate, regexp_replace(object, '[0-9]{10,}', 'ID'),
@@ -75,17 +75,17 @@ is($node->safe_psql('age', $graph . q{
 	'Ada|LIVED_IN|7|{"sure": 0.9, "since": 1835, "age_id": ID}|{age}',
 	'Person ID|KNOWS|Person ID|{"age_id": ID}|{age}'), 'edges with predicate and properties, parallel ones together');
 
-is($node->safe_psql('age', q{SELECT graphmem.create_graph('titles') > 0; SELECT graphmem.import_age('social net', 'titles', 'title');
+is($node->safe_psql('age', q{SELECT graphmem.create_graph('titles') > 0; SELECT graphmem.import_age('Social', 'titles', 'title');
 	SELECT count(*) FROM graphmem.entities JOIN graphmem.graphs g USING (graph_id) WHERE g.name = 'titles' AND entities.name = 'London'}),
 	"t\n3\n1", 'names from another property');
 
 $node->safe_psql('age', q{
 	CREATE ROLE importer; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA graphmem TO importer});
-refused('SET ROLE importer; SELECT graphmem.import_age($$social net$$, $$g$$)', '42501', 'no privilege on the AGE graph');
+refused('SET ROLE importer; SELECT graphmem.import_age($$Social$$, $$g$$)', '42501', 'no privilege on the AGE graph');
 $node->safe_psql('age', q{
-	GRANT USAGE ON SCHEMA ag_catalog, "social net" TO importer;
-	GRANT SELECT ON ALL TABLES IN SCHEMA ag_catalog, "social net" TO importer});
-is($node->safe_psql('age', q{SET ROLE importer; SELECT graphmem.import_age('social net', 'g')}), '3', 'a role that may read it');
+	GRANT USAGE ON SCHEMA ag_catalog, "Social" TO importer;
+	GRANT SELECT ON ALL TABLES IN SCHEMA ag_catalog, "Social" TO importer});
+is($node->safe_psql('age', q{SET ROLE importer; SELECT graphmem.import_age('Social', 'g')}), '3', 'a role that may read it');
 is($node->safe_psql('age', 'SELECT count(*) FROM graphmem.check()'), '0', 'check() finds nothing to complain of');
 $node->stop;
 done_testing();
