@@ -288,7 +288,7 @@ SELECT count(*) FROM graphmem.memory_jsonl;
 SELECT count(*) FROM graphmem.export_facts();
 INSERT INTO graphmem.ntriples VALUES ('<x> <y> <z> .');
 INSERT INTO graphmem.memory_jsonl VALUES ('{"type":"entity","name":"x","entityType":"t","observations":[]}');
-SELECT graphmem.import_edges('bare', 'a', 'b');
+SELECT graphmem.import_edges('bare', 'a', 'b', predicate => 'new');
 RESET ROLE;
 CREATE ROLE exchange_nobody;
 SET ROLE exchange_nobody;

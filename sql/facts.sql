@@ -145,7 +145,7 @@ SELECT subject, object FROM graphmem.facts WHERE predicate = 'likes';
 -- COPY both ways
 CREATE TEMP TABLE dump AS SELECT * FROM graphmem.facts;
 SELECT graphmem.create_graph('facts_copy') > 0 AS created;
-COPY (SELECT subject, predicate, object, confidence FROM graphmem.facts WHERE subject = 'Italy' ORDER BY 3) TO stdout;
+COPY (SELECT subject, predicate, object, confidence FROM graphmem.facts WHERE subject = 'Italy' ORDER BY 2, 3) TO stdout;
 SET graphmem.graph = 'facts_copy';
 COPY graphmem.facts (subject, predicate, object, source, confidence, valid_from, valid_to, properties) FROM stdin;
 Italy	capital	Rome	atlas	0.5	\N	\N	{"page": 7}

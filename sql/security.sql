@@ -306,6 +306,15 @@ INSERT INTO ask.writes VALUES
 	(15, 'DELETE FROM graphmem.facts'),
 	(16, 'SELECT graphmem.drop_vector_space(''v'', ''new'')'),
 	(17, 'SELECT graphmem.drop_graph(''new'')');
+CREATE TABLE ask.edges AS SELECT * FROM (VALUES ('a'::text, 'b'::text, 1), ('b', 'a', 2)) AS e (a, b, n);
+INSERT INTO ask.writes VALUES
+	(101, 'SELECT graphmem.create_graph(''new'')'),
+	(102, 'INSERT INTO graphmem.ntriples VALUES (''<a> <p> "b"@en .'')'),
+	(103, 'INSERT INTO graphmem.memory_jsonl VALUES (''{"type":"entity","name":"a","entityType":"k","observations":["b","b"]}'')'),
+	(104, 'SELECT graphmem.import_edges(''ask.edges'', ''a'', ''b'', vertices => ''ask.edges'', id_column => ''a'', graph => ''new'')'),
+	(105, 'SELECT graphmem.import_edges(''ask.edges'', ''a'', ''b'', fact_source => ''s'', graph => ''new'')'),
+	(106, 'SELECT pg_catalog.count(*) FROM graphmem.ntriples, graphmem.memory_jsonl, graphmem.export_facts()'),
+	(107, 'SELECT graphmem.drop_graph(''new'')');
 CREATE FUNCTION ask.write(call text) RETURNS text LANGUAGE plpgsql SET search_path = evil, pg_catalog SET graphmem.graph = 'new' AS $$
 BEGIN
 	EXECUTE call;

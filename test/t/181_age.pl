@@ -35,10 +35,12 @@ sub refused
 refused('SELECT graphmem.import_age($$x$$)', '42704', 'no AGE in this database');
 $node->safe_psql('age', 'CREATE EXTENSION age');
 age(q{SELECT create_graph('Social')});
-cypher(q{CREATE (:Person {name: 'Ada', born: 1815, score: 0.1, big: 12345678901234567890.123456789::numeric,
+cypher(q{CREATE (:Person {name: 'Ada', born: 1815, score: 0.1,
 	nested: {list: [1, 2.5, 'x', null, {deep: true}], text: 'a::numeric "q" \\\\ é'}}),
 	(:Person {name: 'Bob'}), (:Person {name: 'Bob', note: 'another'}), (:City {title: 'London', name: 7}),
-	({name: 'bare'}), (:City), (:Person {name: ['a list']}), (:Odd {score: 1.0/0.0, age_id: 'mine', name: 'odd one'})});
+	({name: 'bare'}), (:City), (:Person {name: ['a list']}), (:Odd {score: toFloat('Infinity'), age_id: 'mine', name: 'odd one'})});
+# a constant of Cypher has no more digits than a float
+age(q{INSERT INTO "Social"."Person" (properties) VALUES ('{"name": "Big", "big": 12345678901234567890.123456789::numeric}')});
 cypher(q{MATCH (a:Person {name: 'Ada'}), (c:City {title: 'London'}) CREATE (a)-[:LIVED_IN {since: 1835, sure: 0.9::numeric}]->(c)});
 cypher(q{MATCH (a:Person {name: 'Ada'}), (b:Person {note: 'another'}) CREATE (a)-[:KNOWS]->(b), (a)-[:KNOWS {again: true}]->(b), (b)-[:KNOWS]->(b)});
 
@@ -51,11 +53,12 @@ $node->safe_psql('age', q{SELECT graphmem.import_age('Social', 'g')});
 
 my $graph = "SET graphmem.graph = 'g'; ";
 is($node->safe_psql('age', $graph . q{
-	SELECT regexp_replace(name, '[0-9]{10,}', 'ID'), kind, regexp_replace((properties - 'age_id')::text, '[0-9]{25,}', 'N')
-	FROM graphmem.entities ORDER BY 1 COLLATE "C", 3}), join("\n",
+	SELECT * FROM (SELECT regexp_replace(name, '[0-9]{10,}', 'ID') AS n, kind, properties - 'age_id' AS p
+		FROM graphmem.entities) e ORDER BY n COLLATE "C", p}), join("\n",
 	'7|City|{"name": 7, "title": "London"}',
-	'Ada|Person|{"big": 12345678901234567890.123456789, "born": 1815, "name": "Ada", "score": 0.1, "nested": '
-	  . '{"list": [1, 2.5, "x", null, {"deep": true}], "text": "a::numeric \"q\" \\\\\\\\ é"}}',
+	'Ada|Person|{"born": 1815, "name": "Ada", "score": 0.1, "nested": '
+	  . '{"list": [1, 2.5, "x", null, {"deep": true}], "text": "a::numeric \"q\" \\\\ é"}}',
+	'Big|Person|{"big": 12345678901234567890.123456789, "name": "Big"}',
 	'City ID|City|{}',
 	'Person ID|Person|{"name": "Bob"}',
 	'Person ID|Person|{"name": "Bob", "note": "another"}',
@@ -68,9 +71,9 @@ is($node->safe_psql('age', $graph . q{
 		SELECT FROM "Social"._ag_label_vertex v WHERE ag_catalog.graphid_out(v.id)::text = e.properties ->> 'age_id')}), '0',
 	'each knows its id of AGE');
 is($node->safe_psql('age', $graph . q{
-	SELECT regexp_replace(subject, '[0-9]{10,}', 'ID'), predicate, regexp_replace(object, '[0-9]{10,}', 'ID'),
-		regexp_replace(properties::text, '[0-9]{10,}', 'ID', 'g'), sources
-	FROM graphmem.facts ORDER BY 1 COLLATE "C", 2, 3}), join("\n",
+	SELECT * FROM (SELECT regexp_replace(subject, '[0-9]{10,}', 'ID') AS s, predicate, regexp_replace(object, '[0-9]{10,}', 'ID'),
+		regexp_replace(properties::text, '[0-9]{10,}', 'ID', 'g'), sources FROM graphmem.facts) f
+	ORDER BY s COLLATE "C", predicate}), join("\n",
 	'Ada|KNOWS|Person ID|{"edges": [{"age_id": ID}, {"again": true, "age_id": ID}]}|{age}',
 	'Ada|LIVED_IN|7|{"sure": 0.9, "since": 1835, "age_id": ID}|{age}',
 	'Person ID|KNOWS|Person ID|{"age_id": ID}|{age}'), 'edges with predicate and properties, parallel ones together');
