@@ -61,8 +61,8 @@ is($node->safe_psql('age', $graph . q{
 	'Big|Person|{"big": 12345678901234567890.123456789, "name": "Big"}',
 	'City ID|City|{}',
 	'Person ID|Person|{"name": "Bob"}',
-	'Person ID|Person|{"name": "Bob", "note": "another"}',
 	'Person ID|Person|{"name": ["a list"]}',
+	'Person ID|Person|{"name": "Bob", "note": "another"}',
 	'bare||{"name": "bare"}',
 	'odd one|Odd|{"name": "odd one", "score": "Infinity"}'), 'vertices with kind, name and properties');
 is($node->safe_psql('age', $graph . q{
