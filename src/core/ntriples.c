@@ -304,6 +304,8 @@ read_string(GmNtReader *r, GmNtTerm *term)
 		if (at_line_end(r))
 			return fail(r, r->at, "a quotation mark at the end of the literal");
 		c = r->text[r->at++];
+		if (c == '\0')
+			return fail(r, r->at - 1, "a character other than NUL");
 		if (c == '"')
 			break;
 		if (c != '\\')

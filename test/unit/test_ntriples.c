@@ -103,6 +103,7 @@ test_errors(void)
 	READ("<\\U00110000> <p> <o> .", "error 1:2 a character of Unicode");
 	READ("<\\UFFFFFFFF> <p> <o> .", "error 1:2 a character of Unicode");
 	READ("<s> <p> \"\\u0000\" .", "error 1:10 a character other than NUL");
+	READ("<s> <p> \"\0\" .", "error 1:10 a character other than NUL");
 	READ("<s> <p> \"a", "error 1:11 a quotation mark at the end of the literal");
 	READ("<s> <p> \"a\\", "error 1:11 one of \\t \\b \\n \\r \\f \\\" \\' \\\\ \\uXXXX \\UXXXXXXXX");
 	READ("<s> <p> \"\\x\" .", "error 1:10 one of \\t \\b \\n \\r \\f \\\" \\' \\\\ \\uXXXX \\UXXXXXXXX");
