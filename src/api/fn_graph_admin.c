@@ -39,6 +39,7 @@ static const char *const drop_statements[] = {
 	"DELETE FROM graphmem.aliases WHERE graph_id OPERATOR(pg_catalog.=) $1",
 	"DELETE FROM graphmem.assertions WHERE graph_id OPERATOR(pg_catalog.=) $1",
 	"DELETE FROM graphmem.supersessions WHERE graph_id OPERATOR(pg_catalog.=) $1",
+	"DELETE FROM graphmem.merge_rows WHERE graph_id OPERATOR(pg_catalog.=) $1",
 	"DELETE FROM graphmem.merges WHERE graph_id OPERATOR(pg_catalog.=) $1",
 	"DELETE FROM graphmem.vector_spaces WHERE graph_id OPERATOR(pg_catalog.=) $1",
 	"DELETE FROM graphmem.entities WHERE graph_id OPERATOR(pg_catalog.=) $1",

@@ -85,6 +85,7 @@ typedef enum Parent
 	PREDICATE,
 	FACT,
 	SOURCE,
+	MERGE,
 	PARENT_COUNT,
 	BY_SPACE					/* whatever the row's space is about */
 } Parent;
@@ -103,6 +104,7 @@ static const ParentTable parents[PARENT_COUNT] = {
 	[PREDICATE] = {"predicates", "predicate_id", "predicates_pkey"},
 	[FACT] = {"triples", "fact_id", "triples_fact"},
 	[SOURCE] = {"sources", "source_id", "sources_pkey"},
+	[MERGE] = {"merges", "merge_id", "merges_pkey"},
 };
 
 typedef struct Reference
@@ -118,6 +120,8 @@ static const Reference references[] = {
 	{"predicates", "graph_id", GRAPH},
 	{"sources", "graph_id", GRAPH},
 	{"merges", "graph_id", GRAPH},
+	{"merge_rows", "graph_id", GRAPH},
+	{"merge_rows", "merge_id", MERGE},
 	{"supersessions", "graph_id", GRAPH},
 	{"vector_spaces", "graph_id", GRAPH},
 	{"triples", "subject_id", ENTITY},
@@ -199,6 +203,7 @@ static const Action actions[] = {
 	CASCADE(FACT, "assertions", "m.fact_id" IN_IDS),
 	CASCADE(FACT, "supersessions", "m.old_fact_id" IN_IDS " OR m.new_fact_id" IN_IDS),
 	CASCADE(FACT, "embeddings", "m.item_id" IN_IDS " AND " ITEMS_OF("fact")),
+	CASCADE(MERGE, "merge_rows", "m.merge_id" IN_IDS),
 	CASCADE(SOURCE, "embeddings", "m.item_id" IN_IDS " AND " ITEMS_OF("source")),
 };
 
@@ -1005,7 +1010,8 @@ enforce_truncate(Relation rel)
 		const char *condition = "";
 		SPIPlanPtr	plan;
 
-		if (ref->parent == BY_SPACE && parent >= ENTITY && parent != PREDICATE)
+		if (ref->parent == BY_SPACE && parent >= ENTITY &&
+			parent != PREDICATE && parent != MERGE)
 			condition = strcmp(ref->table, "topology_vectors") == 0 ?
 				(parent == ENTITY ? "" : " WHERE false") :
 				psprintf(" WHERE m.space_id OPERATOR(pg_catalog.=) ANY (ARRAY("
