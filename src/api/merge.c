@@ -863,7 +863,23 @@ merge_and_roll_back(GmMerge *merge)
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(old);
-	merge_locked(merge);
+	PG_TRY();
+	{
+		merge_locked(merge);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(old);
+		CurrentResourceOwner = owner;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(old);
 	CurrentResourceOwner = owner;

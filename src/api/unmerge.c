@@ -171,10 +171,10 @@ static GmMergeStep steps[] = {
 		" AND (NOT EXISTS (SELECT FROM graphmem.merge_rows d WHERE d.merge_id" GM_EQ "$1"
 		" AND d.relation" GM_EQ "'embeddings' AND d.change" GM_EQ "'added' AND d.row_id" GM_EQ "n.item"
 		" AND d.other_id" GM_EQ "r.other_id) OR EXISTS (SELECT FROM graphmem.embeddings m"
-		" WHERE m.space_id" GM_EQ "v.space_id AND m.item_id" GM_EQ "n.item))", GM_MERGE_ARGS}, GM_MERGE_VECTORS},
+		" WHERE m.space_id" GM_EQ "v.space_id AND m.item_id" GM_EQ "n.item))", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 	{{"DELETE FROM graphmem.embeddings m USING graphmem.merge_rows r WHERE r.merge_id" GM_EQ "$1"
 		" AND r.relation" GM_EQ "'embeddings' AND r.change" GM_EQ "'added' AND m.space_id" GM_EQ "r.other_id::int"
-		" AND m.item_id" GM_EQ "r.row_id AND m.embedding" GM_EQ "r.embedding", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
+		" AND m.item_id" GM_EQ "r.row_id AND m.embedding" GM_EQ "r.embedding", GM_MERGE_ARGS}, GM_MERGE_VECTORS},
 	{{"INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding)"
 		" SELECT v.space_id, r.row_id, r.embedding FROM graphmem.merge_rows r JOIN graphmem.vector_spaces v"
 		" ON v.space_id::bigint" GM_EQ "r.other_id WHERE r.merge_id" GM_EQ "$1"
