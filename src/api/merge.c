@@ -176,17 +176,21 @@ static GmSql put_facts = {
 #define MOVED(id) "CASE WHEN " id GM_EQ "$3 THEN $2 ELSE " id " END"
 #define MOVED_ENDS "'subject_id', " MOVED("t.subject_id") ", 'object_id', " MOVED("t.object_id")
 
-/* of a version that goes, other_id is the one that stands for it */
+/*
+ * Of a version that goes, other_id is the one that stands for it, and new what
+ * that is like; a version that stands as it was needs no row of its own.
+ */
 static GmSql put_members = {
 	INTO_UNDO "old, new) SELECT $1, $4, 'triples', u.id, u.other, CASE"
 	" WHEN u.id" GM_NE "u.other THEN 'removed' WHEN u.f" GM_NE "t.fact_id THEN 'refiled'"
-	" ELSE 'changed' END, pg_catalog.to_jsonb(t), pg_catalog.to_jsonb(t)" GM_CAT
-	"pg_catalog.jsonb_build_object('fact_id', u.f, " MOVED_ENDS ","
+	" ELSE 'changed' END, pg_catalog.to_jsonb(t), pg_catalog.jsonb_build_object('fact_id', u.f, " MOVED_ENDS ","
 	" 'valid_from', u.vf, 'valid_to', u.vt, 'recorded_at', u.r)"
 	" FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7),"
 	" pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10))"
 	" AS u(id, other, f, vf, vt, r), LATERAL (SELECT * FROM graphmem.triples t"
-	" WHERE t.triple_id" GM_EQ "u.id OFFSET 0) t",
+	" WHERE t.triple_id" GM_EQ "u.id OFFSET 0) t WHERE NOT (u.id" GM_EQ "u.other AND u.f" GM_EQ "t.fact_id"
+	" AND t.subject_id" GM_NE "$3 AND t.object_id" GM_NE "$3 AND u.vf" GM_EQ "t.valid_from"
+	" AND u.vt" GM_EQ "t.valid_to AND u.r" GM_EQ "t.recorded_at)",
 	10, {INT8OID, INT8OID, INT8OID, INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
 	TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
 };
@@ -199,26 +203,24 @@ static GmSql put_members = {
 	"COALESCE((SELECT f.other_id FROM graphmem.merge_rows f WHERE f.merge_id" GM_EQ "$1" \
 	" AND f.relation" GM_EQ "'triples' AND f.change" GM_EQ "'removed' AND f.row_id" GM_EQ triple "), " triple ")"
 #define ALL_FROM(relation, change) \
-	"SELECT n.* FROM graphmem.merge_rows r, LATERAL pg_catalog.jsonb_populate_record(" \
-	"NULL::graphmem." relation ", r.new) n WHERE r.merge_id" GM_EQ "$1" \
-	" AND r.relation" GM_EQ "'" relation "' AND r.change" GM_EQ "ANY (" change ")"
+	"SELECT n.* FROM graphmem.merge_rows r, LATERAL " GM_MERGE_NEW(relation) " n" \
+	" WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'" relation "' AND r.change" GM_EQ "ANY (" change ")"
 
 static GmMergeStep steps[] = {
 	/* the other versions of facts that fell together, then all else */
 	{{INTO_UNDO "old, new) SELECT $1, $4, 'triples', t.triple_id, t.triple_id, 'refiled',"
-		" pg_catalog.to_jsonb(t), pg_catalog.to_jsonb(t)" GM_CAT "pg_catalog.jsonb_build_object("
-		"'fact_id', r.other_id, " MOVED_ENDS ") FROM graphmem.merge_rows r, LATERAL (SELECT *"
+		" pg_catalog.to_jsonb(t), pg_catalog.jsonb_build_object('fact_id', r.other_id, " MOVED_ENDS ") FROM graphmem.merge_rows r, LATERAL (SELECT *"
 		" FROM graphmem.triples t WHERE t.fact_id" GM_EQ "r.row_id OFFSET 0) t"
 		" WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'facts' AND NOT EXISTS (SELECT FROM"
 		" graphmem.merge_rows d WHERE d.merge_id" GM_EQ "$1 AND d.relation" GM_EQ "'triples'"
-		" AND d.row_id" GM_EQ "t.triple_id)", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
+		" AND d.row_id" GM_EQ "t.triple_id OFFSET 0)", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 	{{INTO_UNDO "old) SELECT $1, $4, 'triples', t.triple_id, t.fact_id, CASE"
 		" WHEN t.subject_id" GM_NE "$3 THEN 'object' WHEN t.object_id" GM_NE "$3 THEN 'subject'"
 		" ELSE 'both' END, NULL FROM (SELECT * FROM graphmem.triples s WHERE s.subject_id" GM_EQ "$3"
 		" UNION ALL SELECT * FROM graphmem.triples o WHERE o.object_id" GM_EQ "$3"
 		" AND o.subject_id" GM_NE "$3) t WHERE NOT EXISTS (SELECT FROM graphmem.merge_rows d"
 		" WHERE d.merge_id" GM_EQ "$1 AND d.relation" GM_EQ "'triples'"
-		" AND d.row_id" GM_EQ "t.triple_id)", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
+		" AND d.row_id" GM_EQ "t.triple_id OFFSET 0)", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 
 	/* assertions of facts that fell together: of one source's two the later counts */
 	{{INTO_UNDO "old) SELECT $1, $4, 'assertions', a.fact_id, a.source_id, 'removed',"
@@ -230,11 +232,12 @@ static GmMergeStep steps[] = {
 		" CASE WHEN a.fact_id IS NOT NULL THEN pg_catalog.to_jsonb(a) END,"
 		" n.old" GM_CAT "pg_catalog.jsonb_build_object('fact_id', n.fact_id)"
 		" FROM (SELECT DISTINCT ON (f.other_id, r.other_id) f.other_id AS fact_id,"
-		" r.other_id AS source_id, r.old FROM graphmem.merge_rows f JOIN graphmem.merge_rows r"
-		" ON r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'assertions' AND r.row_id" GM_EQ "f.row_id"
-		" WHERE f.merge_id" GM_EQ "$1 AND f.relation" GM_EQ "'facts'"
+		" r.other_id AS source_id, r.old FROM graphmem.merge_rows f, LATERAL (SELECT *"
+		" FROM graphmem.merge_rows r WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'assertions'"
+		" AND r.row_id" GM_EQ "f.row_id OFFSET 0) r WHERE f.merge_id" GM_EQ "$1 AND f.relation" GM_EQ "'facts'"
 		" ORDER BY f.other_id, r.other_id, (r.old" GM_TEXT "'asserted_at')::pg_catalog.timestamptz DESC, r.row_id) n"
-		" LEFT JOIN graphmem.assertions a ON a.fact_id" GM_EQ "n.fact_id AND a.source_id" GM_EQ "n.source_id"
+		" LEFT JOIN LATERAL (SELECT * FROM graphmem.assertions a WHERE a.fact_id" GM_EQ "n.fact_id"
+		" AND a.source_id" GM_EQ "n.source_id OFFSET 0) a ON true"
 		" WHERE a.fact_id IS NULL OR (n.old" GM_TEXT "'asserted_at')::pg_catalog.timestamptz" GM_GT "a.asserted_at",
 		GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 	{{"DELETE FROM graphmem.assertions a USING graphmem.merge_rows r WHERE r.merge_id" GM_EQ "$1"
@@ -254,8 +257,9 @@ static GmMergeStep steps[] = {
 		" CROSS JOIN LATERAL (VALUES (r.row_id), (r.other_id)) AS v(fact), LATERAL ("
 		"SELECT s.supersession_id FROM graphmem.supersessions s WHERE s.old_fact_id" GM_EQ "v.fact"
 		" UNION ALL SELECT s.supersession_id FROM graphmem.supersessions s WHERE s.new_fact_id" GM_EQ "v.fact"
-		" OFFSET 0) l WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'facts') c"
-		" JOIN graphmem.supersessions s ON s.supersession_id" GM_EQ "c.supersession_id, LATERAL (SELECT "
+		" OFFSET 0) l WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'facts') c,"
+		" LATERAL (SELECT * FROM graphmem.supersessions s WHERE s.supersession_id" GM_EQ "c.supersession_id"
+		" OFFSET 0) s, LATERAL (SELECT "
 		FACT_OF("s.old_fact_id") " AS old_fact, " FACT_OF("s.new_fact_id") " AS new_fact, "
 		VERSION_OF("s.old_triple_id") " AS old_triple, " VERSION_OF("s.closed_triple_id") " AS closed, "
 		VERSION_OF("s.rest_triple_id") " AS rest OFFSET 0) n"
@@ -283,7 +287,7 @@ static GmMergeStep steps[] = {
 		" ELSE (SELECT f.other_id FROM graphmem.merge_rows f WHERE f.merge_id" GM_EQ "$1"
 		" AND f.relation" GM_EQ "'facts' AND f.row_id" GM_EQ "r.row_id) END AS item OFFSET 0) n"
 		" WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'embeddings' AND NOT EXISTS (SELECT"
-		" FROM graphmem.embeddings m WHERE m.space_id" GM_EQ "v.space_id AND m.item_id" GM_EQ "n.item)"
+		" FROM graphmem.embeddings m WHERE m.space_id" GM_EQ "v.space_id AND m.item_id" GM_EQ "n.item OFFSET 0)"
 		" ORDER BY n.item, r.other_id, r.row_id", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 	{{"DELETE FROM graphmem.embeddings m USING graphmem.merge_rows r WHERE r.merge_id" GM_EQ "$1"
 		" AND r.relation" GM_EQ "'embeddings' AND r.change" GM_EQ "'removed'"
@@ -419,14 +423,23 @@ gm_merge_enter(void)
 	return level;
 }
 
+/*
+ * Planned for each merge, since that of an entity with one fact would ruin
+ * that of a hub.  LATERAL and OFFSET 0 as in sql.h: nothing is known yet of
+ * the undo rows.
+ */
 void
 gm_merge_run(const GmMerge *merge, GmSql *sql)
 {
 	Datum		args[4] = {Int64GetDatum(merge->merge_id), Int64GetDatum(merge->keep),
 	Int64GetDatum(merge->gone), Int32GetDatum(merge->graph_id)};
 
+	int			code;
+
 	CHECK_FOR_INTERRUPTS();
-	gm_sql_run(sql, args, NULL);
+	code = SPI_execute_with_args(sql->text, sql->nargs, sql->args, args, NULL, false, 0);
+	if (code < 0)
+		elog(ERROR, "could not run \"%s\": %s", sql->text, SPI_result_code_string(code));
 }
 
 void

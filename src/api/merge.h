@@ -16,9 +16,10 @@
  *	   accesses, activations	entity, a number
  *	 change:
  *	   subject, object, both	this end of a version became the kept entity
- *	   changed			columns of the row; old and new are whole rows
+ *	   changed			columns of the row; old is all of it, new at least those
  *	   refiled			a version that went to another fact; likewise
- *	   removed			the row is gone; old has it, or embedding
+ *	   removed			the row is gone; old has it, or embedding; of a version,
+ *						new is what the one that stands for it was made
  *	   added			the row is new; new has it, or embedding
  *	   joined			see facts
  *
@@ -49,6 +50,12 @@
 #define GM_TEXT	" OPERATOR(pg_catalog.->>) "
 #define GM_MINUS " OPERATOR(pg_catalog.-) "
 #define GM_PLUS	" OPERATOR(pg_catalog.+) "
+
+/* A row as it was, and as the merge left it: new has at least what differs. */
+#define GM_MERGE_OLD(relation) \
+	"pg_catalog.jsonb_populate_record(NULL::graphmem." relation ", r.old)"
+#define GM_MERGE_NEW(relation) \
+	"pg_catalog.jsonb_populate_record(" GM_MERGE_OLD(relation) ", r.new)"
 
 /* Arguments of every statement of a merge and of its undoing. */
 #define GM_MERGE_ARGS	4, {INT8OID, INT8OID, INT8OID, INT4OID}

@@ -32,17 +32,15 @@ PG_FUNCTION_INFO_V1(graphmem_unmerge_named);
 #define FROM_UNDO(relation, changes) \
 	" FROM graphmem.merge_rows r WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'" relation "'" \
 	" AND r.change" GM_EQ "ANY ('{" changes "}')"
-#define OLD_ROW(relation) "pg_catalog.jsonb_populate_record(NULL::graphmem." relation ", r.old)"
-#define NEW_ROW(relation) "pg_catalog.jsonb_populate_record(NULL::graphmem." relation ", r.new)"
 #define ROWS_FROM(what, relation, changes) \
-	"SELECT " what " FROM graphmem.merge_rows r, LATERAL " OLD_ROW(relation) " o, LATERAL " \
-	NEW_ROW(relation) " n WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'" relation "'" \
+	"SELECT " what " FROM graphmem.merge_rows r, LATERAL " GM_MERGE_OLD(relation) " o, LATERAL " \
+	GM_MERGE_NEW(relation) " n WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'" relation "'" \
 	" AND r.change" GM_EQ "ANY ('{" changes "}')"
 #define OLD_ROWS(relation, changes) ROWS_FROM("o.*", relation, changes)
 #define NEW_ROWS(relation, changes) ROWS_FROM("n.*", relation, changes)
 #define BOTH_ROWS(relation, changes) ROWS_FROM("o.*, n AS new", relation, changes)
 #define FACT_STANDS(fact) \
-	"EXISTS (SELECT FROM graphmem.triples x WHERE x.fact_id" GM_EQ fact ")"
+	"EXISTS (SELECT FROM graphmem.triples x WHERE x.fact_id" GM_EQ fact " OFFSET 0)"
 
 static GmSql graph_of_merge = {
 	"SELECT graph_id FROM graphmem.merges WHERE merge_id" GM_EQ "$1", 1, {INT8OID}
@@ -65,30 +63,31 @@ static GmSql find_named = {
 };
 
 /*
- * A later merge that stands and took keep away, or wrote the same rows.  A
- * version whose two ends were moved by two merges does not tie them.
+ * A later merge that stands, as all that have undo rows do, and took keep away
+ * or wrote the same rows.  A version whose two ends were moved by two merges
+ * does not tie them.
  */
 static GmSql find_later = {
-	"SELECT m.merge_id FROM graphmem.merges m WHERE m.graph_id" GM_EQ "$4 AND m.merge_id" GM_GT "$1"
-	" AND m.unmerged_at IS NULL AND (m.gone_id" GM_EQ "$2 OR EXISTS (SELECT FROM graphmem.merge_rows r,"
-	" graphmem.merge_rows o WHERE r.merge_id" GM_EQ "$1 AND o.merge_id" GM_EQ "m.merge_id"
-	" AND o.relation" GM_EQ "r.relation AND o.row_id" GM_EQ "r.row_id AND (r.relation" GM_EQ "'triples'"
-	" OR o.other_id" GM_EQ "r.other_id) AND NOT (r.relation" GM_EQ "'triples'"
-	" AND r.change" GM_EQ "ANY ('{subject,object,both}') AND o.change" GM_EQ "ANY ('{subject,object,both}'))))"
-	" ORDER BY m.merge_id DESC LIMIT 1",
+	"SELECT o.merge_id FROM graphmem.merge_rows r, LATERAL (SELECT o.merge_id FROM graphmem.merge_rows o"
+	" WHERE o.row_id" GM_EQ "(CASE WHEN r.relation" GM_EQ "'triples' AND r.change" GM_EQ "'removed'"
+	" THEN r.other_id ELSE r.row_id END) AND o.relation" GM_EQ "r.relation AND o.merge_id" GM_GT "$1"
+	" AND CASE WHEN r.relation" GM_NE "'triples' THEN o.other_id" GM_EQ "r.other_id"
+	" ELSE NOT (r.change" GM_EQ "ANY ('{subject,object,both}') AND o.change" GM_EQ
+	"ANY ('{subject,object,both}')) END LIMIT 1) o WHERE r.merge_id" GM_EQ "$1 UNION ALL"
+	" SELECT m.merge_id FROM graphmem.merges m WHERE m.gone_id" GM_EQ "$2 AND m.unmerged_at IS NULL LIMIT 1",
 	GM_MERGE_ARGS
 };
 
 /* a version of facts that fell together which is not what the merge made of it */
 static GmSql find_changed = {
 	"SELECT n.subject_id, n.predicate_id, n.object_id FROM graphmem.merge_rows r, LATERAL (SELECT * FROM "
-	NEW_ROW("triples") " OFFSET 0) n WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'triples'"
-	" AND r.change" GM_EQ "ANY ('{changed,refiled}') AND " FACT_STANDS("n.fact_id")
-	" AND NOT EXISTS (SELECT FROM graphmem.triples t WHERE t.triple_id" GM_EQ "r.row_id"
+	GM_MERGE_NEW("triples") " OFFSET 0) n WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'triples'"
+	" AND r.change" GM_EQ "ANY ('{changed,refiled,removed}') AND " FACT_STANDS("n.fact_id")
+	" AND NOT EXISTS (SELECT FROM graphmem.triples t WHERE t.triple_id" GM_EQ "r.other_id"
 	" AND t.fact_id" GM_EQ "n.fact_id AND t.subject_id" GM_EQ "n.subject_id"
 	" AND t.predicate_id" GM_EQ "n.predicate_id AND t.object_id" GM_EQ "n.object_id"
 	" AND t.valid_from" GM_EQ "n.valid_from AND t.valid_to" GM_EQ "n.valid_to"
-	" AND t.recorded_at" GM_EQ "n.recorded_at AND t.expired_at" GM_EQ "n.expired_at)"
+	" AND t.recorded_at" GM_EQ "n.recorded_at AND t.expired_at" GM_EQ "n.expired_at OFFSET 0)"
 	" ORDER BY r.row_id LIMIT 1",
 	GM_MERGE_ARGS
 };
@@ -119,7 +118,7 @@ static GmMergeStep steps[] = {
 		" valid_from = o.valid_from, valid_to = o.valid_to, recorded_at = o.recorded_at FROM (" OLD_ROWS("triples", "changed") " OFFSET 0) o"
 		" WHERE t.triple_id" GM_EQ "o.triple_id", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 	{{TRIPLE_BACK " n.confidence, p.functional, o.valid_from, o.valid_to, o.recorded_at, o.expired_at,"
-		" n.properties FROM (SELECT o.*, r.new FROM graphmem.merge_rows r, LATERAL " OLD_ROW("triples") " o"
+		" n.properties FROM (SELECT o.*, r.new FROM graphmem.merge_rows r, LATERAL " GM_MERGE_OLD("triples") " o"
 		" WHERE r.merge_id" GM_EQ "$1 AND r.relation" GM_EQ "'triples' AND r.change" GM_EQ "'refiled' OFFSET 0) o JOIN graphmem.predicates p ON p.predicate_id" GM_EQ "o.predicate_id,"
 		" LATERAL (SELECT * FROM pg_catalog.jsonb_populate_record(NULL::graphmem.triples, o.new)) n",
 		GM_MERGE_ARGS}, GM_MERGE_FACTS},
@@ -136,14 +135,14 @@ static GmMergeStep steps[] = {
 		" THEN t.object_id ELSE $3 END FROM (SELECT DISTINCT ON (r.other_id) r.other_id, r.change"
 		FROM_UNDO("triples", "subject,object,both") " ORDER BY r.other_id, r.row_id) f"
 		" WHERE t.fact_id" GM_EQ "f.other_id AND NOT EXISTS (SELECT FROM graphmem.merge_rows d"
-		" WHERE d.merge_id" GM_EQ "$1 AND d.relation" GM_EQ "'triples' AND d.row_id" GM_EQ "t.triple_id)",
+		" WHERE d.merge_id" GM_EQ "$1 AND d.relation" GM_EQ "'triples' AND d.row_id" GM_EQ "t.triple_id OFFSET 0)",
 		GM_MERGE_ARGS}, GM_MERGE_FACTS},
 
 	/* an assertion that was taken back since, of the fact that took it, stays away */
 	{{"INSERT INTO graphmem.assertions " OLD_ROWS("assertions", "removed") " AND " FACT_STANDS("r.row_id")
-		" AND EXISTS (SELECT FROM graphmem.merge_rows f JOIN graphmem.assertions a"
-		" ON a.fact_id" GM_EQ "f.other_id WHERE f.merge_id" GM_EQ "$1 AND f.relation" GM_EQ "'facts'"
-		" AND f.row_id" GM_EQ "r.row_id AND a.source_id" GM_EQ "r.other_id)", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
+		" AND EXISTS (SELECT FROM graphmem.assertions a WHERE a.fact_id" GM_EQ "(SELECT f.other_id"
+		" FROM graphmem.merge_rows f WHERE f.merge_id" GM_EQ "$1 AND f.relation" GM_EQ "'facts'"
+		" AND f.row_id" GM_EQ "r.row_id) AND a.source_id" GM_EQ "r.other_id OFFSET 0)", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 	{{"DELETE FROM graphmem.assertions a USING (" NEW_ROWS("assertions", "added") " OFFSET 0) n WHERE a.fact_id" GM_EQ "n.fact_id"
 		" AND a.source_id" GM_EQ "n.source_id AND a.confidence" GM_EQ "n.confidence"
 		" AND a.asserted_at" GM_EQ "n.asserted_at", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
@@ -170,8 +169,8 @@ static GmMergeStep steps[] = {
 		" AND r.change" GM_EQ "'removed' AND (v.target" GM_EQ "'entity' OR " FACT_STANDS("r.row_id") ")"
 		" AND (NOT EXISTS (SELECT FROM graphmem.merge_rows d WHERE d.merge_id" GM_EQ "$1"
 		" AND d.relation" GM_EQ "'embeddings' AND d.change" GM_EQ "'added' AND d.row_id" GM_EQ "n.item"
-		" AND d.other_id" GM_EQ "r.other_id) OR EXISTS (SELECT FROM graphmem.embeddings m"
-		" WHERE m.space_id" GM_EQ "v.space_id AND m.item_id" GM_EQ "n.item))", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
+		" AND d.other_id" GM_EQ "r.other_id OFFSET 0) OR EXISTS (SELECT FROM graphmem.embeddings m"
+		" WHERE m.space_id" GM_EQ "v.space_id AND m.item_id" GM_EQ "n.item OFFSET 0))", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 	{{"DELETE FROM graphmem.embeddings m USING graphmem.merge_rows r WHERE r.merge_id" GM_EQ "$1"
 		" AND r.relation" GM_EQ "'embeddings' AND r.change" GM_EQ "'added' AND m.space_id" GM_EQ "r.other_id::int"
 		" AND m.item_id" GM_EQ "r.row_id AND m.embedding" GM_EQ "r.embedding", GM_MERGE_ARGS}, GM_MERGE_VECTORS},
