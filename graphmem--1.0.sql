@@ -884,6 +884,149 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION graphmem.unmerge_entities(text, text, text) IS
 'unmerge_entities of the last merge of an entity of the name gone into keep that was not undone yet. Errors: as there; 42704 no such merge.';
 
+-- First letters of the words, and the last word: "j r r tolkien".
+CREATE FUNCTION graphmem.initials(words text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN pg_catalog.regexp_replace(words, '(\w)\w*\s+(?=\w)', '\1 ', 'g');
+COMMENT ON FUNCTION graphmem.initials(text) IS
+'a name''s words (search_name) with all but the last cut to their first letters';
+
+-- Pairs come from three blockings, each with a bound that does not grow with
+-- the square of the graph: names share one of their NAME_GRAMS rarest trigrams
+-- that at most 100 names have, facts share a predicate and neighbour that at
+-- most 50 entities have, vectors are among the 10 nearest.
+CREATE FUNCTION graphmem.duplicate_candidates(
+	entity text DEFAULT NULL, match_count int DEFAULT 100, min_score real DEFAULT 0.5, kinds text[] DEFAULT NULL,
+	space text DEFAULT NULL, name_weight real DEFAULT 1, vector_weight real DEFAULT 1,
+	neighbor_weight real DEFAULT 1, graph text DEFAULT NULL,
+	OUT rank bigint, OUT entity_id bigint, OUT entity text, OUT other_id bigint, OUT other text,
+	OUT score real, OUT name_score real, OUT vector_score real, OUT neighbor_score real)
+RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100
+SET pg_trgm.similarity_threshold = 0.3
+SET enable_nestloop = off
+SET jit = off
+BEGIN ATOMIC
+	WITH g AS MATERIALIZED (
+		SELECT graphmem.current_graph_id(graph) AS graph_id
+	), sought AS MATERIALIZED (
+		-- the entity asked about, by name or alias
+		SELECT COALESCE(
+			(SELECT e.entity_id FROM graphmem.entities e WHERE e.graph_id = (SELECT g.graph_id FROM g)
+				AND graphmem.name_key(e.name, e.literal_type) = graphmem.name_key(duplicate_candidates.entity)),
+			(SELECT a.entity_id FROM graphmem.aliases a WHERE a.graph_id = (SELECT g.graph_id FROM g)
+				AND graphmem.name_key(a.name) = graphmem.name_key(duplicate_candidates.entity))) AS id
+	), chosen AS MATERIALIZED (
+		SELECT e.entity_id AS id, e.name FROM graphmem.entities e
+		WHERE e.graph_id = (SELECT g.graph_id FROM g) AND e.literal_type IS NULL
+			AND (duplicate_candidates.kinds IS NULL OR e.kind = ANY (duplicate_candidates.kinds))
+			AND (duplicate_candidates.entity IS NULL OR (SELECT sought.id FROM sought) IS NOT NULL)
+	), names AS MATERIALIZED (
+		SELECT c.id, graphmem.search_name(c.name) AS words FROM chosen c
+		UNION
+		SELECT c.id, graphmem.search_name(a.name) FROM chosen c JOIN graphmem.aliases a ON a.entity_id = c.id
+	), grams AS MATERIALIZED (
+		SELECT n.id, t.gram FROM names n, LATERAL pg_catalog.unnest(show_trgm(n.words)) AS t(gram)
+	), gram_counts AS MATERIALIZED (
+		SELECT c.gram, c.n FROM (SELECT t.gram, pg_catalog.count(*) AS n FROM grams t GROUP BY t.gram) c
+		WHERE c.n BETWEEN 2 AND 100
+	), rare AS MATERIALIZED (
+		SELECT r.id, r.gram FROM (
+			SELECT t.id, t.gram, pg_catalog.row_number() OVER (PARTITION BY t.id ORDER BY c.n, t.gram) AS place
+			FROM grams t JOIN gram_counts c ON c.gram = t.gram) r
+		WHERE r.place <= 8
+	), named AS MATERIALIZED (
+		SELECT x.a, x.b FROM (
+			SELECT DISTINCT r.id AS a, o.id AS b FROM rare r JOIN rare o ON o.gram = r.gram AND o.id > r.id
+			WHERE duplicate_candidates.entity IS NULL OR (SELECT sought.id FROM sought) IN (r.id, o.id)) x
+			JOIN names n ON n.id = x.a JOIN names m ON m.id = x.b
+		GROUP BY x.a, x.b
+		HAVING pg_catalog.max(similarity(n.words, m.words)) >= 0.3
+	), keys AS MATERIALIZED (
+		SELECT DISTINCT t.subject_id AS id, t.predicate_id AS p, t.object_id AS other, true AS out
+		FROM graphmem.triples t JOIN chosen c ON c.id = t.subject_id
+		WHERE t.expired_at = 'infinity' AND t.valid_from <= pg_catalog.statement_timestamp()
+			AND t.valid_to > pg_catalog.statement_timestamp()
+		UNION ALL
+		SELECT DISTINCT t.object_id, t.predicate_id, t.subject_id, false
+		FROM graphmem.triples t JOIN chosen c ON c.id = t.object_id
+		WHERE t.expired_at = 'infinity' AND t.valid_from <= pg_catalog.statement_timestamp()
+			AND t.valid_to > pg_catalog.statement_timestamp()
+	), weights AS MATERIALIZED (
+		SELECT k.p, k.other, k.out, 1 / pg_catalog.ln(1 + pg_catalog.count(*)::float8) AS weight, pg_catalog.count(*) AS n
+		FROM keys k GROUP BY k.p, k.other, k.out HAVING pg_catalog.count(*) <= 50
+	), weighed AS MATERIALIZED (
+		SELECT k.id, k.p, k.other, k.out, w.weight, w.n FROM keys k
+			JOIN weights w ON w.p = k.p AND w.other = k.other AND w.out = k.out
+	), totals AS MATERIALIZED (
+		SELECT k.id, pg_catalog.sum(k.weight) AS weight FROM weighed k GROUP BY k.id
+	), shared AS MATERIALIZED (
+		SELECT k.id AS a, o.id AS b, pg_catalog.sum(k.weight) AS weight
+		FROM weighed k JOIN weighed o ON o.p = k.p AND o.other = k.other AND o.out = k.out AND o.id > k.id
+		WHERE k.n > 1 AND (duplicate_candidates.entity IS NULL OR (SELECT sought.id FROM sought) IN (k.id, o.id))
+		GROUP BY k.id, o.id
+	), near AS MATERIALIZED (
+		SELECT s.a, s.b, s.weight / (x.weight + y.weight - s.weight) AS score
+		FROM shared s JOIN totals x ON x.id = s.a JOIN totals y ON y.id = s.b
+	), in_space AS MATERIALIZED (
+		SELECT v.space_id FROM graphmem.vector_spaces v
+		WHERE v.graph_id = (SELECT g.graph_id FROM g) AND v.target = 'entity'
+			AND (duplicate_candidates.space IS NULL OR v.name = duplicate_candidates.space)
+		ORDER BY v.name = 'default' DESC LIMIT 1
+	), having_vector AS MATERIALIZED (
+		SELECT c.id, c.name FROM chosen c JOIN graphmem.embeddings m ON m.item_id = c.id
+		WHERE m.space_id = (SELECT i.space_id FROM in_space i) AND duplicate_candidates.vector_weight > 0
+	), found AS MATERIALIZED (
+		SELECT v.id AS a, s.item_id AS b, s.similarity FROM having_vector v,
+			LATERAL graphmem.similar(v.name, 10, duplicate_candidates.space, duplicate_candidates.kinds,
+				graph => duplicate_candidates.graph) s
+		WHERE duplicate_candidates.entity IS NULL OR v.id = (SELECT sought.id FROM sought)
+	), pairs AS MATERIALIZED (
+		SELECT n.a, n.b FROM named n
+		UNION
+		SELECT n.a, n.b FROM near n WHERE n.score >= 0.2
+		UNION
+		SELECT LEAST(f.a, f.b), GREATEST(f.a, f.b) FROM found f
+	), compared AS MATERIALIZED (
+		SELECT v.id AS a, s.item_id AS b, s.similarity FROM (
+			SELECT p.a, pg_catalog.array_agg(p.b ORDER BY p.b) AS others FROM pairs p
+				JOIN having_vector o ON o.id = p.b GROUP BY p.a) p
+			JOIN having_vector v ON v.id = p.a,
+			LATERAL graphmem.similar(v.name, pg_catalog.cardinality(p.others), duplicate_candidates.space,
+				item_ids => p.others, exact => true, graph => duplicate_candidates.graph) s
+	), alike AS MATERIALIZED (
+		SELECT p.a, p.b, pg_catalog.max(GREATEST(similarity(n.words, m.words),
+			CASE WHEN graphmem.initials(n.words) = graphmem.initials(m.words)
+				AND (n.words ~ ' \w ' OR m.words ~ ' \w ') THEN 0.9 ELSE 0 END)) AS score
+		FROM pairs p JOIN names n ON n.id = p.a JOIN names m ON m.id = p.b
+		GROUP BY p.a, p.b
+	), legs AS MATERIALIZED (
+		SELECT p.a, p.b, p.score::float8 AS n, v.similarity::float8 AS v,
+			CASE WHEN x.id IS NOT NULL AND y.id IS NOT NULL THEN COALESCE(s.score, 0) END AS s
+		FROM alike p
+			LEFT JOIN compared v ON v.a = p.a AND v.b = p.b
+			LEFT JOIN near s ON s.a = p.a AND s.b = p.b
+			LEFT JOIN totals x ON x.id = p.a LEFT JOIN totals y ON y.id = p.b
+	), scored AS MATERIALIZED (
+		SELECT l.a, l.b, l.n, l.v, l.s, pg_catalog.sqrt(
+			(name_weight * l.n * l.n + COALESCE(vector_weight * l.v * l.v, 0) + COALESCE(neighbor_weight * l.s * l.s, 0))
+			/ NULLIF(name_weight + CASE WHEN l.v IS NULL THEN 0 ELSE vector_weight END
+				+ CASE WHEN l.s IS NULL THEN 0 ELSE neighbor_weight END, 0)) AS score
+		FROM legs l
+	), best AS MATERIALIZED (
+		SELECT CASE WHEN s.b = (SELECT sought.id FROM sought) THEN s.b ELSE s.a END AS a,
+			CASE WHEN s.b = (SELECT sought.id FROM sought) THEN s.a ELSE s.b END AS b, s.n, s.v, s.s, s.score::real AS score
+		FROM scored s WHERE s.score::real >= min_score
+		ORDER BY s.score::real DESC, s.a, s.b
+		LIMIT match_count
+	)
+	SELECT pg_catalog.row_number() OVER (ORDER BY t.score DESC, t.a, t.b), t.a, x.name, t.b, y.name, t.score,
+		t.n::real, t.v::real, t.s::real
+	FROM best t JOIN chosen x ON x.id = t.a JOIN chosen y ON y.id = t.b
+	ORDER BY 1;
+END;
+
 CREATE FUNCTION graphmem.add_alias(
 	entity text, alias text, graph text DEFAULT NULL)
 RETURNS bigint
