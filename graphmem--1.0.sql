@@ -892,14 +892,13 @@ RETURN pg_catalog.regexp_replace(words, '(\w)\w*\s+(?=\w)', '\1 ', 'g');
 COMMENT ON FUNCTION graphmem.initials(text) IS
 'a name''s words (search_name) with all but the last cut to their first letters';
 
--- Pairs come from three blockings, each with a bound that does not grow with
--- the square of the graph: names share one of their NAME_GRAMS rarest trigrams
--- that at most 100 names have, facts share a predicate and neighbour that at
--- most 50 entities have, vectors are among the 10 nearest.
+-- Pairs come from three blockings, so that there are at most 400 by names, 25 by
+-- each fact and 10 by vectors for an entity, however large the graph.  The
+-- default weights are those of test/bench/duplicates.py.
 CREATE FUNCTION graphmem.duplicate_candidates(
 	entity text DEFAULT NULL, match_count int DEFAULT 100, min_score real DEFAULT 0.5, kinds text[] DEFAULT NULL,
-	space text DEFAULT NULL, name_weight real DEFAULT 1, vector_weight real DEFAULT 1,
-	neighbor_weight real DEFAULT 1, graph text DEFAULT NULL,
+	space text DEFAULT NULL, name_weight real DEFAULT 1, vector_weight real DEFAULT 0.5,
+	neighbor_weight real DEFAULT 0.5, graph text DEFAULT NULL,
 	OUT rank bigint, OUT entity_id bigint, OUT entity text, OUT other_id bigint, OUT other text,
 	OUT score real, OUT name_score real, OUT vector_score real, OUT neighbor_score real)
 RETURNS SETOF record
@@ -932,14 +931,17 @@ BEGIN ATOMIC
 		SELECT c.gram, c.n FROM (SELECT t.gram, pg_catalog.count(*) AS n FROM grams t GROUP BY t.gram) c
 		WHERE c.n BETWEEN 2 AND 100
 	), rare AS MATERIALIZED (
-		SELECT r.id, r.gram FROM (
-			SELECT t.id, t.gram, pg_catalog.row_number() OVER (PARTITION BY t.id ORDER BY c.n, t.gram) AS place
+		SELECT r.id, r.gram, r.held FROM (
+			SELECT t.id, t.gram, pg_catalog.row_number() OVER (PARTITION BY t.id ORDER BY c.n, t.gram) AS place,
+				pg_catalog.count(*) OVER (PARTITION BY t.id) AS held
 			FROM grams t JOIN gram_counts c ON c.gram = t.gram) r
 		WHERE r.place <= 8
 	), named AS MATERIALIZED (
 		SELECT x.a, x.b FROM (
-			SELECT DISTINCT r.id AS a, o.id AS b FROM rare r JOIN rare o ON o.gram = r.gram AND o.id > r.id
-			WHERE duplicate_candidates.entity IS NULL OR (SELECT sought.id FROM sought) IN (r.id, o.id)) x
+			SELECT r.id AS a, o.id AS b FROM rare r JOIN rare o ON o.gram = r.gram AND o.id > r.id
+			WHERE duplicate_candidates.entity IS NULL OR (SELECT sought.id FROM sought) IN (r.id, o.id)
+			GROUP BY r.id, o.id
+			HAVING pg_catalog.count(*) > 1 OR pg_catalog.min(LEAST(r.held, o.held)) < 4) x
 			JOIN names n ON n.id = x.a JOIN names m ON m.id = x.b
 		GROUP BY x.a, x.b
 		HAVING pg_catalog.max(similarity(n.words, m.words)) >= 0.3
@@ -970,8 +972,11 @@ BEGIN ATOMIC
 		SELECT s.a, s.b, s.weight / (x.weight + y.weight - s.weight) AS score
 		FROM shared s JOIN totals x ON x.id = s.a JOIN totals y ON y.id = s.b
 	), in_space AS MATERIALIZED (
-		SELECT v.space_id FROM graphmem.vector_spaces v
-		WHERE v.graph_id = (SELECT g.graph_id FROM g) AND v.target = 'entity'
+		-- a space of that name there must be
+		SELECT v.space_id FROM (SELECT CASE WHEN duplicate_candidates.space IS NOT NULL THEN (
+				SELECT pg_catalog.count(*) FROM graphmem.similar('', 1, duplicate_candidates.space,
+					graph => duplicate_candidates.graph)) END AS found) c
+			LEFT JOIN graphmem.vector_spaces v ON COALESCE(c.found, 0) >= 0 AND v.graph_id = (SELECT g.graph_id FROM g) AND v.target = 'entity'
 			AND (duplicate_candidates.space IS NULL OR v.name = duplicate_candidates.space)
 		ORDER BY v.name = 'default' DESC LIMIT 1
 	), having_vector AS MATERIALIZED (
@@ -1009,10 +1014,10 @@ BEGIN ATOMIC
 			LEFT JOIN near s ON s.a = p.a AND s.b = p.b
 			LEFT JOIN totals x ON x.id = p.a LEFT JOIN totals y ON y.id = p.b
 	), scored AS MATERIALIZED (
-		SELECT l.a, l.b, l.n, l.v, l.s, pg_catalog.sqrt(
-			(name_weight * l.n * l.n + COALESCE(vector_weight * l.v * l.v, 0) + COALESCE(neighbor_weight * l.s * l.s, 0))
+		SELECT l.a, l.b, l.n, l.v, l.s,
+			(name_weight * l.n + COALESCE(vector_weight * l.v, 0) + COALESCE(neighbor_weight * l.s, 0))
 			/ NULLIF(name_weight + CASE WHEN l.v IS NULL THEN 0 ELSE vector_weight END
-				+ CASE WHEN l.s IS NULL THEN 0 ELSE neighbor_weight END, 0)) AS score
+				+ CASE WHEN l.s IS NULL THEN 0 ELSE neighbor_weight END, 0) AS score
 		FROM legs l
 	), best AS MATERIALIZED (
 		SELECT CASE WHEN s.b = (SELECT sought.id FROM sought) THEN s.b ELSE s.a END AS a,
@@ -1026,6 +1031,9 @@ BEGIN ATOMIC
 	FROM best t JOIN chosen x ON x.id = t.a JOIN chosen y ON y.id = t.b
 	ORDER BY 1;
 END;
+
+COMMENT ON FUNCTION graphmem.duplicate_candidates(text, int, real, text[], text, real, real, real, text) IS
+'Pairs of entities that may be one, best first: of the graph, or with the entity of that name or alias. At most match_count (default 100; NULL: all) with a score of at least min_score (default 0.5, in [0,1]). kinds: both are of these (default: any). name_score: the most similar of their names and aliases, by shared trigrams of their words (pg_trgm), whatever the words'' order, case and punctuation; 0.9 at least where one is the other with words cut to initials. vector_score: similarity in the space (as in vector_search). neighbor_score: of what their current facts say, predicate, direction and other end, the share that both have, each weighted 1 / ln(1 + entities that have it) as by Adamic and Adar 2003; what more than 50 entities have does not count. score: mean of the three by name_weight (default 1), vector_weight (0.5) and neighbor_weight (0.5), not negative, over those that are not NULL; vector_score is NULL unless both have a vector, neighbor_score unless both have facts that count. Candidates are pairs that share two of the 8 rarest trigrams of a name that at most 100 names have (one where a name has fewer than 4), with a name similarity of at least 0.3; that have a neighbor_score of at least 0.2; or of which one is among the 10 vectors nearest to the other. Rows by score, then ids; entity is the one asked about, else that of the smaller id. Unknown entity: no rows. Cost: some passes over names and facts, also for one entity, and a vector search for each entity that has a vector. Errors: 42704 unknown graph or space.';
 
 CREATE FUNCTION graphmem.add_alias(
 	entity text, alias text, graph text DEFAULT NULL)

@@ -329,9 +329,11 @@ graphmem_add_entity(PG_FUNCTION_ARGS)
 	Jsonb	   *properties = object_arg(fcinfo, 2, "properties of an entity");
 	char	   *graph = gm_graph_name(text_arg(fcinfo, 4));
 	int			level = gm_sql_enter();
+	int32		graph_id = gm_graph_for_write(graph);
 	int64		id;
 
-	id = one_name(gm_graph_for_write(graph), GM_NAME_ENTITY, name, text_arg(fcinfo, 3), kind);
+	gm_graph_lock(graph_id, false);
+	id = one_name(graph_id, GM_NAME_ENTITY, name, text_arg(fcinfo, 3), kind);
 	if (kind != NULL || properties != NULL)
 	{
 		Datum		args[3] = {Int64GetDatum(id), PointerGetDatum(kind), PointerGetDatum(properties)};

@@ -150,7 +150,9 @@ static GmSql lookup[] = {
 	[GM_NAME_SOURCE] = LOOKUP_BY_NAME("source_id", "false", "sources"),
 };
 
-static GmSql lookup_alias = LOOKUP_BY_NAME("entity_id", "false", "aliases");
+static GmSql lookup_alias = LOOKUP_BY_NAME("entity_id", "EXISTS (SELECT FROM graphmem.entities e"
+										   " WHERE e.entity_id" GM_EQ "t.entity_id AND e.kind IS NULL)",
+										   "aliases");
 
 /* an id that is taken, since its sequence is behind, is an error as in any INSERT */
 #define ON_SAME_NAME(columns) \

@@ -44,8 +44,10 @@
  *				one of two sees the other.  If both do, they wait for each
  *				other and the deadlock check ends one.
  * Locks		RowExclusiveLock on object (graphs, graph_id) by whoever writes
- *				triples, ShareRowExclusiveLock by set_predicate: a triple's
- *				copy of "functional" cannot miss a change of its predicate.
+ *				triples, entities or vectors by name, ShareRowExclusiveLock by
+ *				set_predicate: a triple's copy of "functional" cannot miss a
+ *				change of its predicate; and by merges (merge.h): a name that
+ *				is resolved stays what it is until the row is written.
  * Tests		test/specs/upsert_*.spec
  *
  *-------------------------------------------------------------------------

@@ -573,6 +573,7 @@ gm_vectors_finish(GmVectorWriter *writer)
 		Tuplesortstate *sort;
 
 		MemoryContextSwitchTo(writer->context);
+		gm_graph_lock(writer->graph_id, false);
 		gm_names_resolve(writer->names, writer->graph_id);
 		desc = gm_sql_desc(OUT_COLS, types);
 		sort = sort_vectors(writer, desc, &last_item);
