@@ -916,11 +916,19 @@ BEGIN ATOMIC
 				AND graphmem.name_key(e.name, e.literal_type) = graphmem.name_key(duplicate_candidates.entity)),
 			(SELECT a.entity_id FROM graphmem.aliases a WHERE a.graph_id = (SELECT g.graph_id FROM g)
 				AND graphmem.name_key(a.name) = graphmem.name_key(duplicate_candidates.entity))) AS id
+	), checked AS MATERIALIZED (
+		-- an unknown space is an error, as in every search
+		SELECT CASE WHEN duplicate_candidates.space IS NOT NULL AND NOT EXISTS (
+				SELECT FROM graphmem.vector_spaces v WHERE v.graph_id = (SELECT g.graph_id FROM g)
+					AND v.name = duplicate_candidates.space)
+			THEN (SELECT pg_catalog.count(*) FROM graphmem.vector_search('{1}', 1, duplicate_candidates.space,
+				graph => duplicate_candidates.graph)) END AS found
 	), chosen AS MATERIALIZED (
 		SELECT e.entity_id AS id, e.name FROM graphmem.entities e
 		WHERE e.graph_id = (SELECT g.graph_id FROM g) AND e.literal_type IS NULL
 			AND (duplicate_candidates.kinds IS NULL OR e.kind = ANY (duplicate_candidates.kinds))
 			AND (duplicate_candidates.entity IS NULL OR (SELECT sought.id FROM sought) IS NOT NULL)
+			AND COALESCE((SELECT c.found FROM checked c), 0) >= 0
 	), names AS MATERIALIZED (
 		SELECT c.id, graphmem.search_name(c.name) AS words FROM chosen c
 		UNION
@@ -972,11 +980,8 @@ BEGIN ATOMIC
 		SELECT s.a, s.b, s.weight / (x.weight + y.weight - s.weight) AS score
 		FROM shared s JOIN totals x ON x.id = s.a JOIN totals y ON y.id = s.b
 	), in_space AS MATERIALIZED (
-		-- a space of that name there must be
-		SELECT v.space_id FROM (SELECT CASE WHEN duplicate_candidates.space IS NOT NULL THEN (
-				SELECT pg_catalog.count(*) FROM graphmem.similar('', 1, duplicate_candidates.space,
-					graph => duplicate_candidates.graph)) END AS found) c
-			LEFT JOIN graphmem.vector_spaces v ON COALESCE(c.found, 0) >= 0 AND v.graph_id = (SELECT g.graph_id FROM g) AND v.target = 'entity'
+		SELECT v.space_id FROM graphmem.vector_spaces v
+		WHERE v.graph_id = (SELECT g.graph_id FROM g) AND v.target = 'entity'
 			AND (duplicate_candidates.space IS NULL OR v.name = duplicate_candidates.space)
 		ORDER BY v.name = 'default' DESC LIMIT 1
 	), having_vector AS MATERIALIZED (

@@ -158,7 +158,9 @@ INSERT INTO graphmem.activations (graph_id, session, entity_id) VALUES (900001, 
 INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding) VALUES (900099, 900001, '{1,2,3}');
 INSERT INTO graphmem.predicates (graph_id, name) VALUES (900003, 'p');
 INSERT INTO graphmem.sources (graph_id, name) VALUES (900003, 's');
-INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, undo) VALUES (900003, 900001, 900002, '{}');
+INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, gone_name) VALUES (900003, 900001, 900002, 'gone');
+INSERT INTO graphmem.merge_rows (merge_id, graph_id, relation, row_id, other_id, change) VALUES (-1, 900001, 'facts', 1, 2, 'joined');
+\echo :LAST_ERROR_SQLSTATE
 INSERT INTO graphmem.supersessions (graph_id, old_fact_id, old_triple_id) VALUES (900003, 900001, 900001);
 INSERT INTO graphmem.vector_spaces (graph_id, name, dim) VALUES (900003, 'v', 3);
 \set VERBOSITY default
@@ -211,12 +213,15 @@ INSERT INTO graphmem.graphs (graph_id, name) VALUES (900004, 'integrity 4');
 UPDATE graphmem.graphs SET graph_id = 900098 WHERE graph_id = 900004;
 INSERT INTO graphmem.predicates (graph_id, name) VALUES (900004, 'p');
 INSERT INTO graphmem.sources (graph_id, name) VALUES (900004, 's');
-INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, undo) VALUES (900004, 900001, 900002, '{}');
+INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, gone_name) VALUES (900004, 900001, 900002, 'gone');
+INSERT INTO graphmem.merge_rows (merge_id, graph_id, relation, row_id, other_id, change)
+	SELECT merge_id, graph_id, 'facts', 1, 2, 'joined' FROM graphmem.merges WHERE graph_id = 900004;
 INSERT INTO graphmem.vector_spaces (graph_id, name, dim) VALUES (900004, 'v', 3);
 DELETE FROM graphmem.graphs WHERE graph_id = 900004;
 SELECT (SELECT count(*) FROM graphmem.predicates WHERE graph_id = 900004) AS predicates,
 	(SELECT count(*) FROM graphmem.sources WHERE graph_id = 900004) AS sources,
 	(SELECT count(*) FROM graphmem.merges WHERE graph_id = 900004) AS merges,
+	(SELECT count(*) FROM graphmem.merge_rows WHERE graph_id = 900004) AS merge_rows,
 	(SELECT count(*) FROM graphmem.vector_spaces WHERE graph_id = 900004) AS spaces;
 UPDATE graphmem.vector_spaces SET target = 'source' WHERE space_id = 900001;
 UPDATE graphmem.vector_spaces SET name = 'renamed', quantisation = 'none' WHERE space_id = 900001;
@@ -391,7 +396,7 @@ ROLLBACK;
 -- drop_graph
 --
 
-INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, undo) VALUES (900001, 900001, 900002, '{}');
+INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, gone_name) VALUES (900001, 900001, 900002, 'gone');
 INSERT INTO graphmem.triples (graph_id, subject_id, predicate_id, object_id)
 	SELECT 900001, e.entity_id, 900001, o.entity_id FROM graphmem.entities e, graphmem.entities o
 	WHERE e.graph_id = 900001 AND o.graph_id = 900001 AND o.entity_id > 900003

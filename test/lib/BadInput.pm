@@ -45,8 +45,10 @@ my $fixture = q{
 	SELECT entity_id, graph_id, 's' FROM graphmem.entities LIMIT 2;
 	INSERT INTO graphmem.supersessions (graph_id, old_fact_id, old_triple_id)
 	SELECT graph_id, fact_id, triple_id FROM graphmem.triples LIMIT 1;
-	INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, undo)
-	SELECT graph_id, entity_id, 1000, '{}' FROM graphmem.entities LIMIT 1;
+	INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, gone_name)
+	SELECT graph_id, entity_id, 1000, 'gone' FROM graphmem.entities LIMIT 1;
+	INSERT INTO graphmem.merge_rows (merge_id, graph_id, relation, row_id, other_id, change)
+	SELECT merge_id, graph_id, 'facts', 1000, 1001, 'joined' FROM graphmem.merges;
 	INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding)
 	SELECT space_id, item_id, embedding FROM graphmem.embeddings WHERE space_id = 1;
 };

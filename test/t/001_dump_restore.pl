@@ -55,8 +55,9 @@ $node->safe_psql('origin', q{
 
 	INSERT INTO graphmem.aliases (graph_id, name, entity_id)
 	SELECT graph_id, 'Countess of Lovelace', entity_id FROM graphmem.entities WHERE name = 'Ada Lovelace';
-	INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, undo)
-	SELECT graph_id, entity_id, entity_id + 1000000, '{"was": 1}' FROM graphmem.entities WHERE name = 'London';
+	SELECT graphmem.add_triple('Londinium', 'capital of', 'Britannia', 'letter 3');
+	SELECT graphmem.set_embedding('Londinium', '{0.25,0,1}');
+	SELECT graphmem.merge_entities('London', 'Londinium');
 	INSERT INTO graphmem.functional_keys (subject_id, predicate_id, graph_id, changes)
 	SELECT subject_id, predicate_id, graph_id, 3 FROM graphmem.triples WHERE functional
 	ON CONFLICT DO NOTHING;
