@@ -98,7 +98,10 @@ SELECT subject, predicate, object, confidence, sources FROM graphmem.facts ORDER
 SELECT item, embedding FROM graphmem.vectors ORDER BY 1;
 SELECT name, kind, properties FROM graphmem.entities WHERE graph_id = graphmem.current_graph_id() ORDER BY 1;
 SELECT * FROM graphmem.check();
+\set VERBOSITY terse
 SELECT graphmem.unmerge_entities('Bob', 'Robert');
+\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY default
 SELECT graphmem.unmerge_entities('Bob', 'Roberta');
 SELECT graphmem.unmerge_entities(0);
 SELECT graphmem.unmerge_entities(NULL);
@@ -126,7 +129,10 @@ SELECT * FROM graphmem.check();
 SELECT count(graphmem.add_triple('e' || i, 'q', 'common')) FROM generate_series(1, 4) i;
 SELECT count(graphmem.merge_entities(k, g)) FROM (VALUES ('e3', 'e4'), ('e1', 'e2'), ('e1', 'e3')) v(k, g);
 SELECT subject, predicate, object FROM graphmem.match(object => 'common');
+\set VERBOSITY terse
 SELECT graphmem.unmerge_entities('e3', 'e4');
+\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY default
 SELECT facts, joined, removed FROM graphmem.unmerge_entities('e1', 'e3');
 SELECT facts, joined, removed FROM graphmem.unmerge_entities('e3', 'e4');
 SELECT facts, joined, removed FROM graphmem.unmerge_entities('e1', 'e2');
@@ -135,7 +141,10 @@ SELECT subject, predicate, object FROM graphmem.match(object => 'common');
 -- the name was taken since
 SELECT facts FROM graphmem.merge_entities('e1', 'e2');
 INSERT INTO graphmem.entities (graph_id, name) SELECT graphmem.current_graph_id(), 'e2';
+\set VERBOSITY terse
 SELECT graphmem.unmerge_entities('e1', 'e2');
+\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY default
 DELETE FROM graphmem.entities WHERE graph_id = graphmem.current_graph_id() AND name = 'e2';
 SELECT facts FROM graphmem.unmerge_entities('e1', 'e2');
 
@@ -143,7 +152,10 @@ SELECT facts FROM graphmem.unmerge_entities('e1', 'e2');
 SELECT facts FROM graphmem.merge_entities('e1', 'e2');
 DELETE FROM graphmem.facts WHERE subject = 'e1';
 DELETE FROM graphmem.entities WHERE graph_id = graphmem.current_graph_id() AND name = 'e1';
+\set VERBOSITY terse
 SELECT graphmem.unmerge_entities(max(merge_id)) IS NULL AS undone FROM graphmem.merges;
+\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY default
 
 -- functional predicates
 INSERT INTO graphmem.facts (subject, predicate, object) VALUES ('f1', 'born in', 'Rome'), ('f2', 'born in', 'Paris'), ('f3', 'born in', 'Rome');
