@@ -1,0 +1,492 @@
+/*-------------------------------------------------------------------------
+ *
+ * forget.c
+ *	  forget_source and forget_entity: facts erased with all that names them.
+ *
+ * Three sets are found first, each from the one before: the facts that go,
+ * the entities and predicates that no other fact names, and the rows of every
+ * other table that hang on these.  A dry run counts the last; else they are
+ * deleted, children first, so that what goes is counted where it lies and the
+ * tables' own cascades find nothing left.
+ *
+ * Predicates whose settings somebody made (functional, symmetric, weight) stay:
+ * stating a fact would not make them the same again.
+ *
+ * Concurrency	the graph's lock (PROTOCOL upserts, names.h) keeps writers of
+ *				facts out until the transaction ends; they then find the facts
+ *				gone and state them anew.  Against statements on the tables
+ *				themselves each set is locked FOR UPDATE, which waits for whoever
+ *				refers to it (integrity.c), and found once more: what is wanted
+ *				by then stays.  In REPEATABLE READ that is looked for among what
+ *				is committed now, and is 40001.
+ * Memory		8 bytes a fact and entity that goes, a few times over
+ * Complexity	a few index lookups for each row that goes; 1 million facts of one
+ *				source: test/bench/run.sh forget
+ * Limits		100 million facts a call
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "error.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/tuplestore.h"
+
+#include "api/names.h"
+#include "api/sql.h"
+#include "compat.h"
+#include "image/call.h"
+
+PG_FUNCTION_INFO_V1(graphmem_forget_source);
+PG_FUNCTION_INFO_V1(graphmem_forget_entity);
+
+/* rows of the result, in this order */
+typedef enum What
+{
+	FACTS, VERSIONS, ASSERTIONS, SUPERSESSIONS, ENTITIES, PREDICATES, ALIASES, MERGES, VECTORS,
+	TOPOLOGY_VECTORS, ACCESSES, ACTIVATIONS, SOURCES, WHATS
+} What;
+
+static const char *const what_names[WHATS] = {
+	[FACTS] = "facts", [VERSIONS] = "versions", [ASSERTIONS] = "assertions",
+	[SUPERSESSIONS] = "supersessions", [ENTITIES] = "entities", [PREDICATES] = "predicates",
+	[ALIASES] = "aliases", [MERGES] = "merges", [VECTORS] = "vectors",
+	[TOPOLOGY_VECTORS] = "topology_vectors", [ACCESSES] = "accesses",
+	[ACTIVATIONS] = "activations", [SOURCES] = "sources",
+};
+
+/* ids that rows hang on */
+typedef enum Ids
+{
+	SOURCE_IDS, FACT_IDS, ENTITY_IDS, PREDICATE_IDS, IDS
+} Ids;
+
+typedef struct Forgetting
+{
+	int32		graph_id;
+	bool		dry_run;
+	Datum		named;			/* entities that the caller named */
+	Datum		ids[IDS];		/* bigint[] each */
+	int64		rows[WHATS];
+} Forgetting;
+
+#define UNNEST	"pg_catalog.unnest($1) AS u(id)"
+
+/* the server hashes what stands after "= ANY (SELECT", but not after "<> ALL (SELECT" */
+#define ONE_OF(ids) GM_EQ "ANY (SELECT pg_catalog.unnest(" ids "))"
+#define OTHER_FACT "NOT t.fact_id" ONE_OF("$2")
+#define ANY_END "(m.kept_id" ONE_OF("$1") " OR m.gone_id" ONE_OF("$1") ")"
+
+static GmSql find_source = {
+	"SELECT source_id FROM graphmem.sources WHERE graph_id" GM_EQ "$1"
+	" AND graphmem.name_key(name)" GM_EQ "graphmem.name_key($2)", 2, {INT4OID, TEXTOID}
+};
+
+static GmSql lock_source = {
+	"SELECT source_id FROM graphmem.sources WHERE graph_id" GM_EQ "$1"
+	" AND graphmem.name_key(name)" GM_EQ "graphmem.name_key($2) FOR UPDATE",
+	2, {INT4OID, TEXTOID}
+};
+
+/* the entity of that name, or of that alias, or all literals of that text */
+static GmSql find_entities[] = {
+	{
+		"SELECT ARRAY(SELECT entity_id FROM graphmem.entities WHERE graph_id" GM_EQ "$1"
+		" AND graphmem.name_key(name, literal_type)" GM_EQ "graphmem.name_key($2))",
+		2, {INT4OID, TEXTOID}
+	},
+	{
+		"SELECT ARRAY(SELECT entity_id FROM graphmem.aliases WHERE graph_id" GM_EQ "$1"
+		" AND graphmem.name_key(name)" GM_EQ "graphmem.name_key($2))", 2, {INT4OID, TEXTOID}
+	},
+	{
+		"SELECT ARRAY(SELECT entity_id FROM graphmem.entities WHERE graph_id" GM_EQ "$1"
+		" AND name" GM_EQ "$2 AND literal_type IS NOT NULL ORDER BY entity_id)",
+		2, {INT4OID, TEXTOID}
+	},
+};
+
+static GmSql facts_of_source = {
+	"SELECT ARRAY(SELECT a.fact_id FROM graphmem.assertions a WHERE a.graph_id" GM_EQ "$2"
+	" AND a.source_id" GM_EQ "($1)[1] AND NOT EXISTS (SELECT FROM graphmem.assertions o"
+	" WHERE o.fact_id" GM_EQ "a.fact_id AND o.source_id OPERATOR(pg_catalog.<>) a.source_id)"
+	" ORDER BY a.fact_id)", 2, {INT8ARRAYOID, INT4OID}
+};
+
+static GmSql facts_of_entities = {
+	"SELECT ARRAY(SELECT t.fact_id FROM " UNNEST ", graphmem.triples t"
+	" WHERE t.subject_id" GM_EQ "u.id UNION SELECT t.fact_id FROM " UNNEST ", graphmem.triples t"
+	" WHERE t.object_id" GM_EQ "u.id ORDER BY 1)", 1, {INT8ARRAYOID}
+};
+
+static GmSql lock_facts = {
+	"SELECT pg_catalog.count(*) FROM (SELECT t.triple_id FROM " UNNEST
+	" JOIN graphmem.triples t ON t.fact_id" GM_EQ "u.id FOR UPDATE OF t) AS l", 1, {INT8ARRAYOID}
+};
+
+static GmSql ends_of_facts = {
+	"SELECT ARRAY(SELECT t.subject_id FROM " UNNEST " JOIN graphmem.triples t ON t.fact_id" GM_EQ
+	"u.id UNION SELECT t.object_id FROM " UNNEST " JOIN graphmem.triples t ON t.fact_id" GM_EQ
+	"u.id ORDER BY 1)", 1, {INT8ARRAYOID}
+};
+
+/* $1 candidates, $2 facts that go, $3 those that go in any case */
+static GmSql entities_left = {
+	"SELECT ARRAY(SELECT u.id FROM " UNNEST
+	" WHERE NOT EXISTS (SELECT FROM graphmem.triples t WHERE t.subject_id" GM_EQ "u.id"
+	" AND " OTHER_FACT ")"
+	" AND NOT EXISTS (SELECT FROM graphmem.triples t WHERE t.object_id" GM_EQ "u.id"
+	" AND " OTHER_FACT ")"
+	" UNION SELECT pg_catalog.unnest($3) ORDER BY 1)",
+	3, {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
+};
+
+static GmSql lock_entities = {
+	"SELECT pg_catalog.count(*) FROM (SELECT e.entity_id FROM " UNNEST
+	" JOIN graphmem.entities e ON e.entity_id" GM_EQ "u.id FOR UPDATE OF e) AS l",
+	1, {INT8ARRAYOID}
+};
+
+static GmSql predicates_of_facts = {
+	"SELECT ARRAY(SELECT DISTINCT t.predicate_id FROM " UNNEST
+	" JOIN graphmem.triples t ON t.fact_id" GM_EQ "u.id ORDER BY 1)", 1, {INT8ARRAYOID}
+};
+
+static GmSql predicates_left = {
+	"SELECT ARRAY(SELECT u.id FROM " UNNEST " JOIN graphmem.predicates p"
+	" ON p.predicate_id" GM_EQ "u.id WHERE NOT p.functional AND NOT p.\"symmetric\""
+	" AND p.weight" GM_EQ "1::pg_catalog.float4"
+	" AND NOT EXISTS (SELECT FROM graphmem.triples t WHERE t.predicate_id" GM_EQ "u.id"
+	" AND " OTHER_FACT ") ORDER BY 1)", 2, {INT8ARRAYOID, INT8ARRAYOID}
+};
+
+static GmSql lock_predicates = {
+	"SELECT pg_catalog.count(*) FROM (SELECT p.predicate_id FROM " UNNEST
+	" JOIN graphmem.predicates p ON p.predicate_id" GM_EQ "u.id FOR UPDATE OF p) AS l",
+	1, {INT8ARRAYOID}
+};
+
+/* rows of a table that hang on ids: $1 the ids, $2 the graph */
+typedef struct Step
+{
+	What		what;
+	Ids			ids;
+	bool		again;			/* until nothing is found: see erase() */
+	GmSql		count;
+	GmSql		erase;
+} Step;
+
+#define STEP(what, ids, again, table, more, counted, condition) \
+	{what, ids, again, \
+	{"SELECT pg_catalog.count(" counted ") FROM " UNNEST ", graphmem." table " m" more \
+	" WHERE " condition, 2, {INT8ARRAYOID, INT4OID}}, \
+	{"DELETE FROM graphmem." table " m USING " UNNEST more " WHERE " condition, \
+	2, {INT8ARRAYOID, INT4OID}}}
+#define ON_ID(what, ids, table, column) \
+	STEP(what, ids, false, table, "", "*", "m." column GM_EQ "u.id")
+#define VECTORS_OF(ids, target) \
+	STEP(VECTORS, ids, false, "embeddings", ", graphmem.vector_spaces v", "*", \
+		 "m.item_id" GM_EQ "u.id AND v.space_id" GM_EQ "m.space_id AND v.target" GM_EQ "'" target "'" \
+		 " AND v.graph_id" GM_EQ "$2")
+
+/* children first */
+static Step steps[] = {
+	STEP(ASSERTIONS, SOURCE_IDS, false, "assertions", "", "*",
+		 "m.graph_id" GM_EQ "$2 AND m.source_id" GM_EQ "u.id"),
+	ON_ID(ASSERTIONS, FACT_IDS, "assertions", "fact_id"),
+	STEP(SUPERSESSIONS, FACT_IDS, false, "supersessions", "", "DISTINCT m.supersession_id",
+		 "(m.old_fact_id" GM_EQ "u.id OR m.new_fact_id" GM_EQ "u.id)"),
+	VECTORS_OF(FACT_IDS, "fact"),
+	STEP(VERSIONS, FACT_IDS, true, "triples", "", "*", "m.fact_id" GM_EQ "u.id"),
+	VECTORS_OF(ENTITY_IDS, "entity"),
+	ON_ID(TOPOLOGY_VECTORS, ENTITY_IDS, "topology_vectors", "entity_id"),
+	ON_ID(ALIASES, ENTITY_IDS, "aliases", "entity_id"),
+	ON_ID(ACCESSES, ENTITY_IDS, "accesses", "entity_id"),
+	ON_ID(ACTIVATIONS, ENTITY_IDS, "activations", "entity_id"),
+	/* one pass over the graph's, since those that are gone have no index */
+	{MERGES, ENTITY_IDS, false,
+		{"SELECT pg_catalog.count(*) FROM graphmem.merges m WHERE m.graph_id" GM_EQ "$2"
+		" AND " ANY_END,
+		2, {INT8ARRAYOID, INT4OID}},
+		{"DELETE FROM graphmem.merges m WHERE m.graph_id" GM_EQ "$2"
+		" AND " ANY_END,
+	2, {INT8ARRAYOID, INT4OID}}},
+	ON_ID(ENTITIES, ENTITY_IDS, "entities", "entity_id"),
+	ON_ID(PREDICATES, PREDICATE_IDS, "predicates", "predicate_id"),
+	VECTORS_OF(SOURCE_IDS, "source"),
+	ON_ID(SOURCES, SOURCE_IDS, "sources", "source_id"),
+};
+
+/* ---- sets of ids ---- */
+
+static Datum
+no_ids(void)
+{
+	return PointerGetDatum(construct_empty_array(INT8OID));
+}
+
+static Datum
+one_id(int64 id)
+{
+	Datum		value = Int64GetDatum(id);
+
+	return gm_sql_array(INT8OID, &value, NULL, 1);
+}
+
+static int
+id_count(Datum ids)
+{
+	ArrayType  *array = DatumGetArrayTypeP(ids);
+
+	return ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+}
+
+typedef enum Sight
+{
+	STATEMENT,					/* what the caller's statement sees */
+	FRESH,						/* what this transaction sees now */
+	LATEST						/* and what is committed, whatever the isolation */
+} Sight;
+
+static void
+run(GmSql *sql, Datum *args, Sight sight)
+{
+	if (sight == STATEMENT)
+		gm_sql_read(sql, args, NULL);
+	else if (sight == FRESH)
+		gm_sql_run(sql, args, NULL);
+	else
+	{
+		CommandCounterIncrement();
+		gm_sql_read_latest(sql, args, NULL);
+	}
+}
+
+/* the array that the statement returns */
+static Datum
+find_ids(GmSql *sql, Datum *args, Sight sight)
+{
+	bool		isnull;
+	Datum		ids;
+
+	run(sql, args, sight);
+	ids = datumCopy(gm_sql_datum(0, 1, &isnull), false, -1);
+	gm_sql_done();
+	return ids;
+}
+
+/*
+ * Finds ids and, unless nothing is to be changed, locks their rows, then finds
+ * them again: fewer, if others refer to them by now.
+ */
+static Datum
+find_and_lock(const Forgetting *f, GmSql *find, Datum *args, GmSql *lock)
+{
+	Datum		ids = find_ids(find, args, f->dry_run ? STATEMENT : FRESH);
+	Datum		now;
+
+	if (f->dry_run || id_count(ids) == 0)
+		return ids;
+	run(lock, &ids, FRESH);
+	gm_sql_done();
+	now = find_ids(find, args, LATEST);
+	if (IsolationUsesXactSnapshot() && !datumIsEqual(ids, now, false, -1))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent statement of a fact"),
+				 errhint("Run the transaction again.")));
+	return now;
+}
+
+/* ---- what is named ---- */
+
+static text *
+name_arg(FunctionCallInfo fcinfo, const char *what)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", what)));
+	return PG_GETARG_TEXT_PP(0);
+}
+
+static void
+report_unknown(const char *what, const text *name, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("%s \"%s\" does not exist", what,
+					gm_error_quote(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name))),
+			 errhint("%s", hint)));
+}
+
+static void
+name_source(Forgetting *f, const text *name)
+{
+	Datum		args[2] = {Int32GetDatum(f->graph_id), PointerGetDatum(name)};
+
+	run(f->dry_run ? &find_source : &lock_source, args, f->dry_run ? STATEMENT : FRESH);
+	if (SPI_processed == 0)
+		report_unknown("source", name, "The table graphmem.sources lists the sources.");
+	f->ids[SOURCE_IDS] = one_id(gm_sql_int8(0, 1));
+	gm_sql_done();
+}
+
+static void
+name_entities(Forgetting *f, const text *name)
+{
+	Datum		args[2] = {Int32GetDatum(f->graph_id), PointerGetDatum(name)};
+
+	for (int i = 0; i < lengthof(find_entities); i++)
+	{
+		f->named = find_ids(&find_entities[i], args, f->dry_run ? STATEMENT : FRESH);
+		if (id_count(f->named) > 0)
+			break;
+	}
+	if (id_count(f->named) == 0)
+		report_unknown("entity", name, "The table graphmem.entities lists the entities.");
+	if (f->dry_run)
+		return;
+	run(&lock_entities, &f->named, FRESH);
+	gm_sql_done();
+}
+
+/* ---- what goes ---- */
+
+static void
+find_facts(Forgetting *f)
+{
+	bool		by_source = id_count(f->ids[SOURCE_IDS]) > 0;
+	Datum		args[2] = {by_source ? f->ids[SOURCE_IDS] : f->named, Int32GetDatum(f->graph_id)};
+
+	f->ids[FACT_IDS] = find_and_lock(f, by_source ? &facts_of_source : &facts_of_entities, args,
+									 &lock_facts);
+	f->rows[FACTS] = id_count(f->ids[FACT_IDS]);
+}
+
+static void
+find_names(Forgetting *f)
+{
+	Sight		sight = f->dry_run ? STATEMENT : FRESH;
+	Datum		args[3] = {(Datum) 0, f->ids[FACT_IDS], f->named};
+
+	args[0] = find_ids(&ends_of_facts, &f->ids[FACT_IDS], sight);
+	f->ids[ENTITY_IDS] = find_and_lock(f, &entities_left, args, &lock_entities);
+	args[0] = find_ids(&predicates_of_facts, &f->ids[FACT_IDS], sight);
+	f->ids[PREDICATE_IDS] = find_and_lock(f, &predicates_left, args, &lock_predicates);
+}
+
+static int64
+count(Step *step, Datum *args)
+{
+	int64		rows;
+
+	run(&step->count, args, STATEMENT);
+	rows = gm_sql_int8(0, 1);
+	gm_sql_done();
+	return rows;
+}
+
+/* a session that was waited for may have written another version of a fact */
+static int64
+erase(Step *step, Datum *args)
+{
+	int64		rows = 0;
+	uint64		erased;
+
+	do
+	{
+		run(&step->erase, args, FRESH);
+		erased = SPI_processed;
+		gm_sql_done();
+		rows += (int64) erased;
+	} while (step->again && erased > 0);
+	return rows;
+}
+
+static void
+take_steps(Forgetting *f)
+{
+	for (int i = 0; i < lengthof(steps); i++)
+	{
+		Step	   *step = &steps[i];
+		Datum		args[2] = {f->ids[step->ids], Int32GetDatum(f->graph_id)};
+
+		gm_call_phase(GM_PHASE_DELETING, i, lengthof(steps));
+		if (id_count(args[0]) == 0 ||
+			(i == 1 && id_count(f->ids[SOURCE_IDS]) > 0))
+			continue;
+		f->rows[step->what] += f->dry_run ? count(step, args) : erase(step, args);
+	}
+}
+
+/* ---- entry points ---- */
+
+static void
+return_rows(FunctionCallInfo fcinfo, const Forgetting *f)
+{
+	ReturnSetInfo *result;
+
+	InitMaterializedSRF(fcinfo, 0);
+	result = (ReturnSetInfo *) fcinfo->resultinfo;
+	for (int i = 0; i < WHATS; i++)
+	{
+		Datum		values[2] = {CStringGetTextDatum(what_names[i]), Int64GetDatum(f->rows[i])};
+		bool		nulls[2] = {false, false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+static Datum
+forget(FunctionCallInfo fcinfo, const char *what,
+	   void (*name_it) (Forgetting *f, const text *name), GmCall call)
+{
+	text	   *name = name_arg(fcinfo, what);
+	char	   *graph = gm_graph_name(PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2));
+	MemoryContext caller = CurrentMemoryContext;
+	Forgetting	f = {0};
+	bool		outermost = gm_call_begin(call);
+	int			level = gm_sql_enter();
+
+	/* what row security hid would stay behind unnoticed; the statements fail instead */
+	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	f.dry_run = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	f.graph_id = gm_graph_find(graph);
+	f.named = no_ids();
+	for (int i = 0; i < IDS; i++)
+		f.ids[i] = no_ids();
+	if (!f.dry_run && f.graph_id != 0)
+		gm_graph_lock(f.graph_id, true);
+	name_it(&f, name);
+	find_facts(&f);
+	find_names(&f);
+	take_steps(&f);
+	gm_sql_leave(level);
+	MemoryContextSwitchTo(caller);
+	return_rows(fcinfo, &f);
+	if (outermost)
+		gm_call_end(WHATS, gm_call_records());
+	return (Datum) 0;
+}
+
+Datum
+graphmem_forget_source(PG_FUNCTION_ARGS)
+{
+	return forget(fcinfo, "name of a source", name_source, GM_CALL_graphmem_forget_source);
+}
+
+Datum
+graphmem_forget_entity(PG_FUNCTION_ARGS)
+{
+	return forget(fcinfo, "name of an entity", name_entities, GM_CALL_graphmem_forget_entity);
+}
