@@ -133,9 +133,8 @@ static GmSql lock_facts = {
 };
 
 static GmSql ends_of_facts = {
-	"SELECT ARRAY(SELECT t.subject_id FROM " UNNEST " JOIN graphmem.triples t ON t.fact_id" GM_EQ
-	"u.id UNION SELECT t.object_id FROM " UNNEST " JOIN graphmem.triples t ON t.fact_id" GM_EQ
-	"u.id ORDER BY 1)", 1, {INT8ARRAYOID}
+	"SELECT ARRAY(SELECT DISTINCT v.id FROM " UNNEST " JOIN graphmem.triples t ON t.fact_id" GM_EQ
+	"u.id, LATERAL (VALUES (t.subject_id), (t.object_id)) AS v(id))", 1, {INT8ARRAYOID}
 };
 
 /* $1 candidates, $2 facts that go, $3 those that go in any case */
@@ -460,6 +459,9 @@ forget(FunctionCallInfo fcinfo, const char *what,
 	/* what row security hid would stay behind unnoticed; the statements fail instead */
 	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	if (work_mem < GM_SQL_STORE_KB)
+		(void) set_config_option("work_mem", CppAsString2(GM_SQL_STORE_KB), PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	f.dry_run = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	f.graph_id = gm_graph_find(graph);
 	f.named = no_ids();

@@ -182,6 +182,7 @@ release(GmGraph *g, uint32_t at)
 		link = &l->rows[*link - 1].next;
 	*link = l->rows[at].next;
 	discharge(g, l->rows[at].size);
+	gm_wipe(l->rows[at].bytes, l->rows[at].bytes == NULL ? 0 : l->rows[at].size);
 	free(l->rows[at].bytes);
 	l->rows[at].bytes = NULL;
 	l->rows[at].state = GM_LATE_FREE;
@@ -287,7 +288,10 @@ gm_late_retry(GmApply *ap)
 			if (l->rows[i].state == GM_LATE_GONE)
 				l->rows[i].bytes = late.bytes;
 			else
+			{
+				gm_wipe(late.bytes, late.bytes == NULL ? 0 : late.size);
 				free(late.bytes);
+			}
 			if (status == GM_BAD_VALUE)
 				ap->graph->root->gr_dangling++;
 			else if (status != GM_OK)
@@ -349,7 +353,10 @@ gm_late_free(GmGraph *g)
 	if (l == NULL)
 		return;
 	for (uint32_t i = 0; i < l->count; i++)
+	{
+		gm_wipe(l->rows[i].bytes, l->rows[i].bytes == NULL ? 0 : l->rows[i].size);
 		free(l->rows[i].bytes);
+	}
 	free(l->rows);
 	free(l->bucket);
 	free(l);

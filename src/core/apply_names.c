@@ -34,27 +34,72 @@ replace_text(GmApply *ap, GmRef *ref, GmText text)
  * Entities
  */
 
-/* number of a kind or type; few different ones, which stay for good */
+/* number of a kind or type, of which there are few different ones */
 static GmStatus
 intern(GmApply *ap, GmText text, uint32_t *number)
 {
 	GmGraph    *g = ap->graph;
 	uint32_t	n = (uint32_t) g->root->gr_string.ar_length;
+	uint32_t	unused = n;
 	GmRef	   *at;
 
 	*number = 0;
 	if (text.bytes == NULL)
 		return GM_OK;
 	for (*number = n - 1; *number > 0; (*number)--)
-		if (gm_same_string(gm_graph_string(g, *(GmRef *) gm_array_at(&g->string, *number)),
-						   text.bytes, text.length))
+	{
+		const GmString *s = gm_graph_string(g, *(GmRef *) gm_array_at(&g->string, *number));
+
+		if (gm_same_string(s, text.bytes, text.length))
 			return GM_OK;
-	if (n >= GM_NONE - 1)
+		if (s == NULL)
+			unused = *number;
+	}
+	if (unused >= GM_NONE - 1)
 		return GM_TOO_MANY;
-	GM_TRY(gm_apply_extend(ap, &g->string, (uint64_t) n + 1));
-	GM_TRY(gm_apply_write(ap, &g->string, n, &at));
-	*number = n;
+	GM_TRY(gm_apply_extend(ap, &g->string, (uint64_t) unused + 1));
+	GM_TRY(gm_apply_extend(ap, &g->string_use, (uint64_t) unused + 1));
+	GM_TRY(gm_apply_write(ap, &g->string, unused, &at));
+	*number = unused;
 	return gm_graph_add_string(g, text.bytes, text.length, at);
+}
+
+/* one node more has it, or one fewer; with the last the string goes */
+static GmStatus
+count_string(GmApply *ap, uint32_t number, bool more)
+{
+	GmGraph    *g = ap->graph;
+	uint32_t	use;
+	GmRef	   *at;
+
+	if (number == 0)
+		return GM_OK;
+	use = GM_ARRAY_U32(&g->string_use, number);
+	GM_TRY(gm_set_u32(ap, &g->string_use, number, more ? use + 1 : use - 1));
+	if (more || use > 1)
+		return GM_OK;
+	GM_TRY(gm_apply_write(ap, &g->string, number, &at));
+	gm_retire_string(ap, *at);
+	*at = 0;
+	return GM_OK;
+}
+
+/* the new ones are counted first: they may be the old ones, the other way round */
+static GmStatus
+set_strings(GmApply *ap, GmNode node, uint32_t type, uint32_t kind)
+{
+	GmGraph    *g = ap->graph;
+	uint32_t	old_type = GM_ARRAY_U32(&g->type, node);
+	uint32_t	old_kind = GM_ARRAY_U32(&g->kind, node);
+
+	if (old_type == type && old_kind == kind)
+		return GM_OK;
+	GM_TRY(count_string(ap, type, true));
+	GM_TRY(count_string(ap, kind, true));
+	GM_TRY(gm_set_u32(ap, &g->type, node, type));
+	GM_TRY(gm_set_u32(ap, &g->kind, node, kind));
+	GM_TRY(count_string(ap, old_type, false));
+	return count_string(ap, old_kind, false);
 }
 
 /* room for a node that has nothing yet */
@@ -126,8 +171,7 @@ gm_put_entity(GmApply *ap, const GmRow *row)
 		ap->has_new = true;
 	}
 	gm_numbers_remove(&ap->doomed_nodes, node);
-	GM_TRY(gm_set_u32(ap, &g->type, node, type));
-	GM_TRY(gm_set_u32(ap, &g->kind, node, kind));
+	GM_TRY(set_strings(ap, node, type, kind));
 	return set_name(ap, node, row->u.entity.name);
 }
 
@@ -527,8 +571,7 @@ drop_node(GmApply *ap, GmNode node)
 	GM_TRY(gm_apply_write(ap, &g->name, node, &name));
 	gm_retire_string(ap, *name);
 	*name = 0;
-	GM_TRY(gm_set_u32(ap, &g->kind, node, 0));
-	GM_TRY(gm_set_u32(ap, &g->type, node, 0));
+	GM_TRY(set_strings(ap, node, 0, 0));
 	g->root->gr_live_nodes--;
 	g->root->gr_nodes_ascend = false;
 	return GM_OK;

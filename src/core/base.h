@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef uint32_t GmNode;
 typedef uint32_t GmSlot;
@@ -115,5 +116,17 @@ gm_progress_at(const GmInterrupt *intr, GmPhase phase, uint64_t done, uint64_t t
 #define gm_prefetch(p)	((void) 0)
 #define gm_noinline
 #endif
+
+/* zeroes what is about to be freed, which a compiler would leave out of a memset */
+static inline void
+gm_wipe(void *p, size_t bytes)
+{
+	if (bytes == 0)
+		return;
+	memset(p, 0, bytes);
+#ifdef __GNUC__
+	__asm__ volatile ("" : : "r" (p) : "memory");
+#endif
+}
 
 #endif							/* GM_CORE_BASE_H */

@@ -206,7 +206,9 @@ typedef struct GmGraphRoot
 	GmArrayRoot gr_hash;		/* uint32 by node, of the name */
 	GmArrayRoot gr_kind;		/* uint32 by node: string number, 0 none */
 	GmArrayRoot gr_type;		/* uint32 by node: string number, 0 entity */
-	GmArrayRoot gr_string;		/* GmRef by string number: kinds and types */
+	GmArrayRoot gr_string;		/* GmRef by string number: kinds and types; 0: it
+								 * belongs to nothing */
+	GmArrayRoot gr_string_use;	/* uint32 by string number: nodes that have it */
 	GmArrayRoot gr_runs;		/* GmNodeRuns by node: current */
 	GmArrayRoot gr_past_of;		/* uint32 by node: number in gr_past + 1, 0 none;
 								 * may be shorter */
@@ -266,6 +268,7 @@ typedef struct GmGraph
 				kind,
 				type,
 				string,
+				string_use,
 				runs,
 				past_of,
 				past,

@@ -78,6 +78,9 @@ reserve_zeroth(GmGraph *g)
 	GM_TRY(gm_array_reserve(g->mem, &g->string, 1));
 	g->root->gr_string.ar_length = 1;
 	*(GmRef *) gm_array_at(&g->string, 0) = 0;
+	GM_TRY(gm_array_reserve(g->mem, &g->string_use, 1));
+	g->root->gr_string_use.ar_length = 1;
+	GM_ARRAY_U32(&g->string_use, 0) = 0;
 	GM_TRY(gm_array_reserve(g->mem, &g->times, 1));
 	g->root->gr_times.ar_length = 1;
 	*(GmTimes *) gm_array_at(&g->times, 0) = (GmTimes) {
@@ -186,8 +189,10 @@ intern(GmGraph *g, const char *bytes, uint32_t length, uint32_t *number)
 	if (n >= GM_NONE)
 		return GM_TOO_MANY;
 	GM_TRY(gm_array_reserve(g->mem, &g->string, n + 1));
+	GM_TRY(gm_array_reserve(g->mem, &g->string_use, n + 1));
 	GM_TRY(gm_graph_add_string(g, bytes, length, (GmRef *) gm_array_at(&g->string, n)));
-	g->root->gr_string.ar_length = n + 1;
+	GM_ARRAY_U32(&g->string_use, n) = 0;
+	g->root->gr_string.ar_length = g->root->gr_string_use.ar_length = n + 1;
 	*number = (uint32_t) n;
 	return GM_OK;
 }
@@ -246,6 +251,8 @@ gm_graph_add_entity(GmGraph *g, int64_t entity_id, const char *name, uint32_t le
 	GM_ARRAY_U32(&g->hash, n) = gm_graph_hash(name, length);
 	GM_ARRAY_U32(&g->kind, n) = kind_number;
 	GM_ARRAY_U32(&g->type, n) = type_number;
+	GM_ARRAY_U32(&g->string_use, kind_number) += kind_number != 0;
+	GM_ARRAY_U32(&g->string_use, type_number) += type_number != 0;
 	g->root->gr_nodes = n + 1;
 	return GM_OK;
 }

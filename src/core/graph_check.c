@@ -214,22 +214,24 @@ check_slots(Check *c)
 	expect(c, g->root->gr_history == (current < live), "history is told wrongly", current);
 }
 
-/* how often each of the times, predicates and sources is used */
+/* how often each of the times, predicates, sources, kinds and types is used */
 static void
 check_uses(Check *c)
 {
 	const GmGraph *g = c->g;
 	uint32_t	n = (uint32_t) g->root->gr_times.ar_length + g->root->gr_predicates +
-		g->root->gr_sources;
+		g->root->gr_sources + (uint32_t) g->root->gr_string.ar_length;
 	uint32_t   *uses = calloc((size_t) n + 1, sizeof(uint32_t));
 	uint32_t   *of_predicate;
 	uint32_t   *of_source;
+	uint32_t   *of_string;
 
 	expect(c, uses != NULL, "out of memory", 0);
 	if (uses == NULL)
 		return;
 	of_predicate = uses + g->root->gr_times.ar_length;
 	of_source = of_predicate + g->root->gr_predicates;
+	of_string = of_source + g->root->gr_sources;
 	for (GmSlot slot = 0; slot < g->root->gr_slots && !stop(c, 0); slot++)
 	{
 		if (!gm_graph_slot_live(g, slot))
@@ -248,6 +250,17 @@ check_uses(Check *c)
 	for (uint32_t i = 0; i < g->root->gr_sources; i++)
 		expect(c, of_source[i] == gm_graph_source(g, i)->assertions,
 			   "number of a source's assertions", i);
+	for (GmNode node = 0; node < g->root->gr_nodes && !stop(c, 0); node++)
+	{
+		of_string[GM_ARRAY_U32(&g->kind, node)]++;
+		of_string[GM_ARRAY_U32(&g->type, node)]++;
+	}
+	for (uint32_t i = 1; i < g->root->gr_string.ar_length; i++)
+	{
+		expect(c, of_string[i] == GM_ARRAY_U32(&g->string_use, i), "uses of a kind or type", i);
+		expect(c, (of_string[i] > 0) == (*(GmRef *) gm_array_at(&g->string, i) != 0),
+			   "kind or type that nothing has", i);
+	}
 	free(uses);
 }
 

@@ -13,7 +13,7 @@
 #include "core/graph.h"
 
 #define GM_GRAPH_MAGIC		UINT32_C(0x676d6731)	/* "gmg1" */
-#define GM_GRAPH_LAYOUT		3
+#define GM_GRAPH_LAYOUT		4
 
 /* in loops over everything: i counts the iterations, each of which may miss the caches */
 #define GM_PAUSE(intr, i) \
@@ -44,6 +44,7 @@ gm_times_hash(const GmTimes *t)
 	X(kind, sizeof(uint32_t), GM_ARRAY_PAGE) \
 	X(type, sizeof(uint32_t), GM_ARRAY_PAGE) \
 	X(string, sizeof(GmRef), GM_ARRAY_PAGE_SMALL) \
+	X(string_use, sizeof(uint32_t), GM_ARRAY_PAGE_SMALL) \
 	X(runs, sizeof(GmNodeRuns), GM_ARRAY_PAGE_SMALL) \
 	X(past_of, sizeof(uint32_t), GM_ARRAY_PAGE_SMALL) \
 	X(past, sizeof(GmNodeRuns), GM_ARRAY_PAGE_SMALL) \

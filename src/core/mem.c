@@ -11,6 +11,10 @@
  * its size, then the bump area, then a part of a larger free block, then a new
  * extent or slab.
  *
+ * Free memory is zero but for those references: what a block held is gone when
+ * the block is, and a request finds zeroes without writing them.  What an
+ * aborted version could not give back keeps its bytes until destroy.
+ *
  * Neighbours are not joined when they become free, but all at once (rebuild)
  * when much was freed since the last time, and on abort.  In slabs this is
  * also when what has become wholly free is released.  It takes up to 100 ns a
@@ -37,6 +41,7 @@
 #define ALIGN_UP(n, a)		(((n) + (a) - 1) & ~((size_t) (a) - 1))
 #define LINE				64
 #define SMALLEST			8		/* has room for a reference */
+#define LINK(bytes)			((bytes) < sizeof(GmRef) ? (bytes) : sizeof(GmRef))
 #define LARGE				4096
 #define LARGE_BITS			12
 #define STEP_BITS			4		/* log2 of the steps in an octave */
@@ -128,7 +133,10 @@ private_destroy(void *arg, void *base, size_t bytes)
 {
 	(void) arg;
 	if (bytes < MAP_FROM)
+	{
+		gm_wipe(base, bytes);
 		free(base);
+	}
 	else
 		(void) munmap(base, bytes);
 }
@@ -379,6 +387,7 @@ pop(GmMem *mem, uint32_t list)
 	GmRef		ref = v->head[list];
 
 	memcpy(&v->head[list], gm_mem_ptr(mem, ref), sizeof(GmRef));
+	memset(gm_mem_ptr(mem, ref), 0, sizeof(GmRef));
 	if (v->head[list] == 0)
 		v->any[list / 64] &= ~(UINT64_C(1) << (list % 64));
 	v->free_bytes -= list_size(list);
@@ -582,10 +591,14 @@ make_lists(GmMem *mem, const Block *all, size_t count)
 		GmRef		ref = all[i].ref;
 		GmRef		end = ref + all[i].bytes;
 
+		memset(gm_mem_ptr(mem, ref), 0, LINK(all[i].bytes));
 		/* a gap that no block fits into was lost to alignment */
 		for (i++; i < count && all[i].ref < end + SMALLEST; i++)
+		{
+			memset(gm_mem_ptr(mem, all[i].ref), 0, LINK(all[i].bytes));
 			if (all[i].ref + all[i].bytes > end)
 				end = all[i].ref + all[i].bytes;
+		}
 		free_stretch(mem, ref, end);
 	}
 	for (uint32_t i = 0; i < mem->extents; i++)
@@ -600,7 +613,8 @@ make_lists(GmMem *mem, const Block *all, size_t count)
 
 /*
  * Make the free lists anew from what is in them, the rest of the bump area and
- * n more blocks.  Interrupted, or without memory for it, nothing is done.
+ * n more blocks, which are zeroed once the references in them have been read.
+ * Interrupted, or without memory for it, nothing is done.
  */
 static GmStatus
 rebuild(GmMem *mem, const Block *more, size_t n, const GmInterrupt *intr)
@@ -621,7 +635,11 @@ rebuild(GmMem *mem, const Block *more, size_t n, const GmInterrupt *intr)
 	if (status == GM_OK)
 		status = sort_blocks(all, all + most, count, intr, &sorted);
 	if (status == GM_OK)
+	{
+		for (size_t i = 0; i < n; i++)
+			memset(gm_mem_ptr(mem, more[i].ref), 0, more[i].bytes);
 		make_lists(mem, sorted, count);
+	}
 	free(all);
 	return status;
 }
@@ -791,7 +809,6 @@ allocate(GmMem *mem, size_t bytes, size_t align, GmRef *ref)
 {
 	GmMemVersions *v = mem->versions;
 	size_t		size = block_size(bytes);
-	bool		clean = !mem->shared;
 	bool		taken = false;
 	size_t		gap;
 
@@ -827,8 +844,6 @@ allocate(GmMem *mem, size_t bytes, size_t align, GmRef *ref)
 	}
 	if (taken && v->active)
 		v->taken.block[v->taken.n++] = (Block) {*ref, size};
-	if (taken || !clean)
-		memset(gm_mem_ptr(mem, *ref), 0, size);
 	if (v != NULL && v->active)
 		v->used += size;
 	mem->used += size;
@@ -872,6 +887,7 @@ gm_mem_free(GmMem *mem, GmRef ref, size_t bytes)
 	/* a block that cannot be listed for lack of memory is lost until destroy */
 	if (ref == 0 || !owns(mem, ref) || !has_versions(mem))
 		return;
+	memset(gm_mem_ptr(mem, ref), 0, size);
 	push(mem, ref, size);
 	mem->used -= size;
 	mem->versions->freed += size;
@@ -981,7 +997,9 @@ gm_mem_abort(GmMem *mem)
 		all[n] = v->taken.block[n];
 		n++;
 	}
-	if (v->mark_left > 0)
+	if (v->mark_left > 0 && later == 0)
+		all[n++] = (Block) {v->mark, mem->next - v->mark};
+	else if (v->mark_left > 0)
 		all[n++] = (Block) {v->mark, v->mark_left};
 	for (uint32_t i = v->mark_extents; i < mem->extents; i++)
 		all[n++] = (Block) {mem->start[i], mem->size[i]};
@@ -1002,6 +1020,7 @@ gm_mem_reclaim(GmMem *mem, uint64_t oldest)
 		{
 			Block	   *b = &v->retired.block[v->reclaimed];
 
+			memset(gm_mem_ptr(mem, b->ref), 0, b->bytes);
 			push(mem, b->ref, b->bytes);
 			v->freed += b->bytes;
 			v->limbo -= b->bytes;

@@ -31,8 +31,8 @@
  *	 gm_mem_destroy		give every extent or slab back
  *	 gm_mem_alloc		zeroed bytes, 8-byte aligned (64 from 4 kB on)
  *	 gm_mem_alloc_words	4-byte words, aligned to them: no rounding up
- *	 gm_mem_free		reuse a block at once: nobody can have seen it
- *	 gm_mem_retire		reuse a block when this version's predecessors are gone
+ *	 gm_mem_free		zero a block and reuse it at once: nobody can have seen it
+ *	 gm_mem_retire		the same when this version's predecessors are gone
  *	 gm_mem_begin, gm_mem_commit, gm_mem_abort
  *	 gm_mem_reclaim		make retired blocks free that no reader can see
  *	 gm_mem_tidy		join free blocks that are neighbours, in an idle moment
@@ -68,7 +68,8 @@ typedef struct GmMemOps
 
 	/*
 	 * Shared only: at least *bytes somewhere in the extents, 64-byte aligned,
-	 * not zeroed; *bytes becomes what was given.  GM_NO_MEMORY, GM_OVER_BUDGET.
+	 * zeroed; *bytes becomes what was given.  GM_NO_MEMORY, GM_OVER_BUDGET.
+	 * What is released may hold anything.
 	 */
 	GmStatus	(*slab) (void *arg, size_t *bytes, GmRef *ref);
 	void		(*release) (void *arg, GmRef ref, size_t bytes);

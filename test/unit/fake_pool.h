@@ -3,7 +3,7 @@
  * fake_pool.h
  *	  Slabs for shared images in unit tests, from extents of this process.
  *
- * Slabs come with rubbish in them, are a little larger than what was asked for,
+ * Slabs are zeroed, are a little larger than what was asked for,
  * and lie in two extents by turns.  What is released is filled with POOL_DEAD,
  * in words that are stored atomically: readers may be looking.
  *
@@ -64,6 +64,7 @@ pool_slab(void *arg, size_t *bytes, GmRef *ref)
 			pool->free_ref[i] = pool->free_ref[--pool->frees];
 			pool->free_size[i] = pool->free_size[pool->frees];
 			pool->out += size;
+			pool_fill(pool, *ref, size, 0);
 			return GM_OK;
 		}
 	if (pool->next[extent] + size > POOL_EXTENT)
@@ -71,7 +72,6 @@ pool_slab(void *arg, size_t *bytes, GmRef *ref)
 	*ref = (GmRef) (extent + 1) << GM_MEM_OFFSET_BITS | pool->next[extent];
 	pool->next[extent] += size;
 	pool->out += size;
-	pool_fill(pool, *ref, size, POOL_DEAD);
 	return GM_OK;
 }
 
