@@ -57,7 +57,7 @@
 #include "shm/control.h"
 
 #define GM_AREA_MAGIC		0x676d6131	/* "gma1" */
-#define GM_AREA_LAYOUT		3
+#define GM_AREA_LAYOUT		4
 #define GM_AREA_EXTENTS		GM_MEM_FORK_FROM
 #define GM_AREA_BUCKETS		1024		/* of ar_last_ticket, by graph_id */
 #define GM_AREA_PARKED		1024
@@ -277,6 +277,7 @@ typedef struct GmArea
 	_Atomic uint64_t ar_sure_xid;
 	_Atomic uint64_t ar_queue_head; /* next byte to write, only grows; under the lock */
 	_Atomic uint64_t ar_queue_kept; /* bytes before here may be overwritten */
+	_Atomic uint64_t ar_queue_wiped;	/* bytes before here are zero, or overwritten; worker */
 	_Atomic uint64_t ar_tickets_kept;	/* tickets up to here may be; ~0: queue is closed */
 	_Atomic uint32_t ar_queue_segments; /* that tickets not given back refer to */
 	GmTicket	ar_ticket[GM_AREA_TICKETS];

@@ -66,6 +66,7 @@ typedef struct Mark
 static State state;
 static char *buffer;
 static size_t buffer_room;
+static size_t buffer_used;		/* bytes that were ever written in this transaction */
 static Mark *marks;
 static int	mark_count;
 static int	mark_room;
@@ -97,6 +98,8 @@ forget_all(void)
 	mark_count = 0;
 	stamp++;
 	forget_order();
+	gm_wipe(buffer, buffer_used);
+	buffer_used = 0;
 	if (buffer_room > BUFFER_KEPT)
 	{
 		pfree(buffer);
@@ -186,6 +189,8 @@ push_changes(void)
 	}
 	database = db;
 	(void) gm_queue_push(db, area, &batch);
+	if (batch.bytes != NULL && batch.bytes != buffer)
+		gm_wipe((char *) batch.bytes, batch.length);
 }
 
 static void
@@ -333,15 +338,20 @@ static void
 make_room(size_t bytes)
 {
 	size_t		room = Max(buffer_room, BUFFER_FIRST);
+	char	   *larger;
 
 	while (room < state.length + bytes)
 		room *= 2;
 	if (room == buffer_room)
 		return;
-	if (buffer == NULL)
-		buffer = MemoryContextAllocHuge(TopMemoryContext, room);
-	else
-		buffer = repalloc_huge(buffer, room);
+	larger = MemoryContextAllocHuge(TopMemoryContext, room);
+	if (buffer != NULL)
+	{
+		memcpy(larger, buffer, state.length);
+		gm_wipe(buffer, buffer_used);
+		pfree(buffer);
+	}
+	buffer = larger;
 	buffer_room = room;
 }
 
@@ -369,9 +379,10 @@ lose(void)
 	state.lost = true;
 	if (mark_count == 0 && buffer != NULL)
 	{
+		gm_wipe(buffer, buffer_used);
 		pfree(buffer);
 		buffer = NULL;
-		buffer_room = 0;
+		buffer_room = buffer_used = 0;
 		state.length = 0;
 	}
 }
@@ -401,6 +412,7 @@ gm_capture_row(const GmRow *old_row, const GmPlace *old_place,
 			make_room(size);
 		gm_change_encode(old_row, old_place, new_row, new_place, cid, buffer + state.length);
 		state.length += size;
+		buffer_used = Max(buffer_used, state.length);
 	}
 	count_change(row->table, row->graph_id, cid);
 }

@@ -8,6 +8,10 @@
  * an extent's blocks is a byte for every smallest slab: the order k of the
  * block that starts there, with TAKEN if it is not free; 0 where none starts.
  *
+ * A slab is zeroed when it is handed out, or before that in an idle moment
+ * (gm_pool_wipe): giving a large graph up must not take long.  Which of the
+ * smallest slabs need it is known.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -34,6 +38,9 @@ typedef struct Extent
 	dsm_segment *segment;		/* NULL: number not in use */
 	int			bits;			/* log2 of the size */
 	uint8	   *blocks;			/* by smallest slab: the block that starts there */
+	bool	   *dirty;			/* by smallest slab: it is free and not zero */
+	size_t		dirty_count;
+	size_t		wiped;			/* where gm_pool_wipe goes on */
 	uint32		free_blocks[ORDERS];	/* how many of each order */
 	size_t		used;
 	uint64		empty_since;	/* epoch at which the last slab came back */
@@ -89,8 +96,7 @@ drop_extent(GmPool *pool, uint32 n)
 	Extent	   *e = &pool->extent[n];
 
 	publish_extent(pool, n, 0, 0);
-	dsm_unpin_segment(dsm_segment_handle(e->segment));
-	dsm_detach(e->segment);
+	gm_segment_destroy(e->segment);
 	pool->mapped -= (size_t) 1 << e->bits;
 	pfree(e->blocks);
 	memset(e, 0, sizeof(*e));
@@ -140,7 +146,7 @@ add_extent(GmPool *pool, int bits)
 		strlcpy(pool->error, "too many extents", sizeof(pool->error));
 		return false;
 	}
-	blocks = MemoryContextAllocExtended(pool->context, (Size) 1 << (bits - SLAB_BITS),
+	blocks = MemoryContextAllocExtended(pool->context, (Size) 2 << (bits - SLAB_BITS),
 										MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
 	if (blocks == NULL)
 	{
@@ -157,12 +163,25 @@ add_extent(GmPool *pool, int bits)
 	e->segment = segment;
 	e->bits = bits;
 	e->blocks = blocks;
+	e->dirty = (bool *) blocks + ((Size) 1 << (bits - SLAB_BITS));
 	put_free(e, 0, bits);
 	pool->base[n] = dsm_segment_address(segment);
 	pool->mapped += (size_t) 1 << bits;
 	pool->numbers = Max(pool->numbers, n);
 	publish_extent(pool, n, dsm_segment_handle(segment), (uint64) 1 << bits);
 	return true;
+}
+
+static void
+wipe_unit(GmPool *pool, uint32 n, size_t at)
+{
+	Extent	   *e = &pool->extent[n];
+
+	if (!e->dirty[at])
+		return;
+	memset(pool->base[n] + (at << SLAB_BITS), 0, (size_t) 1 << SLAB_BITS);
+	e->dirty[at] = false;
+	e->dirty_count--;
 }
 
 /* place of a free block of this order */
@@ -202,6 +221,8 @@ take(GmPool *pool, int bits, GmRef *ref)
 		order--;
 		put_free(e, at + ((size_t) 1 << (order - SLAB_BITS)), order);
 	}
+	for (size_t i = 0; i < (size_t) 1 << (bits - SLAB_BITS) && e->dirty_count > 0; i++)
+		wipe_unit(pool, best, at + i);
 	e->blocks[at] = (uint8) (bits | TAKEN);
 	e->used += (size_t) 1 << bits;
 	*ref = ((GmRef) best << GM_MEM_OFFSET_BITS) | ((GmRef) at << SLAB_BITS);
@@ -274,6 +295,8 @@ release(void *arg, GmRef ref, size_t bytes)
 	Assert(e->blocks[at] == (bits | TAKEN));
 	pool->used -= (size_t) 1 << bits;
 	e->used -= (size_t) 1 << bits;
+	memset(e->dirty + at, true, (size_t) 1 << (bits - SLAB_BITS));
+	e->dirty_count += (size_t) 1 << (bits - SLAB_BITS);
 	e->blocks[at] = 0;
 	while (bits < e->bits)
 	{
@@ -335,6 +358,29 @@ gm_pool_trim(GmPool *pool, uint64 oldest)
 	}
 	while (pool->numbers > 0 && pool->extent[pool->numbers].segment == NULL)
 		pool->numbers--;
+}
+
+bool
+gm_pool_wipe(GmPool *pool, size_t most)
+{
+	size_t		units = most >> SLAB_BITS;
+
+	for (uint32 n = 1; n <= pool->numbers; n++)
+	{
+		Extent	   *e = &pool->extent[n];
+
+		while (e->segment != NULL && e->dirty_count > 0)
+		{
+			size_t		before = e->dirty_count;
+
+			if (units == 0)
+				return true;
+			wipe_unit(pool, n, e->wiped);
+			units -= before - e->dirty_count;
+			e->wiped = (e->wiped + 1) & (((size_t) 1 << (e->bits - SLAB_BITS)) - 1);
+		}
+	}
+	return false;
 }
 
 const char *

@@ -13,6 +13,7 @@
  *	 gm_pool_create, gm_pool_destroy
  *	 gm_pool_ops		slab and release for gm_mem_create_shared
  *	 gm_pool_base		addresses by extent number, for gm_mem_create_shared
+ *	 gm_pool_wipe		zero what slabs held that were released
  *	 gm_pool_trim		give empty extents back; oldest as gm_epoch_oldest says
  *	 gm_pool_bytes
  *
@@ -42,6 +43,9 @@ extern void gm_pool_set_limit(GmPool *pool, size_t limit);
 extern bool gm_pool_over_limit(const GmPool *pool);
 extern void gm_pool_ops(GmPool *pool, GmMemOps *ops);
 extern char **gm_pool_base(GmPool *pool);
+
+/* so many bytes at most; true: there are more */
+extern bool gm_pool_wipe(GmPool *pool, size_t most);
 extern void gm_pool_trim(GmPool *pool, uint64 oldest);
 extern const char *gm_pool_error(const GmPool *pool);
 

@@ -20,6 +20,9 @@
 /* bytes copied into a segment between two looks at interrupts: a few ms */
 #define COPY_SLICE	((size_t) 16 << 20)
 
+/* bytes zeroed under the lock at a time: some microseconds */
+#define WIPE_SLICE	((uint64) 64 << 10)
+
 static inline uint64
 load(const _Atomic uint64_t *from)
 {
@@ -163,8 +166,7 @@ make_segment(const char *bytes, size_t length)
 	}
 	PG_CATCH();
 	{
-		dsm_unpin_segment(handle);
-		dsm_detach(segment);
+		gm_segment_destroy(segment);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -192,7 +194,7 @@ gm_queue_push(GmDatabase *db, GmArea *area, const GmBatch *batch)
 	}
 	if (result != PUSHED && attempt.segment != 0)
 	{
-		dsm_unpin_segment(attempt.segment);
+		gm_segment_give_back(attempt.segment);
 		attempt.segment = 0;
 	}
 	if (result == NO_ROOM)
@@ -232,13 +234,14 @@ gm_queue_find(GmArea *area, uint64_t ticket, GmTicket *found)
 	return load(&entry->tk_ticket) == ticket;
 }
 
-/* after copying bytes from this position: had nobody begun to overwrite them */
+/* after copying bytes from this position: had nobody begun to overwrite or zero them */
 static bool
 bytes_are_there(GmArea *area, uint64 at)
 {
-	/* pairs with the one in push_locked that follows ar_queue_head */
+	/* pairs with those that follow ar_queue_head in push_locked, ar_queue_wiped in wipe */
 	atomic_thread_fence(memory_order_seq_cst);
-	return load(&area->ar_queue_head) <= at + GM_QUEUE_BYTES;
+	return load(&area->ar_queue_head) <= at + GM_QUEUE_BYTES &&
+		load(&area->ar_queue_wiped) <= at;
 }
 
 static char *
@@ -278,6 +281,7 @@ gm_queue_copy(GmArea *area, const GmTicket *ticket, bool may_attach)
 	memcpy(copy + before_end, queue, ticket->tk_length - before_end);
 	if (bytes_are_there(area, ticket->tk_at))
 		return copy;
+	gm_wipe(copy, ticket->tk_length);
 	pfree(copy);
 	return NULL;
 }
@@ -307,7 +311,7 @@ give_back_segments(GmArea *area, uint64 from, uint64 to)
 
 		if (entry->tk_segment != 0)
 		{
-			dsm_unpin_segment(entry->tk_segment);
+			gm_segment_give_back(entry->tk_segment);
 			atomic_fetch_sub_explicit(&area->ar_queue_segments, 1, memory_order_relaxed);
 		}
 	}
@@ -330,6 +334,46 @@ gm_queue_release(GmArea *area, uint64_t ticket)
 	publish(&area->ar_tickets_kept, ticket);
 }
 
+/* bytes from here on are zeroed, unless they belong to a later batch already */
+static uint64
+first_to_wipe(GmArea *area)
+{
+	uint64		head = load(&area->ar_queue_head);
+
+	return Max(load(&area->ar_queue_wiped), head > GM_QUEUE_BYTES ? head - GM_QUEUE_BYTES : 0);
+}
+
+static void
+wipe(GmArea *area, uint64 from, uint64 to)
+{
+	char	   *queue = gm_area_queue(area);
+	size_t		offset = from & (GM_QUEUE_BYTES - 1);
+	size_t		before_end = Min(to - from, GM_QUEUE_BYTES - offset);
+
+	/* pairs with the fence in bytes_are_there */
+	atomic_store_explicit(&area->ar_queue_wiped, to, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
+	memset(queue + offset, 0, before_end);
+	memset(queue, 0, to - from - before_end);
+}
+
+void
+gm_queue_wipe(GmArea *area, uint64_t before)
+{
+	while (load(&area->ar_queue_wiped) < before)
+	{
+		uint64		from;
+
+		LWLockAcquire(&area->ar_queue_lock, LW_EXCLUSIVE);
+		from = first_to_wipe(area);
+		if (from < before)
+			wipe(area, from, Min(from + WIPE_SLICE, before));
+		else
+			atomic_store(&area->ar_queue_wiped, from);
+		LWLockRelease(&area->ar_queue_lock);
+	}
+}
+
 void
 gm_queue_close(GmArea *area)
 {
@@ -339,6 +383,7 @@ gm_queue_close(GmArea *area)
 	kept = load(&area->ar_tickets_kept);
 	publish(&area->ar_tickets_kept, CLOSED);
 	LWLockRelease(&area->ar_queue_lock);
+	gm_queue_wipe(area, load(&area->ar_queue_head));
 	if (kept != CLOSED)
 		give_back_segments(area, kept, load(&area->ar_tickets));
 }

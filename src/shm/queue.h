@@ -24,6 +24,9 @@
  *				the worker moves on once it is done with them, may be overwritten;
  *				they stay readable until they are.  A batch may cross the end of the
  *				bytes and goes on at their start.
+ * Zeroing		the worker zeroes what no snapshot can want to undo (sync.c), under
+ *				the lock, since those bytes may be overwritten.  ar_queue_wiped moves
+ *				first, which whoever copies looks at afterwards as at 1.
  * Staleness	none: a ticket is seen whole, or not at all.
  * Locks		ar_queue_lock; nothing is called and nothing raised under it.
  * Interrupts	held off by the lock.
@@ -94,7 +97,10 @@ extern char *gm_queue_copy(GmArea *area, const GmTicket *ticket, bool may_attach
  */
 extern void gm_queue_release(GmArea *area, uint64_t ticket);
 
-/* Worker, when its generation ends: no more pushes; all segments are given back */
+/* Worker: zero the bytes before this position, where ar_queue_kept has been */
+extern void gm_queue_wipe(GmArea *area, uint64_t before);
+
+/* Worker, when its generation ends: no more pushes; segments and bytes go */
 extern void gm_queue_close(GmArea *area);
 
 /* the entry of a ticket, if it has not been overwritten */

@@ -6,6 +6,10 @@
  * A resource owner of its own takes what an attempt that failed leaves behind;
  * the transaction's would report it at commit.
  *
+ * The system zeroes what it gives and takes back.  With
+ * min_dynamic_shared_memory the server cuts segments from memory that it keeps:
+ * those are zeroed here, both times.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -14,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "core/base.h"
 #include "shm/control.h"
 #include "shm/segment.h"
 
@@ -60,14 +65,48 @@ try_segment(Size bytes, dsm_handle handle, char *message)
 	return segment;
 }
 
+/* such memory's handles are odd, the system's are even (dsm.c) */
+static void
+zero_kept_memory(dsm_segment *segment)
+{
+	if ((dsm_segment_handle(segment) & 1) != 0)
+		gm_wipe(dsm_segment_address(segment), dsm_segment_map_length(segment));
+}
+
 dsm_segment *
 gm_segment_create(Size bytes, char *message)
 {
 	dsm_segment *segment = try_segment(bytes, 0, message);
 
-	if (segment != NULL)
-		dsm_pin_segment(segment);
+	if (segment == NULL)
+		return NULL;
+	dsm_pin_segment(segment);
+	zero_kept_memory(segment);
 	return segment;
+}
+
+void
+gm_segment_destroy(dsm_segment *segment)
+{
+	zero_kept_memory(segment);
+	dsm_unpin_segment(dsm_segment_handle(segment));
+	dsm_detach(segment);
+}
+
+void
+gm_segment_give_back(dsm_handle handle)
+{
+	if ((handle & 1) != 0)
+	{
+		dsm_segment *segment = gm_segment_attach(handle, NULL);
+
+		if (segment != NULL)
+		{
+			zero_kept_memory(segment);
+			dsm_detach(segment);
+		}
+	}
+	dsm_unpin_segment(handle);
 }
 
 dsm_segment *

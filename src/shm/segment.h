@@ -14,8 +14,12 @@
 
 #include "storage/dsm.h"
 
-/* pinned: it stays until dsm_unpin_segment */
+/* zeroed and pinned: it stays until one of the two below */
 extern dsm_segment *gm_segment_create(Size bytes, char *message);
+
+/* nobody else looks at it any more; give_back: nor has this process mapped it */
+extern void gm_segment_destroy(dsm_segment *segment);
+extern void gm_segment_give_back(dsm_handle handle);
 
 /* NULL too if it is gone */
 extern dsm_segment *gm_segment_attach(dsm_handle handle, char *message);

@@ -46,6 +46,7 @@
 #define MOVE_RUNS_MS	1000	/* a graph's runs are brought up to date no more often */
 #define TIDY_MS			100
 #define TRIM_MS			2000	/* empty extents are kept so long after a load */
+#define WIPE_BYTES		((size_t) 8 << 20)	/* zeroed between two looks for work */
 #define ROWS			512		/* between two looks at interrupts */
 #define MISSED_MS		60000	/* used so lately, a graph is loaded again at once */
 #define LOAD_AHEAD		100000	/* triples that take too long to load for who waits */
@@ -237,7 +238,10 @@ gm_batch_unuse(GmWorkerBatch *batch)
 	if (--batch->users > 0)
 		return;
 	if (batch->bytes != NULL)
+	{
+		gm_wipe(batch->bytes, batch->length);
 		pfree(batch->bytes);
+	}
 	pfree(batch);
 }
 
@@ -1149,6 +1153,12 @@ gm_graphs_tidy(void)
 		join_free();
 	if (TimestampDifferenceExceeds(loaded_at, now, TRIM_MS))
 		gm_pool_trim(pool, oldest);
+}
+
+bool
+gm_graphs_wipe(void)
+{
+	return gm_pool_wipe(pool, WIPE_BYTES);
 }
 
 long

@@ -142,6 +142,9 @@ extern void gm_graphs_fit_limit(void);
 extern void gm_graphs_tidy(void);
 extern long gm_graphs_next_ms(void);
 
+/* zero some of what was given back; true: there is more */
+extern bool gm_graphs_wipe(void);
+
 /* somebody wants something done: what runs in an idle moment should give way */
 extern bool gm_graphs_work_waits(void);
 

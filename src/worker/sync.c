@@ -28,6 +28,10 @@
  * in the same way.  After an overflow the same is done once more, since the
  * transaction that could not hand over its changes has not ended by then.
  *
+ * The bytes of batches stay in the queue for readers who must not see them yet.
+ * They are zeroed a moment later, when no snapshot is left that is older than
+ * any of the transactions up to some ticket and none of those is parked.
+ *
  * Every image was loaded after the identity in ar_identity was looked up, and
  * goes before another one takes its place.
  *
@@ -39,6 +43,7 @@
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -65,6 +70,7 @@
 
 #define PARKED_FIRST_MS	10		/* parked ones are looked at after this, */
 #define PARKED_MOST_MS	1000	/* later ever more rarely */
+#define WIPE_MS			100
 #define DIRECTORY_MS	50		/* the table graphs is locked: look again */
 #define LOCK_TIMEOUT	"100ms"	/* an index may be locked though its table is not */
 
@@ -83,6 +89,17 @@ static dlist_head leaving;		/* ended, what they did is not published yet */
 static uint32 parked_count;
 static bool parked_changed;		/* since the list was published */
 static TimestampTz last_parked;
+static uint64 newest_xid;		/* of the tickets taken */
+static TimestampTz wiped_at;	/* when it was last looked whether the queue can be zeroed */
+
+/* up to where the queue is zeroed next; ticket 0: not chosen */
+static struct
+{
+	uint64		ticket;
+	uint64		at;
+	uint64		xid;			/* none up to the ticket is newer */
+}			to_wipe;
+
 static bool ghosts_due;			/* list those who are under way, all is loaded again */
 static bool directory_due;		/* read the table graphs */
 static Phase phase;
@@ -114,6 +131,9 @@ gm_sync_start(GmDatabase *database, GmArea *a, GmPool *pool)
 	dlist_init(&leaving);
 	parked_count = 0;
 	parked_changed = false;
+	newest_xid = 0;
+	wiped_at = 0;
+	to_wipe.ticket = 0;
 	ghosts_due = true;
 	phase = IDLE;
 	unfinished = false;
@@ -427,6 +447,7 @@ take_and_decide(uint64 head)
 		Fate		fate;
 
 		unfinished = true;
+		newest_xid = Max(newest_xid, batch->xid);
 		gm_queue_release(area, last_taken);
 		if (parked_count > 0)
 			lay_ghost(batch->xid);
@@ -474,6 +495,67 @@ drain(void)
 	unfinished = false;
 	failures = 0;
 	return true;
+}
+
+/*
+ * Zeroing
+ */
+
+/* may some snapshot not see a transaction that has ended */
+static bool
+has_older_snapshots(uint64 xid)
+{
+	int			n;
+
+	pfree(GetCurrentVirtualXIDs((TransactionId) xid, true, false, PROC_IN_VACUUM, &n));
+	return n > 0;
+}
+
+static bool
+is_parked_before(uint64 ticket)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &parked)
+	{
+		GmWorkerBatch *b = dlist_container(GmWorkerBatch, node, iter.cur);
+
+		if (b->ticket != 0 && b->ticket <= ticket)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_wiped(void)
+{
+	return to_wipe.ticket == 0 &&
+		atomic_load(&area->ar_queue_wiped) >= atomic_load(&area->ar_queue_kept);
+}
+
+/*
+ * Up to the same ticket until that succeeds: there are always snapshots older
+ * than the newest of a stream of transactions.
+ */
+static void
+wipe_queue(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (is_wiped() || !TimestampDifferenceExceeds(wiped_at, now, WIPE_MS))
+		return;
+	wiped_at = now;
+	if (to_wipe.ticket == 0)
+	{
+		to_wipe.ticket = last_taken;
+		to_wipe.at = atomic_load(&area->ar_queue_kept);
+		to_wipe.xid = newest_xid;
+	}
+	if (atomic_load(&area->ar_passed) < to_wipe.ticket || is_parked_before(to_wipe.ticket) ||
+		has_older_snapshots(to_wipe.xid))
+		return;
+	gm_queue_wipe(area, to_wipe.at);
+	to_wipe.ticket = 0;
 }
 
 /*
@@ -686,6 +768,8 @@ gm_sync_run(void)
 		}
 	}
 	gm_graphs_tidy();
+	wipe_queue();
+	any |= gm_graphs_wipe();
 	any |= gm_index_run();
 	any |= gm_index_files_tend();
 	return any || gm_recall_run(area);
@@ -708,6 +792,8 @@ gm_sync_next_ms(void)
 		ms = ms < 0 ? load : Min(ms, load);
 	if (files >= 0)
 		ms = ms < 0 ? files : Min(ms, files);
+	if (!is_wiped())
+		ms = ms < 0 ? WIPE_MS : Min(ms, WIPE_MS);
 	if (directory_due && identity != 0)
 		ms = ms < 0 ? DIRECTORY_MS : Min(ms, DIRECTORY_MS);
 	if (parked_count > 0)
