@@ -289,6 +289,25 @@ ALTER TABLE graphmem.embeddings ALTER COLUMN embedding SET STORAGE EXTERNAL;
 ALTER TABLE graphmem.topology_vectors ALTER COLUMN embedding SET STORAGE EXTERNAL;
 ALTER TABLE graphmem.merge_rows ALTER COLUMN embedding SET STORAGE EXTERNAL;
 
+-- Statistics hold values of their column, erased ones too until the next
+-- ANALYZE (src/api/statistics.h); these serve no plan.
+ALTER TABLE graphmem.entities ALTER COLUMN properties SET STATISTICS 0;
+ALTER TABLE graphmem.triples ALTER COLUMN properties SET STATISTICS 0;
+ALTER TABLE graphmem.sources ALTER COLUMN session SET STATISTICS 0,
+	ALTER COLUMN uri SET STATISTICS 0, ALTER COLUMN content SET STATISTICS 0,
+	ALTER COLUMN metadata SET STATISTICS 0;
+ALTER TABLE graphmem.merges ALTER COLUMN undo SET STATISTICS 0;
+ALTER TABLE graphmem.supersessions ALTER COLUMN reason SET STATISTICS 0;
+ALTER TABLE graphmem.activations ALTER COLUMN session SET STATISTICS 0;
+ALTER TABLE graphmem.embeddings ALTER COLUMN embedding SET STATISTICS 0;
+ALTER TABLE graphmem.topology_vectors ALTER COLUMN embedding SET STATISTICS 0;
+ALTER INDEX graphmem.entities_name_key ALTER COLUMN 2 SET STATISTICS 0;
+ALTER INDEX graphmem.entities_search ALTER COLUMN 1 SET STATISTICS 0, ALTER COLUMN 2 SET STATISTICS 0;
+ALTER INDEX graphmem.aliases_name_key ALTER COLUMN 2 SET STATISTICS 0;
+ALTER INDEX graphmem.predicates_name_key ALTER COLUMN 2 SET STATISTICS 0;
+ALTER INDEX graphmem.sources_name_key ALTER COLUMN 2 SET STATISTICS 0;
+ALTER INDEX graphmem.sources_search ALTER COLUMN 1 SET STATISTICS 0;
+
 --
 -- 3. Functions that read
 --

@@ -19,6 +19,7 @@
 #include "utils/jsonb.h"
 
 #include "api/notify.h"
+#include "api/statistics.h"
 #include "compat.h"
 #include "integrity.h"
 #include "image/call.h"
@@ -50,6 +51,24 @@ static const char *const drop_triples =
 "DELETE FROM graphmem.triples WHERE graph_id OPERATOR(pg_catalog.=) $1";
 static const char *const drop_graph_row =
 "DELETE FROM graphmem.graphs WHERE graph_id OPERATOR(pg_catalog.=) $1";
+
+#define OF_GRAPH " AND t.graph_id" GM_EQ "$1"
+
+static GmSql find_statistics = {
+	"SELECT DISTINCT 'entities', x.attname, x.value FROM graphmem.entities t"
+	GM_IN_STATISTICS("entities", "('name', t.name), ('kind', t.kind), ('literal_type', t.literal_type)")
+	OF_GRAPH " UNION SELECT 'aliases', x.attname, x.value FROM graphmem.aliases t"
+	GM_IN_STATISTICS("aliases", "('name', t.name)")
+	OF_GRAPH " UNION SELECT 'predicates', x.attname, x.value FROM graphmem.predicates t"
+	GM_IN_STATISTICS("predicates", "('name', t.name)")
+	OF_GRAPH " UNION SELECT 'sources', x.attname, x.value FROM graphmem.sources t"
+	GM_IN_STATISTICS("sources", "('name', t.name), ('kind', t.kind)")
+	OF_GRAPH " UNION SELECT 'vector_spaces', x.attname, x.value FROM graphmem.vector_spaces t"
+	GM_IN_STATISTICS("vector_spaces", "('name', t.name::pg_catalog.text)")
+	OF_GRAPH " UNION SELECT 'graphs', x.attname, x.value FROM graphmem.graphs t"
+	GM_IN_STATISTICS("graphs", "('name', t.name::pg_catalog.text)") OF_GRAPH,
+	1, {INT4OID}
+};
 
 static void
 connect_spi(void)
@@ -186,6 +205,8 @@ graphmem_drop_graph(PG_FUNCTION_ARGS)
 	int64		triples = 0;
 	int32		id = 0;
 	int			nest_level;
+	Datum		graph;
+	List	   *volatile statistics = NIL;
 	bool		outermost = gm_call_begin(GM_CALL_graphmem_drop_graph);
 
 	connect_spi();
@@ -199,6 +220,8 @@ graphmem_drop_graph(PG_FUNCTION_ARGS)
 				 errmsg("graph \"%s\" does not exist",
 						gm_error_quote(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name))),
 				 errhint("The table graphmem.graphs lists the graphs.")));
+	graph = Int32GetDatum(id);
+	statistics = gm_statistics_find(&find_statistics, &graph);
 	gm_integrity_begin_drop(id);
 	PG_TRY();
 	{
@@ -216,6 +239,7 @@ graphmem_drop_graph(PG_FUNCTION_ARGS)
 		gm_integrity_end_drop();
 	}
 	PG_END_TRY();
+	gm_statistics_renew(statistics);
 	AtEOXact_GUC(false, nest_level);
 	SPI_finish();
 	if (outermost)

@@ -42,6 +42,7 @@
 
 #include "api/names.h"
 #include "api/sql.h"
+#include "api/statistics.h"
 #include "compat.h"
 #include "image/call.h"
 
@@ -171,6 +172,21 @@ static GmSql lock_predicates = {
 	"SELECT pg_catalog.count(*) FROM (SELECT p.predicate_id FROM " UNNEST
 	" JOIN graphmem.predicates p ON p.predicate_id" GM_EQ "u.id FOR UPDATE OF p) AS l",
 	1, {INT8ARRAYOID}
+};
+
+static GmSql find_statistics = {
+	"SELECT 'entities', x.attname, x.value FROM pg_catalog.unnest($1) AS u(id)"
+	" JOIN graphmem.entities t ON t.entity_id" GM_EQ "u.id"
+	GM_IN_STATISTICS("entities", "('name', t.name), ('kind', t.kind), ('literal_type', t.literal_type)")
+	" UNION SELECT 'aliases', x.attname, x.value FROM pg_catalog.unnest($1) AS u(id)"
+	" JOIN graphmem.aliases t ON t.entity_id" GM_EQ "u.id" GM_IN_STATISTICS("aliases", "('name', t.name)")
+	" UNION SELECT 'predicates', x.attname, x.value FROM pg_catalog.unnest($2) AS u(id)"
+	" JOIN graphmem.predicates t ON t.predicate_id" GM_EQ "u.id"
+	GM_IN_STATISTICS("predicates", "('name', t.name)")
+	" UNION SELECT 'sources', x.attname, x.value FROM pg_catalog.unnest($3) AS u(id)"
+	" JOIN graphmem.sources t ON t.source_id" GM_EQ "u.id"
+	GM_IN_STATISTICS("sources", "('name', t.name), ('kind', t.kind)"),
+	3, {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
 };
 
 /* rows of a table that hang on ids: $1 the ids, $2 the graph */
@@ -453,6 +469,7 @@ forget(FunctionCallInfo fcinfo, const char *what,
 	char	   *graph = gm_graph_name(PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2));
 	MemoryContext caller = CurrentMemoryContext;
 	Forgetting	f = {0};
+	List	   *statistics = NIL;
 	bool		outermost = gm_call_begin(call);
 	int			level = gm_sql_enter();
 
@@ -472,7 +489,14 @@ forget(FunctionCallInfo fcinfo, const char *what,
 	name_it(&f, name);
 	find_facts(&f);
 	find_names(&f);
+	if (!f.dry_run)
+	{
+		Datum		args[3] = {f.ids[ENTITY_IDS], f.ids[PREDICATE_IDS], f.ids[SOURCE_IDS]};
+
+		statistics = gm_statistics_find(&find_statistics, args);
+	}
 	take_steps(&f);
+	gm_statistics_renew(statistics);
 	gm_sql_leave(level);
 	MemoryContextSwitchTo(caller);
 	return_rows(fcinfo, &f);
