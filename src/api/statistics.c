@@ -7,9 +7,18 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/heap.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "api/statistics.h"
 #include "compat.h"
@@ -69,21 +78,31 @@ answer(int result)
 	return yes;
 }
 
-/* has another row the same kind; of names that would take long to find out */
+/* has another row, of whatever graph, the same value */
 static bool
 is_in_table(const Held *h)
 {
 	Oid			type = TEXTOID;
-	Datum		value;
+	Datum		value = CStringGetTextDatum(h->value);
 
-	if (strcmp(h->column, "name") == 0)
-		return false;
-	value = CStringGetTextDatum(h->value);
 	return answer(SPI_execute_with_args(psprintf("SELECT EXISTS (SELECT FROM graphmem.%s WHERE %s"
 												 GM_EQ "$1)",
 												 quote_identifier(h->table),
 												 quote_identifier(h->column)),
 										1, &type, &value, NULL, false, 0));
+}
+
+static Oid
+owner_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "relation %u does not exist", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
 }
 
 static bool
@@ -103,25 +122,40 @@ is_held(const Held *h)
 	return held;
 }
 
+/*
+ * ANALYZE leaves the statistics of an empty table as they are, and only the
+ * owner may run it: so they go first.
+ */
+static void
+renew(const Held *h)
+{
+	Oid			relid = gm_sql_relid(h->table);
+
+	LockRelationOid(relid, ShareUpdateExclusiveLock);
+	RemoveStatistics(relid, get_attnum(relid, h->column));
+	CommandCounterIncrement();
+	if (!has_privs_of_role(GetUserId(), owner_of(relid)))
+		ereport(NOTICE,
+				(errmsg("column \"%s\" of table \"%s\" has no statistics any more", h->column,
+						h->table),
+				 errdetail("They held erased text."),
+				 errhint("Have the table's owner run ANALYZE graphmem.%s.", h->table)));
+	else if (SPI_execute(psprintf("ANALYZE graphmem.%s (%s)", quote_identifier(h->table),
+								  quote_identifier(h->column)), false, 0) < 0)
+		elog(ERROR, "could not analyze \"%s\"", h->table);
+}
+
 void
 gm_statistics_renew(List *found)
 {
+	int			level = NewGUCNestLevel();
 	ListCell   *lc;
 
+	/* looking for a value that has no index */
+	(void) set_config_option("enable_seqscan", "on", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	foreach(lc, found)
-	{
-		const Held *h = lfirst(lc);
-
-		if (is_in_table(h) || !is_held(h))
-			continue;
-		CommandCounterIncrement();
-		if (SPI_execute(psprintf("ANALYZE graphmem.%s", quote_identifier(h->table)), false, 0) < 0)
-			elog(ERROR, "could not analyze \"%s\"", h->table);
-		CommandCounterIncrement();
-		if (is_held(h))
-			ereport(WARNING,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("statistics of table \"%s\" still hold erased text", h->table),
-					 errhint("Have its owner run ANALYZE graphmem.%s.", h->table)));
-	}
+		if (is_held(lfirst(lc)) && !is_in_table(lfirst(lc)))
+			renew(lfirst(lc));
+	AtEOXact_GUC(true, level);
 }

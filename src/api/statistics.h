@@ -6,8 +6,9 @@
  * Columns that hold long texts or documents have no statistics (the install
  * script says so), nor have expressions of indexes.  Of names, kinds and types
  * a table keeps some hundreds of values, seldom one that is erased; if one is,
- * the table is analyzed anew in the same transaction.  Its lock keeps out an
- * ANALYZE that has sampled the erased rows and would write afterwards.
+ * the column's statistics go and, if the caller owns the table, are made anew in
+ * the same transaction.  The lock for that keeps out an ANALYZE that has sampled
+ * the erased rows and would write afterwards.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,8 +38,8 @@
 extern List *gm_statistics_find(GmSql *sql, Datum *args);
 
 /*
- * After it: tables are analyzed whose statistics hold a value that no row has
- * any more.  A WARNING names those that the caller may not analyze.
+ * After it: columns lose their statistics if those hold a value that no row has
+ * any more.  A NOTICE names those that the caller may not analyze.
  */
 extern void gm_statistics_renew(List *found);
 
