@@ -11,6 +11,7 @@
  *	 accounts	used is the sum of the blocks, charged what the owner was asked
  *				for; a shared image with nothing in it gives all slabs back
  *	 limits		refused before anything was allocated, and usable afterwards
+ *	 erasure	what was freed, reclaimed or aborted is nowhere in the memory
  *
  *-------------------------------------------------------------------------
  */
@@ -573,5 +574,83 @@ test_steady(void)
 	pool_free(&w.pool);
 }
 
+#define SECRETS		400
+#define SECRET		UINT32_C(0x5ec2e75e)
+
+static bool
+add_secret(GmRef *ref, size_t *bytes)
+{
+	size_t		size = 12 + 4 * unit_random_below(unit_random_below(4) == 0 ? 6000 : 50);
+
+	if (gm_mem_alloc_words(w.mem, size / 4, ref) != GM_OK)
+		return false;
+	for (size_t i = 0; i < size / 4; i++)
+		((uint32_t *) gm_mem_ptr(w.mem, *ref))[i] = SECRET;
+	*bytes = size;
+	return true;
+}
+
+/* words that hold it, in all slabs */
+static size_t
+secret_words(void)
+{
+	size_t		n = 0;
+
+	for (uint32_t i = 0; i < w.mem->extents; i++)
+		for (size_t k = 0; k < w.mem->size[i] / 4; k++)
+			n += ((uint32_t *) gm_mem_ptr(w.mem, w.mem->start[i]))[k] == SECRET;
+	return n;
+}
+
+static void
+test_erasure(void)
+{
+	static GmRef ref[SECRETS];
+	static size_t bytes[SECRETS];
+
+	memset(&w, 0, sizeof(w));
+	REQUIRE(pool_make(&w.pool, &w.ops));
+	REQUIRE(gm_mem_create_shared(w.pool.base, 8192, 0, &w.ops, &w.mem) == GM_OK);
+	for (int round = 0; round < 20; round++)
+	{
+		GmRef		fresh;
+		size_t		fresh_bytes;
+		size_t		published;
+
+		for (int i = 0; i < SECRETS; i++)
+			REQUIRE(add_secret(&ref[i], &bytes[i]));
+		CHECK(gm_mem_begin(w.mem) == GM_OK);
+		for (int i = 0; i < SECRETS; i += 2)
+			gm_mem_retire(w.mem, ref[i], bytes[i]);
+		gm_mem_commit(w.mem, (uint64_t) round * 2 + 1);
+		published = secret_words();
+
+		/* a version that takes free blocks, the bump area and new slabs, and is given up */
+		CHECK(gm_mem_begin(w.mem) == GM_OK);
+		for (int i = 0; i < SECRETS * 2; i++)
+		{
+			REQUIRE(add_secret(&fresh, &fresh_bytes));
+			if (i % 3 == 0)
+				gm_mem_free(w.mem, fresh, fresh_bytes);
+			else if (i % 3 == 1)
+				gm_mem_retire(w.mem, fresh, fresh_bytes);
+		}
+		gm_mem_abort(w.mem);
+		CHECK(secret_words() == published);
+
+		/* readers may still look at what was retired */
+		gm_mem_reclaim(w.mem, (uint64_t) round * 2 + 1);
+		CHECK(secret_words() == published);
+		gm_mem_reclaim(w.mem, (uint64_t) round * 2 + 2);
+		CHECK(secret_words() < published);
+		for (int i = 1; i < SECRETS; i += 2)
+			gm_mem_free(w.mem, ref[i], bytes[i]);
+		CHECK(secret_words() == 0);
+		CHECK(gm_mem_tidy(w.mem, NULL) == GM_OK);
+	}
+	gm_mem_destroy(w.mem);
+	pool_free(&w.pool);
+}
+
 UNIT_MAIN(UNIT(test_private), UNIT(test_shared), UNIT(test_fork), UNIT(test_readers_handle),
-		  UNIT(test_limit), UNIT(test_tidy), UNIT(test_steady))
+		  UNIT(test_limit), UNIT(test_tidy), UNIT(test_steady), UNIT(test_erasure))
