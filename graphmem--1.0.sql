@@ -874,16 +874,16 @@ CREATE FUNCTION graphmem.forget_source(
 	OUT what text, OUT rows bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_forget_source'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 13;
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 14;
 COMMENT ON FUNCTION graphmem.forget_source IS
-'Erases a source and every fact that no other source states, with all its versions, past and future ones too; facts that another source states lose this assertion only, facts without any source stay. Entities and literals that an erased fact named and no other fact names go too, with their vectors, aliases, merges, accesses and activations, and so do such predicates, unless they are functional, symmetric or weighted. Returns the rows that went, by what they were; with dry_run those that would go, and changes nothing. Who writes facts to the graph waits for the end of the transaction; readers do not. What it leaves behind, and for how long, is in the README. Cost: some index lookups for each row that goes. Errors: 22004 source is NULL, 42704 unknown source or graph, 42501 row security hides rows, 40001 in REPEATABLE READ if others state one of the facts.';
+'Erases a source and every fact that no other source states, with all its versions, past and future ones too; facts that another source states lose this assertion only, facts without any source stay. Entities and literals that an erased fact named and no other fact names go too, with their vectors, aliases, merges, accesses and activations, and so do such predicates, unless they are functional, symmetric or weighted. What an erased fact had superseded is valid again as if it had never been stated, unless it was changed since (reopened counts these). Returns the rows that went, by what they were; with dry_run those that would go, and changes nothing. Who writes facts to the graph waits for the end of the transaction; readers do not. What it leaves behind, and for how long, is in the README. Cost: some index lookups for each row that goes. Errors: 22004 source is NULL, 42704 unknown source or graph, 42501 row security hides rows, 40001 in REPEATABLE READ if others state one of the facts.';
 
 CREATE FUNCTION graphmem.forget_entity(
 	entity text, dry_run bool DEFAULT false, graph text DEFAULT NULL,
 	OUT what text, OUT rows bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_forget_entity'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 13;
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 14;
 COMMENT ON FUNCTION graphmem.forget_entity IS
 'Erases an entity (of that name, else alias, else every literal of that text) and all facts at either end of which it is, with all their versions; literals, entities and predicates that nothing else names go as in forget_source. What an erased fact had superseded stays closed. Sources stay, whatever their contents say: forget_source them, or change them. Returns, waits, costs and fails as forget_source; 42704 unknown entity or graph.';
 

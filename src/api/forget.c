@@ -9,6 +9,11 @@
  * deleted, children first, so that what goes is counted where it lies and the
  * tables' own cascades find nothing left.
  *
+ * What an erased fact of a source had superseded is reopened first, newest step
+ * first, as if the fact had not been stated (undo_supersede).  A step that
+ * cannot be undone, since what it left was changed since, leaves the old fact
+ * closed.
+ *
  * Predicates whose settings somebody made (functional, symmetric, weight) stay:
  * stating a fact would not make them the same again.
  *
@@ -38,6 +43,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
+#include "utils/resowner.h"
 #include "utils/tuplestore.h"
 
 #include "api/names.h"
@@ -53,7 +59,7 @@ PG_FUNCTION_INFO_V1(graphmem_forget_entity);
 typedef enum What
 {
 	FACTS, VERSIONS, ASSERTIONS, SUPERSESSIONS, ENTITIES, PREDICATES, ALIASES, MERGES, VECTORS,
-	TOPOLOGY_VECTORS, ACCESSES, ACTIVATIONS, SOURCES, WHATS
+	TOPOLOGY_VECTORS, ACCESSES, ACTIVATIONS, SOURCES, REOPENED, WHATS
 } What;
 
 static const char *const what_names[WHATS] = {
@@ -61,7 +67,7 @@ static const char *const what_names[WHATS] = {
 	[SUPERSESSIONS] = "supersessions", [ENTITIES] = "entities", [PREDICATES] = "predicates",
 	[ALIASES] = "aliases", [MERGES] = "merges", [VECTORS] = "vectors",
 	[TOPOLOGY_VECTORS] = "topology_vectors", [ACCESSES] = "accesses",
-	[ACTIVATIONS] = "activations", [SOURCES] = "sources",
+	[ACTIVATIONS] = "activations", [SOURCES] = "sources", [REOPENED] = "reopened",
 };
 
 /* ids that rows hang on */
@@ -77,6 +83,7 @@ typedef struct Forgetting
 	Datum		named;			/* entities that the caller named */
 	Datum		ids[IDS];		/* bigint[] each */
 	int64		rows[WHATS];
+	int64		before[WHATS];	/* rows, if they were counted before facts were reopened */
 } Forgetting;
 
 #define UNNEST	"pg_catalog.unnest($1) AS u(id)"
@@ -187,6 +194,17 @@ static GmSql find_statistics = {
 	" JOIN graphmem.sources t ON t.source_id" GM_EQ "u.id"
 	GM_IN_STATISTICS("sources", "('name', t.name), ('kind', t.kind)"),
 	3, {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
+};
+
+/* steps by which they superseded others, and whether those stay */
+static GmSql find_steps = {
+	"SELECT s.supersession_id, NOT s.old_fact_id" ONE_OF("$1")
+	" FROM " UNNEST " JOIN graphmem.supersessions s ON s.new_fact_id" GM_EQ "u.id"
+	" WHERE s.undone_at IS NULL ORDER BY s.supersession_id DESC", 1, {INT8ARRAYOID}
+};
+
+static GmSql undo_step = {
+	"SELECT graphmem.undo_supersede($1)", 1, {INT8OID}
 };
 
 /* rows of a table that hang on ids: $1 the ids, $2 the graph */
@@ -399,17 +417,6 @@ find_names(Forgetting *f)
 	f->ids[PREDICATE_IDS] = find_and_lock(f, &predicates_left, args, &lock_predicates);
 }
 
-static int64
-count(Step *step, Datum *args)
-{
-	int64		rows;
-
-	run(&step->count, args, STATEMENT);
-	rows = gm_sql_int8(0, 1);
-	gm_sql_done();
-	return rows;
-}
-
 /* a session that was waited for may have written another version of a fact */
 static int64
 erase(Step *step, Datum *args)
@@ -427,6 +434,91 @@ erase(Step *step, Datum *args)
 	return rows;
 }
 
+/* false: it could not be */
+static bool
+undo(int64 step)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Datum		arg = Int64GetDatum(step);
+	volatile bool undone = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		run(&undo_step, &arg, FRESH);
+		gm_sql_done();
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE &&
+			error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION &&
+			error->sqlerrcode != ERRCODE_EXCLUSION_VIOLATION)
+		{
+			MemoryContextSwitchTo(context);
+			CurrentResourceOwner = owner;
+			ReThrowError(error);
+		}
+		FreeErrorData(error);
+		undone = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return undone;
+}
+
+static int64
+count(Step *step, Datum *args, Sight sight)
+{
+	int64		rows;
+
+	run(&step->count, args, sight);
+	rows = gm_sql_int8(0, 1);
+	gm_sql_done();
+	return rows;
+}
+
+/*
+ * Undoing writes versions and steps of facts that are about to go.  They are
+ * none of those that a dry run counts, so these are counted before.
+ */
+static void
+reopen(Forgetting *f)
+{
+	SPITupleTable *table;
+	uint64		n;
+
+	run(&find_steps, &f->ids[FACT_IDS], f->dry_run ? STATEMENT : FRESH);
+	table = SPI_tuptable;
+	n = SPI_processed;
+	for (int i = 0; i < lengthof(steps) && n > 0 && !f->dry_run; i++)
+	{
+		Datum		args[2] = {f->ids[steps[i].ids], Int32GetDatum(f->graph_id)};
+
+		if (steps[i].what == VERSIONS || steps[i].what == SUPERSESSIONS)
+			f->before[steps[i].what] = count(&steps[i], args, FRESH);
+	}
+	for (uint64 row = 0; row < n; row++)
+	{
+		bool		isnull;
+		int64		step = DatumGetInt64(SPI_getbinval(table->vals[row], table->tupdesc, 1, &isnull));
+		bool		stays = DatumGetBool(SPI_getbinval(table->vals[row], table->tupdesc, 2, &isnull));
+
+		if ((f->dry_run || undo(step)) && stays)
+			f->rows[REOPENED]++;
+	}
+	SPI_freetuptable(table);
+}
+
 static void
 take_steps(Forgetting *f)
 {
@@ -439,7 +531,9 @@ take_steps(Forgetting *f)
 		if (id_count(args[0]) == 0 ||
 			(i == 1 && id_count(f->ids[SOURCE_IDS]) > 0))
 			continue;
-		f->rows[step->what] += f->dry_run ? count(step, args) : erase(step, args);
+		f->rows[step->what] += f->dry_run ? count(step, args, STATEMENT) : erase(step, args);
+		if (f->before[step->what] > 0)
+			f->rows[step->what] = f->before[step->what];
 	}
 }
 
@@ -495,6 +589,8 @@ forget(FunctionCallInfo fcinfo, const char *what,
 
 		statistics = gm_statistics_find(&find_statistics, args);
 	}
+	if (id_count(f.ids[SOURCE_IDS]) > 0)
+		reopen(&f);
 	take_steps(&f);
 	gm_statistics_renew(statistics);
 	gm_sql_leave(level);
