@@ -519,7 +519,7 @@ BEGIN ATOMIC
 		SELECT graphmem.current_graph_id(graph) AS graph_id
 	), counted(place, part, items, bytes) AS (
 		SELECT 1, 'entities', pg_catalog.count(*),
-			COALESCE(pg_catalog.sum(85 + pg_catalog.octet_length(e.name)), 0)
+			COALESCE(pg_catalog.sum(93 + pg_catalog.octet_length(e.name)), 0)
 		FROM graphmem.entities e JOIN g USING (graph_id)
 		UNION ALL
 		SELECT 2, 'triples', pg_catalog.count(*), pg_catalog.count(*) * 61
@@ -527,7 +527,7 @@ BEGIN ATOMIC
 		FROM graphmem.triples t JOIN g USING (graph_id)
 		UNION ALL
 		SELECT 3, 'sources', pg_catalog.count(*),
-			COALESCE(pg_catalog.sum(58 + pg_catalog.octet_length(c.name)
+			COALESCE(pg_catalog.sum(66 + pg_catalog.octet_length(c.name)
 				+ COALESCE(pg_catalog.octet_length(c.session), 0)
 				+ COALESCE(pg_catalog.octet_length(c.kind), 0)), 0)
 		FROM graphmem.sources c JOIN g USING (graph_id)
@@ -1930,7 +1930,7 @@ COMMENT ON COLUMN graphmem.entities.entity_id IS 'the entity';
 COMMENT ON COLUMN graphmem.entities.graph_id IS 'its graph';
 COMMENT ON COLUMN graphmem.entities.name IS 'compared byte by byte';
 COMMENT ON COLUMN graphmem.entities.properties IS 'whatever else is known; filters look for containment';
-COMMENT ON COLUMN graphmem.entities.created_at IS 'when it was first named';
+COMMENT ON COLUMN graphmem.entities.created_at IS 'when it was first named; unknown at a known_at before, unless a fact about it was recorded by then';
 COMMENT ON COLUMN graphmem.facts.subject IS 'name';
 COMMENT ON COLUMN graphmem.facts.predicate IS 'name';
 COMMENT ON COLUMN graphmem.facts.object IS 'name, or text of the literal';
@@ -1963,7 +1963,7 @@ COMMENT ON COLUMN graphmem.sources.name IS 'compared byte by byte';
 COMMENT ON COLUMN graphmem.sources.kind IS 'what sort of source it is; any word';
 COMMENT ON COLUMN graphmem.sources.uri IS 'where it can be found';
 COMMENT ON COLUMN graphmem.sources.metadata IS 'whatever else is known; filters look for containment';
-COMMENT ON COLUMN graphmem.sources.created_at IS 'when it was added';
+COMMENT ON COLUMN graphmem.sources.created_at IS 'when it was added; not found at a known_at before';
 COMMENT ON COLUMN graphmem.supersessions.supersession_id IS 'the step';
 COMMENT ON COLUMN graphmem.supersessions.graph_id IS 'graph of the facts';
 COMMENT ON COLUMN graphmem.supersessions.old_fact_id IS 'fact that was closed';

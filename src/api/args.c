@@ -192,31 +192,38 @@ gm_arg_int8s(FunctionCallInfo fcinfo, int n, const char *name, int *count)
 	return ids;
 }
 
-GmNode
-gm_find_text(const GmGraph *graph, const text *name)
+int64_t
+gm_arg_known_at(FunctionCallInfo fcinfo, int n)
 {
-	return gm_graph_find_name(graph, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	return PG_ARGISNULL(n) ? GM_TIME_MAX : PG_GETARG_TIMESTAMPTZ(n);
 }
 
 GmNode
-gm_find_term(const GmGraph *graph, const text *name, const text *type)
+gm_find_text(const GmGraph *graph, const text *name, int64_t known_at)
+{
+	return gm_graph_find_name_at(graph, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), known_at);
+}
+
+GmNode
+gm_find_term(const GmGraph *graph, const text *name, const text *type, int64_t known_at)
 {
 	if (type == NULL)
-		return gm_find_text(graph, name);
+		return gm_find_text(graph, name, known_at);
 	return gm_graph_find_literal(graph, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name),
 								 VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type));
 }
 
 GmNode
-gm_arg_node(FunctionCallInfo fcinfo, int n, const char *name, const GmGraph *graph)
+gm_arg_node(FunctionCallInfo fcinfo, int n, const char *name, const GmGraph *graph,
+			int64_t known_at)
 {
 	gm_arg_required(fcinfo, n, name);
-	return gm_find_text(graph, PG_GETARG_TEXT_PP(n));
+	return gm_find_text(graph, PG_GETARG_TEXT_PP(n), known_at);
 }
 
 GmNode *
 gm_arg_nodes(FunctionCallInfo fcinfo, int n, const char *name, const GmGraph *graph,
-			 uint32_t *count)
+			 int64_t known_at, uint32_t *count)
 {
 	text	  **texts;
 	GmNode	   *nodes;
@@ -228,7 +235,7 @@ gm_arg_nodes(FunctionCallInfo fcinfo, int n, const char *name, const GmGraph *gr
 	*count = 0;
 	for (int i = 0; i < length; i++)
 	{
-		GmNode		node = gm_find_text(graph, texts[i]);
+		GmNode		node = gm_find_text(graph, texts[i], known_at);
 
 		if (node != GM_NONE)
 			nodes[(*count)++] = node;
@@ -315,8 +322,7 @@ gm_arg_times(FunctionCallInfo fcinfo, int n, GmView *view)
 		/* facts without an end hold at the end of time too */
 		view->as_of = TIMESTAMP_IS_NOEND(as_of) ? as_of - 1 : as_of;
 	}
-	if (!PG_ARGISNULL(n + 1))
-		view->known_at = PG_GETARG_TIMESTAMPTZ(n + 1);
+	view->known_at = gm_arg_known_at(fcinfo, n + 1);
 }
 
 void

@@ -46,14 +46,19 @@ extern bool gm_text_is_one_of(const GmString *string, text **texts, int n);
 /* elements of a one-dimensional bigint[], perhaps in place; NULL elements are left out */
 extern int64 *gm_arg_int8s(FunctionCallInfo fcinfo, int n, const char *name, int *count);
 
-/* the node of a name; GM_NONE if unknown, 22004 for NULL */
-extern GmNode gm_arg_node(FunctionCallInfo fcinfo, int n, const char *name, const GmGraph *graph);
-extern GmNode gm_find_text(const GmGraph *graph, const text *name);
+/* GM_TIME_MAX where it is missing */
+extern int64_t gm_arg_known_at(FunctionCallInfo fcinfo, int n);
+
+/* the node of a name, by what was known then; GM_NONE if unknown, 22004 for NULL */
+extern GmNode gm_arg_node(FunctionCallInfo fcinfo, int n, const char *name, const GmGraph *graph,
+						  int64_t known_at);
+extern GmNode gm_find_text(const GmGraph *graph, const text *name, int64_t known_at);
 
 /* the literal of that type, or with type NULL what the name means */
-extern GmNode gm_find_term(const GmGraph *graph, const text *name, const text *type);
+extern GmNode gm_find_term(const GmGraph *graph, const text *name, const text *type,
+						   int64_t known_at);
 extern GmNode *gm_arg_nodes(FunctionCallInfo fcinfo, int n, const char *name,
-							const GmGraph *graph, uint32_t *count);
+							const GmGraph *graph, int64_t known_at, uint32_t *count);
 
 /* allowed predicates as GmView wants them; NULL: all */
 extern uint8_t *gm_arg_predicates(FunctionCallInfo fcinfo, int n, const GmGraph *graph);

@@ -46,18 +46,6 @@ static GmSql triple_properties = {
 	2, {INT4OID, JSONBOID}
 };
 
-static GmSql entities_created = {
-	"SELECT entity_id FROM graphmem.entities WHERE graph_id" GM_EQ "$1"
-	" AND created_at OPERATOR(pg_catalog.<=) $2",
-	2, {INT4OID, TIMESTAMPTZOID}
-};
-
-static GmSql sources_created = {
-	"SELECT source_id FROM graphmem.sources WHERE graph_id" GM_EQ "$1"
-	" AND created_at OPERATOR(pg_catalog.<=) $2",
-	2, {INT4OID, TIMESTAMPTZOID}
-};
-
 /*
  * Arguments
  */
@@ -273,10 +261,23 @@ gm_filter_properties(FunctionCallInfo fcinfo, int n, const GmImage *image, GmFil
 uint64_t *
 gm_filter_known(const GmImage *image, GmFiltered what, int64_t known_at)
 {
+	const GmGraph *g = image->graph;
+	uint32_t	n = count_of(g, what);
+	uint64_t   *bits;
+
 	if (known_at == GM_TIME_MAX)
 		return NULL;
-	return select_numbers(what == GM_FILTER_ENTITIES ? &entities_created : &sources_created,
-						  TimestampTzGetDatum(known_at), image, what);
+	bits = gm_filter_make(n);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		if (i % GM_INTERRUPT_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (what == GM_FILTER_ENTITIES ?
+			gm_graph_node_live(g, i) && gm_graph_node_known(g, i, known_at) :
+			gm_graph_source_live(g, i) && gm_graph_source(g, i)->created_at <= known_at)
+			gm_bit_set(bits, i);
+	}
+	return bits;
 }
 
 /*

@@ -12,7 +12,7 @@
  *	 gm_arg_vector_check		and made ready for one space
  *	 gm_filter_properties		entities, sources or triples whose jsonb contains
  *								another (SQL)
- *	 gm_filter_known			entities or sources created by a time (SQL)
+ *	 gm_filter_known			entities or sources known by a time
  *	 gm_filter_touched			nodes that a visible fact touches
  *	 gm_filter_touching			slots that touch one of these nodes
  *	 gm_filter_asserted			slots of facts that one of these sources asserts

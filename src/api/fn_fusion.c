@@ -91,6 +91,8 @@ typedef struct Question
 	GmFusionList lists[LISTS];
 	const float *vector;
 	uint32_t	dim;
+	uint64_t   *known_entities; /* NULL: all */
+	uint64_t   *known_sources;	/* likewise */
 	uint64_t   *sources;		/* that may be hits; NULL: all */
 	const GmSpaceInfo *entities;	/* the space searched; NULL: none */
 	GmSpaceQuery prepared;		/* for it */
@@ -230,11 +232,30 @@ list_seeds(Question *q)
 
 	if (q->fcinfo->args[ARG_SEEDS].isnull)
 		return;
-	nodes = gm_arg_nodes(q->fcinfo, ARG_SEEDS, "seeds", q->image->graph, &n);
+	nodes = gm_arg_nodes(q->fcinfo, ARG_SEEDS, "seeds", q->image->graph, q->view.known_at, &n);
 	for (uint32_t i = 0; i < n; i++)
 		if (q->opts.seeds == NULL || gm_bit_test(q->opts.seeds, nodes[i]))
 			add_hit(&h, nodes[i], 1, 1, 1, GM_NONE);
 	set_list(q, LIST_SEEDS, GM_FUSION_SEED, 1, &h);
+}
+
+/* GmTextKnown.is_known */
+static bool
+entity_is_known(const void *arg, int64 id)
+{
+	const Question *q = arg;
+	GmNode		node = gm_graph_find_entity(q->image->graph, id);
+
+	return node != GM_NONE && gm_bit_test(q->known_entities, node);
+}
+
+static bool
+source_is_known(const void *arg, int64 id)
+{
+	const Question *q = arg;
+	uint32_t	source = gm_graph_find_source_id(q->image->graph, id);
+
+	return source != GM_NONE && gm_bit_test(q->known_sources, source);
 }
 
 static void
@@ -242,7 +263,9 @@ list_text_entities(Question *q, const char *text)
 {
 	int			limit = gm_guc_text_candidates;
 	GmTextHit  *found = palloc(limit * sizeof(GmTextHit));
-	int			n = gm_text_entities(q->image->graph_id, text, limit, found);
+	GmTextKnown known = {entity_is_known, q};
+	int			n = gm_text_entities(q->image->graph_id, text, limit,
+									 q->known_entities == NULL ? NULL : &known, found);
 	Hits		names = {0};
 	Hits		others = {0};
 
@@ -267,13 +290,15 @@ list_text_sources(Question *q, const char *text)
 	int			limit = gm_guc_text_candidates;
 	GmTextHit  *found = palloc(limit * sizeof(GmTextHit));
 	SourceHit  *hits = palloc(limit * sizeof(SourceHit));
+	GmTextKnown known = {source_is_known, q};
 	int			n;
 	int			kept = 0;
 	Hits		h = {0};
 
 	if (q->image->graph->root->gr_sources == 0)
 		return;
-	n = gm_text_sources(q->image->graph_id, text, limit, found);
+	n = gm_text_sources(q->image->graph_id, text, limit,
+						q->known_sources == NULL ? NULL : &known, found);
 	for (int i = 0; i < n; i++)
 	{
 		uint32_t	source = gm_graph_find_source_id(q->image->graph, found[i].id);
@@ -482,22 +507,26 @@ get_filters(FunctionCallInfo fcinfo, Question *q)
 {
 	const GmGraph *g = q->image->graph;
 	uint32_t	n = g->root->gr_nodes;
+	int64_t		known_at;
 	uint64_t   *seeds;
 	uint64_t   *results;
 
 	gm_arg_view(fcinfo, ARG_MIN_CONFIDENCE, q->image, &q->view);
 	q->view.predicates = gm_arg_predicates(fcinfo, ARG_PREDICATES, g);
+	known_at = q->view.known_at;
+	q->known_entities = gm_filter_known(q->image, GM_FILTER_ENTITIES, known_at);
+	q->known_sources = gm_filter_known(q->image, GM_FILTER_SOURCES, known_at);
+	seeds = gm_filter_and(NULL, q->known_entities, n);
 	q->sources = gm_filter_sources(fcinfo, ARG_SOURCES, ARG_SESSIONS, g);
 	if (q->sources != NULL)
-		q->view.slots = gm_filter_asserted(g, q->sources, q->view.known_at);
+		q->view.slots = gm_filter_asserted(g, q->sources, known_at);
 	gm_view_settle(g, &q->view);
-
-	seeds = gm_filter_known(q->image, GM_FILTER_ENTITIES, q->view.known_at);
 	if (q->sources != NULL)
 		seeds = gm_filter_and(seeds, gm_filter_touched(g, &q->view), n);
 	results = gm_filter_and(gm_arg_kinds(fcinfo, ARG_KINDS, g),
 							gm_filter_properties(fcinfo, ARG_FILTER, q->image,
 												 GM_FILTER_ENTITIES), n);
+	q->sources = gm_filter_and(q->sources, q->known_sources, g->root->gr_sources);
 	q->opts.seeds = seeds;
 	q->opts.results = results == NULL ? seeds : gm_filter_and(results, seeds, n);
 	q->opts.now = Min(q->image->now, q->view.known_at);

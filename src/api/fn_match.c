@@ -60,17 +60,18 @@ typedef struct Pattern
 	bool		impossible;		/* names a term that the graph does not have */
 } Pattern;
 
-/* from the arguments 0 to 2, and type_arg */
+/* from the arguments 0 to 2, and type_arg; names mean what they meant when known_at_arg says */
 static Pattern
-get_pattern(FunctionCallInfo fcinfo, int type_arg, const GmGraph *g)
+get_pattern(FunctionCallInfo fcinfo, int type_arg, int known_at_arg, const GmGraph *g)
 {
+	int64_t		known_at = gm_arg_known_at(fcinfo, known_at_arg);
 	Pattern		p = {GM_NONE, GM_NONE, GM_NONE, NULL, false};
 
 	if (!PG_ARGISNULL(type_arg))
 		p.object_type = PG_GETARG_TEXT_PP(type_arg);
 	if (!PG_ARGISNULL(0))
 	{
-		p.subject = gm_find_text(g, PG_GETARG_TEXT_PP(0));
+		p.subject = gm_find_text(g, PG_GETARG_TEXT_PP(0), known_at);
 		p.impossible |= p.subject == GM_NONE;
 	}
 	if (!PG_ARGISNULL(1))
@@ -82,7 +83,7 @@ get_pattern(FunctionCallInfo fcinfo, int type_arg, const GmGraph *g)
 	}
 	if (!PG_ARGISNULL(2))
 	{
-		p.object = gm_find_term(g, PG_GETARG_TEXT_PP(2), p.object_type);
+		p.object = gm_find_term(g, PG_GETARG_TEXT_PP(2), p.object_type, known_at);
 		p.impossible |= p.object == GM_NONE;
 	}
 	return p;
@@ -223,7 +224,7 @@ GM_READING_FUNCTION(graphmem_match)
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 8));
 	const GmGraph *g = image->graph;
 	uint64_t	limit = gm_arg_count8(fcinfo, 3, "match_count", GM_ALL_ROWS);
-	Pattern		pattern = get_pattern(fcinfo, 7, g);
+	Pattern		pattern = get_pattern(fcinfo, 7, 6, g);
 	GmView		view;
 	Slots		found;
 	GmRows		rows;
@@ -301,7 +302,7 @@ GM_READING_FUNCTION(graphmem_neighbors)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 7));
 	const GmGraph *g = image->graph;
-	GmNode		node = gm_arg_node(fcinfo, 0, "entity", g);
+	GmNode		node = gm_arg_node(fcinfo, 0, "entity", g, gm_arg_known_at(fcinfo, 6));
 	uint64_t	limit = gm_arg_count8(fcinfo, 3, "match_count", GM_ALL_ROWS);
 	uint64		count;
 	GmEdge	   *edges;
@@ -372,7 +373,7 @@ GM_READING_FUNCTION(graphmem_confidence)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 6));
 	const GmGraph *g = image->graph;
-	Pattern		pattern = get_pattern(fcinfo, 5, g);
+	Pattern		pattern = get_pattern(fcinfo, 5, 4, g);
 	GmView		view;
 	Slots		found;
 	GmRows		rows;

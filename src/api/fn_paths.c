@@ -74,8 +74,8 @@ GM_READING_FUNCTION(graphmem_shortest_path)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 9));
 	const GmGraph *g = image->graph;
-	GmNode		a = gm_arg_node(fcinfo, 0, "a", g);
-	GmNode		b = gm_arg_node(fcinfo, 1, "b", g);
+	GmNode		a = gm_arg_node(fcinfo, 0, "a", g, gm_arg_known_at(fcinfo, 8));
+	GmNode		b = gm_arg_node(fcinfo, 1, "b", g, gm_arg_known_at(fcinfo, 8));
 	GmPathOpts	opts = {0};
 	GmView		view;
 	GmRows		rows;
@@ -107,8 +107,8 @@ GM_READING_FUNCTION(graphmem_paths)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 10));
 	const GmGraph *g = image->graph;
-	GmNode		a = gm_arg_node(fcinfo, 0, "a", g);
-	GmNode		b = gm_arg_node(fcinfo, 1, "b", g);
+	GmNode		a = gm_arg_node(fcinfo, 0, "a", g, gm_arg_known_at(fcinfo, 9));
+	GmNode		b = gm_arg_node(fcinfo, 1, "b", g, gm_arg_known_at(fcinfo, 9));
 	int			match_count = gm_arg_count4(fcinfo, 2, "match_count", 3);
 	GmPathOpts	opts = {0};
 	const GmPath *paths;

@@ -85,7 +85,7 @@ GM_READING_FUNCTION(graphmem_pagerank)
 	view.predicates = gm_arg_predicates(fcinfo, 3, g);
 	gm_view_settle(g, &view);
 	if (!PG_ARGISNULL(0))
-		seeds = gm_arg_nodes(fcinfo, 0, "seeds", g, &seed_count);
+		seeds = gm_arg_nodes(fcinfo, 0, "seeds", g, view.known_at, &seed_count);
 	gm_rows_begin(fcinfo, &rows);
 	if (g->root->gr_live_nodes == 0 || (seeds != NULL && seed_count == 0))
 		return (Datum) 0;

@@ -89,7 +89,8 @@ GM_READING_FUNCTION(graphmem_traverse)
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 10));
 	const GmGraph *g = image->graph;
 	uint32_t	seed_count;
-	GmNode	   *seeds = gm_arg_nodes(fcinfo, 0, "seeds", g, &seed_count);
+	GmNode	   *seeds = gm_arg_nodes(fcinfo, 0, "seeds", g, gm_arg_known_at(fcinfo, 9),
+									 &seed_count);
 	GmTraverseOpts opts;
 	GmTraversal traversal;
 	GmNode	   *nodes;
@@ -129,7 +130,7 @@ GM_READING_FUNCTION(graphmem_reach)
 {
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 7));
 	const GmGraph *g = image->graph;
-	GmNode		seed = gm_arg_node(fcinfo, 0, "seed", g);
+	GmNode		seed = gm_arg_node(fcinfo, 0, "seed", g, gm_arg_known_at(fcinfo, 6));
 	int			max_hops = gm_arg_hops(fcinfo, 1, "max_hops", 2);
 	uint64_t	count = 0;
 	uint64_t	checksum = 0;
@@ -162,7 +163,8 @@ GM_READING_FUNCTION(graphmem_subgraph)
 	GmImage    *image = gm_image_open(gm_arg_cstring(fcinfo, 8));
 	const GmGraph *g = image->graph;
 	uint32_t	seed_count;
-	GmNode	   *seeds = gm_arg_nodes(fcinfo, 0, "seeds", g, &seed_count);
+	GmNode	   *seeds = gm_arg_nodes(fcinfo, 0, "seeds", g, gm_arg_known_at(fcinfo, 7),
+									 &seed_count);
 	int			max_hops = gm_arg_hops(fcinfo, 1, "max_hops", 1);
 	uint64_t	match_count = gm_arg_count8(fcinfo, 2, "match_count", GM_ALL_ROWS);
 	const GmSubgraphRow *found;

@@ -130,7 +130,7 @@ GM_READING_FUNCTION(graphmem_similar)
 
 	gm_arg_required(fcinfo, 0, "entity");
 	begin_search(fcinfo, &s);
-	node = gm_arg_node(fcinfo, 0, "entity", s.image->graph);
+	node = gm_arg_node(fcinfo, 0, "entity", s.image->graph, s.view.known_at);
 	s.info = gm_image_space(s.image, gm_arg_cstring(fcinfo, ARG_SPACE), 'e');
 	if (s.info != NULL && s.info->target != 'e')
 		ereport(ERROR,

@@ -234,7 +234,7 @@ near_nodes(GmMatch *m, FunctionCallInfo fcinfo, const GmMatchArgs *args)
 
 	if (PG_ARGISNULL(args->near))
 		return NULL;
-	seeds = gm_arg_nodes(fcinfo, args->near, "near", g, &n);
+	seeds = gm_arg_nodes(fcinfo, args->near, "near", g, m->view.known_at, &n);
 	bits = gm_filter_make(g->root->gr_nodes);
 	gm_error_check(gm_near(g, &m->view, m->image->scratch, seeds, n, hops, &gm_server_interrupt,
 						   bits), DOING);

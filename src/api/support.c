@@ -364,7 +364,7 @@ facts_beyond(const Call *c, const GmGraph *g, text **names, int count)
 
 	for (int i = 0; i < count && looked < NEIGHBORS_LOOKED; i++)
 	{
-		GmNode		node = gm_find_text(g, names[i]);
+		GmNode		node = gm_find_text(g, names[i], GM_TIME_MAX);
 
 		for (GmDirection d = GM_OUT; node != GM_NONE && d <= GM_IN; d++)
 		{
@@ -392,7 +392,7 @@ facts_of(const Call *c, const GmGraph *g, text **names, int count, uint32_t pred
 	*found = false;
 	for (int i = 0; i < count; i++)
 	{
-		GmNode		node = gm_find_text(g, names[i]);
+		GmNode		node = gm_find_text(g, names[i], GM_TIME_MAX);
 
 		if (node == GM_NONE)
 			continue;
@@ -416,7 +416,7 @@ look_at_object(Call *c, const GmGraph *g, uint32_t predicate)
 	if (name == NULL || (type == NULL && !is_null(c, c->f->object_type)))
 		return;
 	node = gm_find_term(g, DatumGetTextPP(name->constvalue),
-						type == NULL ? NULL : DatumGetTextPP(type->constvalue));
+						type == NULL ? NULL : DatumGetTextPP(type->constvalue), GM_TIME_MAX);
 	c->nothing |= node == GM_NONE;
 	if (node != GM_NONE)
 		c->of_object = records_of(g, node, GM_IN, predicate, c->share);

@@ -178,6 +178,7 @@ typedef struct Search
 	Leg		   *leg;
 	int32		graph_id;
 	int			limit;
+	const GmTextKnown *known;	/* NULL: all rows count */
 	bool		secured;		/* row security holds for this user */
 	double		rows;			/* of the graph, about */
 	bool		large;
@@ -367,14 +368,16 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	int			len;
 	bool		isnull;
 	double		score;
-	int64		id;
+	int64		id = DatumGetInt64(slot_getattr(slot, 1, &isnull));
+	const GmTextKnown *known = sink->search->known;
 
+	if (known != NULL && !known->is_known(known->arg, id))
+		return true;
 	sink->rows++;
 	if (sink->only_count)
 		return sink->rows < sink->max_rows;
 
 	old = MemoryContextSwitchTo(sink->search->row_context);
-	id = DatumGetInt64(slot_getattr(slot, 1, &isnull));
 	t = row_text(slot_getattr(slot, 2, &isnull));
 	len = VARSIZE_ANY_EXHDR(t);
 	if (len >= GM_NAME_BYTES - VARHDRSZ)
@@ -937,7 +940,8 @@ set_off(const char *name)
 }
 
 static int
-search(Leg *leg, int32 graph_id, const char *query, int limit, GmTextHit *hits)
+search(Leg *leg, int32 graph_id, const char *query, int limit, const GmTextKnown *known,
+	   GmTextHit *hits)
 {
 	int			len = (int) Min(strnlen(query, GM_QUERY_BYTES + 1), GM_QUERY_BYTES + 1);
 	int			level;
@@ -957,6 +961,7 @@ search(Leg *leg, int32 graph_id, const char *query, int limit, GmTextHit *hits)
 	s->leg = leg;
 	s->graph_id = graph_id;
 	s->limit = limit;
+	s->known = known;
 	s->secured = check_enable_rls(gm_sql_relid(leg->table), InvalidOid, true) == RLS_ENABLED;
 	s->capacity = MAX_ROWS;
 	s->hits = palloc(sizeof(GmTextHit) * s->capacity);
@@ -983,13 +988,15 @@ search(Leg *leg, int32 graph_id, const char *query, int limit, GmTextHit *hits)
 }
 
 int
-gm_text_entities(int32 graph_id, const char *query, int limit, GmTextHit *hits)
+gm_text_entities(int32 graph_id, const char *query, int limit, const GmTextKnown *known,
+				 GmTextHit *hits)
 {
-	return search(&entity_leg, graph_id, query, limit, hits);
+	return search(&entity_leg, graph_id, query, limit, known, hits);
 }
 
 int
-gm_text_sources(int32 graph_id, const char *query, int limit, GmTextHit *hits)
+gm_text_sources(int32 graph_id, const char *query, int limit, const GmTextKnown *known,
+				GmTextHit *hits)
 {
-	return search(&source_leg, graph_id, query, limit, hits);
+	return search(&source_leg, graph_id, query, limit, known, hits);
 }

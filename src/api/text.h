@@ -14,6 +14,12 @@ typedef struct GmTextHit
 	float		score;			/* in (0, 1] */
 } GmTextHit;
 
+typedef struct GmTextKnown
+{
+	bool		(*is_known) (const void *arg, int64 id);
+	const void *arg;
+} GmTextKnown;
+
 /*
  * The at most limit best entities or sources of the graph for a question, a
  * name or a list of words, best first, ties by id; returns how many, 0 for
@@ -21,13 +27,18 @@ typedef struct GmTextHit
  * count, and of these the first GM_QUERY_TERMS different words.  An entity
  * scores 1 exactly if its name is the query, case apart.
  *
+ * known: which rows count, NULL for all; those that do not are as if they were
+ * not there, but for the time that passing over them takes.
+ *
  * Runs SQL under the active snapshot as the current user, who needs SELECT on
  * the table and whose row security holds.
  */
 #define GM_QUERY_BYTES	2048
 #define GM_QUERY_TERMS	24
 
-extern int	gm_text_entities(int32 graph_id, const char *query, int limit, GmTextHit *hits);
-extern int	gm_text_sources(int32 graph_id, const char *query, int limit, GmTextHit *hits);
+extern int	gm_text_entities(int32 graph_id, const char *query, int limit,
+							 const GmTextKnown *known, GmTextHit *hits);
+extern int	gm_text_sources(int32 graph_id, const char *query, int limit,
+							const GmTextKnown *known, GmTextHit *hits);
 
 #endif							/* GM_API_TEXT_H */

@@ -108,8 +108,8 @@ get_node(GmApply *ap, int64_t entity_id, GmNode *node)
 {
 	GmGraph    *g = ap->graph;
 	GmGraphRoot *r = g->root;
-	GmArray    *arrays[] = {&g->entity_id, &g->name, &g->hash, &g->kind, &g->type, &g->runs,
-	&g->degree};
+	GmArray    *arrays[] = {&g->entity_id, &g->name, &g->hash, &g->kind, &g->type, &g->created,
+	&g->runs, &g->degree};
 	GmNodeRuns *runs;
 	GmRef	   *name;
 
@@ -123,7 +123,7 @@ get_node(GmApply *ap, int64_t entity_id, GmNode *node)
 		if (r->gr_nodes >= GM_NONE - 1)
 			return GM_TOO_MANY;
 		*node = r->gr_nodes;
-		for (int i = 0; i < 7; i++)
+		for (int i = 0; i < 8; i++)
 			GM_TRY(gm_apply_extend(ap, arrays[i], (uint64_t) *node + 1));
 		r->gr_nodes++;
 		if (*node > 0 && gm_graph_entity_id(g, *node - 1) >= entity_id)
@@ -172,6 +172,7 @@ gm_put_entity(GmApply *ap, const GmRow *row)
 	}
 	gm_numbers_remove(&ap->doomed_nodes, node);
 	GM_TRY(set_strings(ap, node, type, kind));
+	GM_TRY(gm_set_i64(ap, &g->created, node, row->u.entity.created_at));
 	return set_name(ap, node, row->u.entity.name);
 }
 
@@ -404,6 +405,7 @@ gm_put_source(GmApply *ap, const GmRow *row)
 		GM_TRY(gm_numbers_add(ap, &ap->rejudged, i));
 	gm_numbers_remove(&ap->doomed_sources, i);
 	s->reliability = row->u.source.reliability;
+	s->created_at = row->u.source.created_at;
 	GM_TRY(replace_text(ap, &s->name, row->u.source.name));
 	GM_TRY(replace_text(ap, &s->session, row->u.source.session));
 	return replace_text(ap, &s->kind, row->u.source.kind);

@@ -117,7 +117,7 @@ find_alias(const GmGraph *g, const char *name, size_t length, uint32_t hash)
 }
 
 GmNode
-gm_graph_find_name(const GmGraph *g, const char *name, size_t length)
+gm_graph_find_name_at(const GmGraph *g, const char *name, size_t length, int64_t known_at)
 {
 	uint32_t	hash = gm_graph_hash(name, length);
 	GmNode		literal = GM_NONE;
@@ -127,7 +127,8 @@ gm_graph_find_name(const GmGraph *g, const char *name, size_t length)
 		 node = gm_index_next(&g->by_name, node))
 	{
 		if (GM_ARRAY_U32(&g->hash, node) != hash ||
-			!gm_same_string(gm_graph_name(g, node), name, length))
+			!gm_same_string(gm_graph_name(g, node), name, length) ||
+			!gm_graph_node_known(g, node, known_at))
 			continue;
 		if (GM_ARRAY_U32(&g->type, node) == 0)
 			return node;
@@ -135,7 +136,13 @@ gm_graph_find_name(const GmGraph *g, const char *name, size_t length)
 			literal = node;
 	}
 	node = find_alias(g, name, length, hash);
-	return node != GM_NONE ? node : literal;
+	return node != GM_NONE && gm_graph_node_known(g, node, known_at) ? node : literal;
+}
+
+GmNode
+gm_graph_find_name(const GmGraph *g, const char *name, size_t length)
+{
+	return gm_graph_find_name_at(g, name, length, GM_TIME_MAX);
 }
 
 GmNode
@@ -169,6 +176,36 @@ gm_graph_find_source(const GmGraph *g, const char *name, size_t length)
 		if (gm_same_string(gm_graph_string(g, gm_graph_source(g, i)->name), name, length))
 			return i;
 	return GM_NONE;
+}
+
+/*
+ * Known time
+ */
+static bool
+run_recorded(const GmGraph *g, const GmRun *run, int64_t known_at)
+{
+	GmRunView	v = gm_graph_run_view(g, run);
+
+	for (uint32_t i = 0; i < v.length; i++)
+	{
+		const GmTimes *t = gm_array_at(&g->times, GM_ARRAY_U32(&g->time, v.slot[i]));
+
+		/* a version that nobody saw tells nothing */
+		if (t->recorded_at <= known_at && t->recorded_at < t->expired_at)
+			return true;
+	}
+	return false;
+}
+
+bool
+gm_graph_node_recorded(const GmGraph *g, GmNode node, int64_t known_at)
+{
+	const GmNodeRuns *runs = gm_array_at(&g->runs, node);
+	const GmNodeRuns *past = gm_graph_past(g, node);
+
+	return run_recorded(g, &runs->out, known_at) || run_recorded(g, &runs->in, known_at) ||
+		(past != NULL && (run_recorded(g, &past->out, known_at) ||
+						  run_recorded(g, &past->in, known_at)));
 }
 
 /*

@@ -36,7 +36,7 @@
  *
  * Concurrency	a version that was published is never changed (epoch.h); a
  *				handle belongs to one thread
- * Memory		60 bytes a triple, 76 a slot that came later, 84 bytes a node
+ * Memory		60 bytes a triple, 76 a slot that came later, 92 bytes a node
  *				beyond its name
  * Limits		2^32 - 2 nodes, slots, predicates, sources
  *
@@ -91,6 +91,7 @@ typedef struct GmSource
 	GmRef		kind;			/* 0: none */
 	float		reliability;
 	uint32_t	assertions;
+	int64_t		created_at;
 } GmSource;
 
 typedef struct GmAssertion
@@ -206,6 +207,7 @@ typedef struct GmGraphRoot
 	GmArrayRoot gr_hash;		/* uint32 by node, of the name */
 	GmArrayRoot gr_kind;		/* uint32 by node: string number, 0 none */
 	GmArrayRoot gr_type;		/* uint32 by node: string number, 0 entity */
+	GmArrayRoot gr_created;		/* int64 by node: created_at */
 	GmArrayRoot gr_string;		/* GmRef by string number: kinds and types; 0: it
 								 * belongs to nothing */
 	GmArrayRoot gr_string_use;	/* uint32 by string number: nodes that have it */
@@ -267,6 +269,7 @@ typedef struct GmGraph
 				hash,
 				kind,
 				type,
+				created,
 				string,
 				string_use,
 				runs,
@@ -321,6 +324,11 @@ extern GmStatus gm_graph_add_entity(GmGraph *graph, int64_t entity_id,
 									const char *name, uint32_t name_length,
 									const char *literal_type, uint32_t type_length,
 									const char *kind, uint32_t kind_length);
+
+/* when the entity or source added last was created; if not told, before all time */
+extern void gm_graph_date_entity(GmGraph *graph, int64_t created_at);
+extern void gm_graph_date_source(GmGraph *graph, int64_t created_at);
+
 extern GmStatus gm_graph_add_alias(GmGraph *graph, int64_t alias_id,
 								   const char *name, uint32_t name_length, int64_t entity_id);
 extern GmStatus gm_graph_add_source(GmGraph *graph, int64_t source_id,
@@ -414,6 +422,10 @@ extern GmSpace *gm_graph_space(GmGraph *graph, uint32_t i);
  */
 extern GmNode gm_graph_find_name(const GmGraph *graph, const char *name, size_t length);
 
+/* the same among nodes that were known then */
+extern GmNode gm_graph_find_name_at(const GmGraph *graph, const char *name, size_t length,
+									int64_t known_at);
+
 /* the literal of this name and type; type_length 0 is a type too */
 extern GmNode gm_graph_find_literal(const GmGraph *graph, const char *name, size_t length,
 									const char *type, size_t type_length);
@@ -458,6 +470,20 @@ static inline bool
 gm_graph_node_live(const GmGraph *g, GmNode node)
 {
 	return g->root->gr_nodes_ascend || *(GmRef *) gm_array_at(&g->name, node) != 0;
+}
+
+/*
+ * Was the node known then: it was created, or a fact about it recorded, by that
+ * time.  A fact is recorded before its entity where transactions overlap, or
+ * where someone dates facts back.  Cost: the records of a node that came later.
+ */
+extern bool gm_graph_node_recorded(const GmGraph *graph, GmNode node, int64_t known_at);
+
+static inline bool
+gm_graph_node_known(const GmGraph *g, GmNode node, int64_t known_at)
+{
+	return known_at == GM_TIME_MAX || GM_ARRAY_I64(&g->created, node) <= known_at ||
+		gm_graph_node_recorded(g, node, known_at);
 }
 
 static inline const GmPredicate *

@@ -244,6 +244,7 @@ gm_graph_add_entity(GmGraph *g, int64_t entity_id, const char *name, uint32_t le
 	GM_TRY(gm_array_reserve(g->mem, &g->hash, (uint64_t) n + 1));
 	GM_TRY(gm_array_reserve(g->mem, &g->kind, (uint64_t) n + 1));
 	GM_TRY(gm_array_reserve(g->mem, &g->type, (uint64_t) n + 1));
+	GM_TRY(gm_array_reserve(g->mem, &g->created, (uint64_t) n + 1));
 	GM_TRY(intern(g, literal_type, type_length, &type_number));
 	GM_TRY(intern(g, kind, kind_length, &kind_number));
 	GM_TRY(gm_graph_add_string(g, name, length, (GmRef *) gm_array_at(&g->name, n)));
@@ -253,8 +254,15 @@ gm_graph_add_entity(GmGraph *g, int64_t entity_id, const char *name, uint32_t le
 	GM_ARRAY_U32(&g->type, n) = type_number;
 	GM_ARRAY_U32(&g->string_use, kind_number) += kind_number != 0;
 	GM_ARRAY_U32(&g->string_use, type_number) += type_number != 0;
+	GM_ARRAY_I64(&g->created, n) = GM_TIME_MIN;
 	g->root->gr_nodes = n + 1;
 	return GM_OK;
+}
+
+void
+gm_graph_date_entity(GmGraph *g, int64_t created_at)
+{
+	GM_ARRAY_I64(&g->created, g->root->gr_nodes - 1) = created_at;
 }
 
 /*
@@ -475,12 +483,12 @@ entities_done(GmGraph *g)
 	g->build->entities_done = true;
 	if (!ascends(&g->entity_id, n))
 	{
-		GmArray    *arrays[] = {&g->entity_id, &g->name, &g->hash, &g->kind, &g->type};
+		GmArray    *arrays[] = {&g->entity_id, &g->name, &g->hash, &g->kind, &g->type, &g->created};
 
-		GM_TRY(permute_all(g, &g->entity_id, n, arrays, 5));
+		GM_TRY(permute_all(g, &g->entity_id, n, arrays, 6));
 	}
 	r->gr_entity_id.ar_length = r->gr_name.ar_length = r->gr_hash.ar_length = n;
-	r->gr_kind.ar_length = r->gr_type.ar_length = n;
+	r->gr_kind.ar_length = r->gr_type.ar_length = r->gr_created.ar_length = n;
 	r->gr_live_nodes = n;
 	r->gr_nodes_ascend = true;
 	GM_TRY(map_build(g->mem, &g->build->entities, &g->entity_id, n));
@@ -554,6 +562,7 @@ gm_graph_add_source(GmGraph *g, int64_t source_id, const char *name, uint32_t na
 	memset(s, 0, sizeof(*s));
 	s->source_id = source_id;
 	s->reliability = reliability;
+	s->created_at = GM_TIME_MIN;
 	GM_TRY(gm_graph_add_string(g, name, name_length, &s->name));
 	if (session != NULL)
 		GM_TRY(gm_graph_add_string(g, session, session_length, &s->session));
@@ -562,6 +571,14 @@ gm_graph_add_source(GmGraph *g, int64_t source_id, const char *name, uint32_t na
 	g->root->gr_sources = n + 1;
 	g->root->gr_source.ar_length = n + 1;
 	return GM_OK;
+}
+
+void
+gm_graph_date_source(GmGraph *g, int64_t created_at)
+{
+	GmSource   *s = gm_array_at(&g->source, g->root->gr_sources - 1);
+
+	s->created_at = created_at;
 }
 
 static GmStatus

@@ -207,6 +207,8 @@ compare_entities(Pair *p)
 		}
 		expect_string(p->compare, "name of an entity", id, gm_graph_name(image, mine),
 					  gm_graph_name(truth, theirs));
+		expect_id(p->compare, "time of an entity", id, GM_ARRAY_I64(&image->created, mine),
+				  GM_ARRAY_I64(&truth->created, theirs));
 		expect_string(p->compare, "kind of an entity", id, gm_graph_kind(image, mine),
 					  gm_graph_kind(truth, theirs));
 		expect_string(p->compare, "literal type of an entity", id, gm_graph_type(image, mine),
@@ -309,6 +311,7 @@ compare_source(const Pair *p, const GmSource *theirs)
 	expect_string(c, "kind of a source", id, gm_graph_string(p->image, mine->kind),
 				  gm_graph_string(p->truth, theirs->kind));
 	expect_float(c, "reliability of a source", id, mine->reliability, theirs->reliability);
+	expect_id(c, "time of a source", id, mine->created_at, theirs->created_at);
 }
 
 static GmStatus

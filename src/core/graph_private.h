@@ -43,6 +43,7 @@ gm_times_hash(const GmTimes *t)
 	X(hash, sizeof(uint32_t), GM_ARRAY_PAGE) \
 	X(kind, sizeof(uint32_t), GM_ARRAY_PAGE) \
 	X(type, sizeof(uint32_t), GM_ARRAY_PAGE) \
+	X(created, sizeof(int64_t), GM_ARRAY_PAGE) \
 	X(string, sizeof(GmRef), GM_ARRAY_PAGE_SMALL) \
 	X(string_use, sizeof(uint32_t), GM_ARRAY_PAGE_SMALL) \
 	X(runs, sizeof(GmNodeRuns), GM_ARRAY_PAGE_SMALL) \

@@ -483,7 +483,7 @@ sweep(Push *p)
 	bool		again = true;
 	GmRankOrder order;
 
-	GM_TRY(gm_rank_order(p->walk.graph, p->walk.scratch, &order));
+	GM_TRY(gm_rank_order(p->walk.graph, GM_TIME_MAX, p->walk.scratch, &order));
 	while (again)
 	{
 		for (uint32_t i = 0; i < order.n; i++)

@@ -71,7 +71,7 @@ gm_rank_seeds(const GmGraph *g, GmScratch *scratch, const GmMass *seeds, uint32_
 }
 
 GmStatus
-gm_rank_order(const GmGraph *g, GmScratch *scratch, GmRankOrder *order)
+gm_rank_order(const GmGraph *g, int64_t known_at, GmScratch *scratch, GmRankOrder *order)
 {
 	uint32_t	n = g->root->gr_live_nodes;
 	uint32_t	count = 0;
@@ -80,21 +80,22 @@ gm_rank_order(const GmGraph *g, GmScratch *scratch, GmRankOrder *order)
 	uint32_t   *position;
 
 	*order = (GmRankOrder) {n, NULL, NULL};
-	if (g->root->gr_nodes_ascend)
+	if (g->root->gr_nodes_ascend && known_at == GM_TIME_MAX)
 		return GM_OK;
 	GM_TRY(gm_scratch_get(scratch, GM_BUF_SORT, (size_t) n * 2 * sizeof(uint64_t), &keys));
 	GM_TRY(gm_scratch_get(scratch, GM_BUF_BY_ID, (size_t) n * sizeof(GmNode), &node));
 	GM_TRY(gm_scratch_get(scratch, GM_BUF_POSITION, (size_t) g->root->gr_nodes * sizeof(uint32_t),
 					   &position));
 	for (GmNode v = 0; v < g->root->gr_nodes; v++)
-		if (gm_graph_node_live(g, v))
+		if (gm_graph_node_live(g, v) && gm_graph_node_known(g, v, known_at))
 			keys[count++] = (uint64_t) v << 32;
-	gm_sort_by_id(&g->entity_id, keys, n, keys + n);
-	for (uint32_t i = 0; i < n; i++)
+	gm_sort_by_id(&g->entity_id, keys, count, keys + n);
+	for (uint32_t i = 0; i < count; i++)
 	{
 		node[i] = (GmNode) (keys[i] >> 32);
 		position[node[i]] = i;
 	}
+	order->n = count;
 	order->node = node;
 	order->position = position;
 	return GM_OK;
@@ -191,7 +192,7 @@ build_csr(GmWalk *walk, Csr *csr)
 	uint32_t	n;
 
 	memset(csr, 0, sizeof(*csr));
-	GM_TRY(gm_rank_order(g, walk->scratch, &csr->order));
+	GM_TRY(gm_rank_order(g, walk->view.known_at, walk->scratch, &csr->order));
 	n = csr->order.n;
 	GM_TRY(gm_rank_weights(g, walk->scratch, &weights));
 	GM_TRY(gm_scratch_get(walk->scratch, GM_BUF_CSR_START, ((size_t) n + 1) * sizeof(uint64_t),
@@ -299,7 +300,7 @@ gm_pagerank(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 			const GmPagerankOpts *opts, const GmInterrupt *intr, GmPagerank *result)
 {
 	uint32_t	nodes = graph->root->gr_nodes;
-	uint32_t	n = graph->root->gr_live_nodes;
+	uint32_t	n;
 	GmView		reversed = *view;
 	GmWalk		walk;
 	Csr			csr;
@@ -312,8 +313,9 @@ gm_pagerank(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	reversed.direction = gm_direction_reversed(view->direction);
 	gm_walk_begin(&walk, graph, &reversed, scratch, intr);
 	GM_TRY(gm_scratch_get(scratch, GM_BUF_RANK, (size_t) nodes * sizeof(double), &rank));
-	GM_TRY(gm_scratch_get(scratch, GM_BUF_SHARE, (size_t) n * sizeof(double), &share));
 	GM_TRY(build_csr(&walk, &csr));
+	n = csr.order.n;
+	GM_TRY(gm_scratch_get(scratch, GM_BUF_SHARE, (size_t) n * sizeof(double), &share));
 	for (uint32_t i = 0; i < n; i++)
 		rank[i] = 1.0 / n;
 	result->iterations = 0;
@@ -553,8 +555,8 @@ join_rest(GmWalk *walk, GmNode *parent, GmNode skip)
 
 /* parent[v] is a root; make it the component's node of smallest id */
 static GmStatus
-name_components(const GmGraph *g, GmScratch *scratch, GmNode *parent, uint32_t *size,
-				uint32_t *count)
+name_components(const GmGraph *g, int64_t known_at, GmScratch *scratch, GmNode *parent,
+				uint32_t *size, uint32_t *count)
 {
 	uint32_t	n = g->root->gr_nodes;
 	GmNode	   *first;
@@ -576,7 +578,7 @@ name_components(const GmGraph *g, GmScratch *scratch, GmNode *parent, uint32_t *
 	for (GmNode v = 0; v < n; v++)
 	{
 		parent[v] = first[parent[v]];
-		if (gm_graph_node_live(g, v))
+		if (gm_graph_node_live(g, v) && gm_graph_node_known(g, v, known_at))
 			*count += size[parent[v]]++ == 0;
 	}
 	return GM_OK;
@@ -608,7 +610,7 @@ gm_components(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 	}
 	GM_TRY(join_rest(&walk, parent, largest));
 	flatten(parent, n);
-	GM_TRY(name_components(graph, scratch, parent, size, &result->count));
+	GM_TRY(name_components(graph, view->known_at, scratch, parent, size, &result->count));
 	gm_walk_end(&walk);
 	gm_scratch_end(scratch);
 	result->label = parent;
@@ -654,7 +656,7 @@ gm_component_members(const GmGraph *graph, GmScratch *scratch, const GmComponent
 	/* no component is empty, so no more than match_count of them matter */
 	GM_TRY(gm_best_masses(graph, scratch, list, count, NULL, match_count, intr, &sorted,
 						  &sorted_count));
-	GM_TRY(gm_rank_order(graph, scratch, &order));
+	GM_TRY(gm_rank_order(graph, GM_TIME_MAX, scratch, &order));
 	GM_TRY(gm_scratch_get(scratch, GM_BUF_QUEUE, (size_t) n * sizeof(uint32_t), &start));
 	memset(start, 0xff, (size_t) n * sizeof(uint32_t));
 	*member_count = place_components(sorted, sorted_count, match_count, start);

@@ -106,7 +106,8 @@ extern GmStatus gm_hops_decay(const GmGraph *graph, const GmView *view, GmScratc
 
 typedef struct GmComponents
 {
-	const GmNode *label;		/* by live node: its component's node of smallest id */
+	const GmNode *label;		/* by node that is live and was known: its component's
+								 * node of smallest id */
 	const uint32_t *size;		/* by such a node: nodes in it; 0 by all others */
 	uint32_t	count;
 } GmComponents;

@@ -14,12 +14,14 @@
 /* order of the nodes by id, for sums that must not depend on their numbers */
 typedef struct GmRankOrder
 {
-	uint32_t	n;				/* nodes that are live */
+	uint32_t	n;				/* nodes that are live, and known then */
 	const GmNode *node;			/* by position; NULL: positions are numbers */
 	const uint32_t *position;	/* by node */
 } GmRankOrder;
 
-extern GmStatus gm_rank_order(const GmGraph *g, GmScratch *scratch, GmRankOrder *order);
+/* of the nodes known then; GM_TIME_MAX: of all */
+extern GmStatus gm_rank_order(const GmGraph *g, int64_t known_at, GmScratch *scratch,
+							  GmRankOrder *order);
 
 /* by predicate, NULL where all are 1; what is not above 0 is 0 */
 extern GmStatus gm_rank_weights(const GmGraph *g, GmScratch *scratch, const float **weights);

@@ -50,6 +50,7 @@ static const Field graph_fields[] = {
 
 static const Field entity_fields[] = {
 	FIELD(INT64, entity.entity_id),
+	FIELD(INT64, entity.created_at),
 	FIELD(TEXT, entity.name),
 	FIELD(TEXT_OR_NULL, entity.literal_type),
 	FIELD(TEXT_OR_NULL, entity.kind),
@@ -84,6 +85,7 @@ static const Field triple_fields[] = {
 
 static const Field source_fields[] = {
 	FIELD(INT64, source.source_id),
+	FIELD(INT64, source.created_at),
 	FIELD(TEXT, source.name),
 	FIELD(TEXT_OR_NULL, source.session),
 	FIELD(TEXT_OR_NULL, source.kind),
@@ -126,11 +128,11 @@ typedef struct Layout
 
 static const Layout layouts[GM_TABLES] = {
 	[GM_TABLE_GRAPHS] = LAYOUT(graph_fields, 4 + 1),
-	[GM_TABLE_ENTITIES] = LAYOUT(entity_fields, 8 + 3 * 4),
+	[GM_TABLE_ENTITIES] = LAYOUT(entity_fields, 2 * 8 + 3 * 4),
 	[GM_TABLE_ALIASES] = LAYOUT(alias_fields, 2 * 8 + 4),
 	[GM_TABLE_PREDICATES] = LAYOUT(predicate_fields, 8 + 4 + 4 + 2),
 	[GM_TABLE_TRIPLES] = LAYOUT(triple_fields, 9 * 8 + 4),
-	[GM_TABLE_SOURCES] = LAYOUT(source_fields, 8 + 3 * 4 + 4),
+	[GM_TABLE_SOURCES] = LAYOUT(source_fields, 2 * 8 + 3 * 4 + 4),
 	[GM_TABLE_ASSERTIONS] = LAYOUT(assertion_fields, 3 * 8 + 4),
 	[GM_TABLE_SPACES] = LAYOUT(space_fields, 4 * 4 + 4 + 4),
 	[GM_TABLE_EMBEDDINGS] = LAYOUT(embedding_fields, 8 + 4 + 4),

@@ -61,6 +61,7 @@ typedef struct GmRow
 		struct
 		{
 			int64_t		entity_id;
+			int64_t		created_at;
 			GmText		name;
 			GmText		literal_type;
 			GmText		kind;
@@ -92,6 +93,7 @@ typedef struct GmRow
 		struct
 		{
 			int64_t		source_id;
+			int64_t		created_at;
 			GmText		name;
 			GmText		session;
 			GmText		kind;

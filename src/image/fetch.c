@@ -50,7 +50,7 @@ typedef struct Table
 static const Table tables[GM_TABLES] = {
 	[GM_TABLE_GRAPHS] = {"graphs", 0, {GRAPH, {"name", TEXTOID}, {"residency", TEXTOID}}},
 	[GM_TABLE_ENTITIES] = {"entities", 1, {GRAPH, {"entity_id", INT8OID}, {"name", TEXTOID},
-	{"literal_type", TEXTOID}, {"kind", TEXTOID}}},
+	{"literal_type", TEXTOID}, {"kind", TEXTOID}, {"created_at", TIMESTAMPTZOID}}},
 	[GM_TABLE_ALIASES] = {"aliases", 1, {GRAPH, {"alias_id", INT8OID}, {"name", TEXTOID},
 	{"entity_id", INT8OID}}},
 	[GM_TABLE_PREDICATES] = {"predicates", 1, {GRAPH, {"predicate_id", INT8OID},
@@ -60,7 +60,8 @@ static const Table tables[GM_TABLES] = {
 	{"confidence", FLOAT4OID}, {"valid_from", TIMESTAMPTZOID}, {"valid_to", TIMESTAMPTZOID},
 	{"recorded_at", TIMESTAMPTZOID}, {"expired_at", TIMESTAMPTZOID}}},
 	[GM_TABLE_SOURCES] = {"sources", 1, {GRAPH, {"source_id", INT8OID}, {"name", TEXTOID},
-	{"session", TEXTOID}, {"kind", TEXTOID}, {"reliability", FLOAT4OID}}},
+	{"session", TEXTOID}, {"kind", TEXTOID}, {"reliability", FLOAT4OID},
+	{"created_at", TIMESTAMPTZOID}}},
 	[GM_TABLE_ASSERTIONS] = {"assertions", 2, {GRAPH, {"fact_id", INT8OID},
 	{"source_id", INT8OID}, {"confidence", FLOAT4OID}, {"asserted_at", TIMESTAMPTZOID}}},
 	[GM_TABLE_SPACES] = {"vector_spaces", 1, {GRAPH, {"space_id", INT4OID}, {"name", TEXTOID},
@@ -348,6 +349,7 @@ gm_row_from_view(GmTable table, const GmRowView *view, size_t limit, GmRow *row)
 			row->u.entity.name = get_text(view, 2);
 			row->u.entity.literal_type = get_text(view, 3);
 			row->u.entity.kind = get_text(view, 4);
+			row->u.entity.created_at = DatumGetTimestampTz(v[5]);
 			break;
 		case GM_TABLE_ALIASES:
 			row->u.alias.name = get_text(view, 2);
@@ -364,6 +366,7 @@ gm_row_from_view(GmTable table, const GmRowView *view, size_t limit, GmRow *row)
 			row->u.source.session = get_text(view, 3);
 			row->u.source.kind = get_text(view, 4);
 			row->u.source.reliability = DatumGetFloat4(v[5]);
+			row->u.source.created_at = DatumGetTimestampTz(v[6]);
 			break;
 		case GM_TABLE_SPACES:
 			row->u.space.name = get_text(view, 2);

@@ -127,7 +127,7 @@ static LoadPlan predicates_plan = {
 	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 static LoadPlan entities_plan = {
-	"SELECT entity_id, name, literal_type, kind FROM graphmem.entities"
+	"SELECT entity_id, name, literal_type, kind, created_at FROM graphmem.entities"
 	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 static LoadPlan aliases_plan = {
@@ -135,7 +135,7 @@ static LoadPlan aliases_plan = {
 	" WHERE graph_id OPERATOR(pg_catalog.=) $1 ORDER BY alias_id", INT4OID
 };
 static LoadPlan sources_plan = {
-	"SELECT source_id, name, session, kind, reliability FROM graphmem.sources"
+	"SELECT source_id, name, session, kind, reliability, created_at FROM graphmem.sources"
 	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 static LoadPlan triples_plan = {
@@ -260,6 +260,7 @@ entity_row(Loader *loader, Datum *values, bool *nulls)
 
 	check(gm_graph_add_entity(loader->graph, DatumGetInt64(values[0]), name, name_length,
 							  type, type_length, kind, kind_length));
+	gm_graph_date_entity(loader->graph, DatumGetTimestampTz(values[4]));
 }
 
 static void
@@ -289,6 +290,7 @@ source_row(Loader *loader, Datum *values, bool *nulls)
 	check(gm_graph_add_source(loader->graph, DatumGetInt64(values[0]), name, name_length,
 							  session, session_length, kind, kind_length,
 							  DatumGetFloat4(values[4])));
+	gm_graph_date_source(loader->graph, DatumGetTimestampTz(values[5]));
 }
 
 static void
@@ -539,7 +541,7 @@ static LoadPlan triple_count_plan = {
 	"SELECT 64 FROM graphmem.triples WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 static LoadPlan entity_count_plan = {
-	"SELECT 90 OPERATOR(pg_catalog.+) pg_catalog.octet_length(name) FROM graphmem.entities"
+	"SELECT 98 OPERATOR(pg_catalog.+) pg_catalog.octet_length(name) FROM graphmem.entities"
 	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 static LoadPlan assertion_count_plan = {

@@ -265,11 +265,13 @@ add_row(GmGraph *g, const GmRow *row)
 	switch (row->table)
 	{
 		case GM_TABLE_ENTITIES:
-			return gm_graph_add_entity(g, row->u.entity.entity_id,
+			GM_TRY(gm_graph_add_entity(g, row->u.entity.entity_id,
 									   row->u.entity.name.bytes, row->u.entity.name.length,
 									   row->u.entity.literal_type.bytes,
 									   row->u.entity.literal_type.length,
-									   row->u.entity.kind.bytes, row->u.entity.kind.length);
+									   row->u.entity.kind.bytes, row->u.entity.kind.length));
+			gm_graph_date_entity(g, row->u.entity.created_at);
+			return GM_OK;
 		case GM_TABLE_ALIASES:
 			return gm_graph_add_alias(g, row->u.alias.alias_id, row->u.alias.name.bytes,
 									  row->u.alias.name.length, row->u.alias.entity_id);
@@ -280,11 +282,13 @@ add_row(GmGraph *g, const GmRow *row)
 										  row->u.predicate.functional,
 										  row->u.predicate.symmetric, row->u.predicate.weight);
 		case GM_TABLE_SOURCES:
-			return gm_graph_add_source(g, row->u.source.source_id,
+			GM_TRY(gm_graph_add_source(g, row->u.source.source_id,
 									   row->u.source.name.bytes, row->u.source.name.length,
 									   row->u.source.session.bytes, row->u.source.session.length,
 									   row->u.source.kind.bytes, row->u.source.kind.length,
-									   row->u.source.reliability);
+									   row->u.source.reliability));
+			gm_graph_date_source(g, row->u.source.created_at);
+			return GM_OK;
 		case GM_TABLE_TRIPLES:
 			return gm_graph_add_triple(g, row->u.triple.triple_id, row->u.triple.fact_id,
 									   row->u.triple.subject_id, row->u.triple.predicate_id,

@@ -376,6 +376,7 @@ put_large_node(Large *l, GmApply *apply, uint32_t i, bool there)
 	GmRow		row = {.table = GM_TABLE_ENTITIES};
 
 	row.u.entity.entity_id = i;
+	row.u.entity.created_at = GM_TIME_MIN;
 	row.u.entity.name = (GmText) {(const char *) &i, sizeof(i)};
 	l->node[i] = there;
 	return there ? gm_apply_put(apply, &row) : gm_apply_remove(apply, &row);

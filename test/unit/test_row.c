@@ -67,6 +67,7 @@ random_row(GmTable table, GmRow *row)
 			break;
 		case GM_TABLE_ENTITIES:
 			row->u.entity.entity_id = random_id();
+			row->u.entity.created_at = random_id();
 			row->u.entity.name = random_text(0, false);
 			row->u.entity.literal_type = random_text(1, true);
 			row->u.entity.kind = random_text(2, true);
@@ -97,6 +98,7 @@ random_row(GmTable table, GmRow *row)
 			break;
 		case GM_TABLE_SOURCES:
 			row->u.source.source_id = random_id();
+			row->u.source.created_at = random_id();
 			row->u.source.name = random_text(0, false);
 			row->u.source.session = random_text(1, true);
 			row->u.source.kind = random_text(2, true);
@@ -153,6 +155,7 @@ same_row(const GmRow *a, const GmRow *b)
 				a->u.graph.residency == b->u.graph.residency;
 		case GM_TABLE_ENTITIES:
 			return a->u.entity.entity_id == b->u.entity.entity_id &&
+				a->u.entity.created_at == b->u.entity.created_at &&
 				same_text(&a->u.entity.name, &b->u.entity.name) &&
 				same_text(&a->u.entity.literal_type, &b->u.entity.literal_type) &&
 				same_text(&a->u.entity.kind, &b->u.entity.kind);
@@ -176,6 +179,7 @@ same_row(const GmRow *a, const GmRow *b)
 				a->u.triple.confidence == b->u.triple.confidence;
 		case GM_TABLE_SOURCES:
 			return a->u.source.source_id == b->u.source.source_id &&
+				a->u.source.created_at == b->u.source.created_at &&
 				same_text(&a->u.source.name, &b->u.source.name) &&
 				same_text(&a->u.source.session, &b->u.source.session) &&
 				same_text(&a->u.source.kind, &b->u.source.kind) &&
