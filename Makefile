@@ -7,6 +7,7 @@
 #	make bench [QUICK=1] [PEERS=1] [UPDATE=1]	measured claims, beside rivals;
 #							no part of pass or fail
 #	make bench-vector [QUICK=1] [PEERS=1]	vector search beside hnswlib and pgvector
+#	make bench-time [QUICK=1]	answers about other times, replay, what history costs
 #	make torture [MINUTES=30]	crashes and disturbances under writers and readers
 #	make fuzz [MINUTES=6]	a coverage-guided fuzzer over every decoder of bytes and text
 #	make headers-check		compile against the headers of newer majors
@@ -52,7 +53,7 @@ EXTRA_CLEAN = build tmp_check tmp_check_iso output_iso results
 # Targets that need no installed server headers come without PGXS, whose own
 # "check" would take the name.
 OWN_TARGETS = check check-source unit unit-programs list-regress list-isolation demo \
-	bench bench-vector torture sqlsmith valgrind fuzz fuzz-programs headers-check
+	bench bench-vector bench-time torture sqlsmith valgrind fuzz fuzz-programs headers-check
 PG_CONFIG ?= pg_config
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(OWN_TARGETS),$(MAKECMDGOALS)),all),)
@@ -83,6 +84,9 @@ bench:
 
 bench-vector:
 	@exec test/bench/vector.sh
+
+bench-time:
+	@exec test/bench/time.sh
 
 torture:
 	@MINUTES='$(MINUTES)' exec test/torture/run.sh
