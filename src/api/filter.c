@@ -287,11 +287,17 @@ uint64_t *
 gm_filter_touched(const GmGraph *g, const GmView *view)
 {
 	uint64_t   *nodes = gm_filter_make(g->root->gr_nodes);
+	bool		past = gm_view_sees_past(g, view);
 
 	for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
 	{
 		if (slot % GM_INTERRUPT_EVERY == 0)
 			CHECK_FOR_INTERRUPTS();
+		if (slot == g->root->gr_base_current && !past)
+		{
+			slot = g->root->gr_base_slots - 1;
+			continue;
+		}
 		if (view->predicates != NULL && !view->predicates[GM_ARRAY_U32(&g->predicate, slot)])
 			continue;
 		if (!gm_graph_visible(g, view, slot))

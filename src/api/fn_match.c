@@ -172,27 +172,57 @@ match_slots(const GmGraph *g, const GmView *view, const Pattern *p, GmSlot first
 	found->looked += slot - first;
 }
 
+/* from middle on there are others, both parts in order */
+static void
+merge_slots(const GmGraph *g, Slots *s, uint64 middle)
+{
+	uint64		i = 0;
+	uint64		k = middle;
+	GmSlot	   *first;
+
+	if (middle == 0 || middle == s->count ||
+		compare_slots(&s->slots[middle - 1], &s->slots[middle], unconstify(GmGraph *, g)) < 0)
+		return;
+	first = MemoryContextAllocHuge(CurrentMemoryContext, middle * sizeof(GmSlot));
+	memcpy(first, s->slots, middle * sizeof(GmSlot));
+	for (uint64 at = 0; i < middle; at++)
+	{
+		look_around(at, s->count);
+		if (k < s->count &&
+			compare_slots(&s->slots[k], &first[i], unconstify(GmGraph *, g)) < 0)
+			s->slots[at] = s->slots[k++];
+		else
+			s->slots[at] = first[i++];
+	}
+	pfree(first);
+}
+
 /*
- * No term is a node: all slots.  Those that came after the image was made may
- * belong anywhere among the others.
+ * No term is a node: all slots.  Those of the first build are in order, the
+ * current ones and the others each for themselves; those that came later may
+ * belong anywhere among them.
  */
 static void
 match_all(const GmGraph *g, const GmView *view, const Pattern *p, uint64_t limit, Slots *found)
 {
-	uint32_t	n = g->root->gr_slots;
-	GmSlot		ordered = g->root->gr_slots_ascend ? n : g->root->gr_base_slots;
-	uint64		in_order;
+	const GmGraphRoot *r = g->root;
+	uint64		part;
 
-	match_slots(g, view, p, 0, ordered, limit, found);
-	if (ordered == n)
+	if (r->gr_slots_ascend)
+	{
+		match_slots(g, view, p, 0, r->gr_slots, limit, found);
 		return;
-	in_order = found->count;
-	match_slots(g, view, p, ordered, n, GM_ALL_ROWS, found);
-	sort_slots(g, found->slots + in_order, found->count - in_order);
-	if (in_order > 0 && found->count > in_order &&
-		compare_slots(&found->slots[in_order - 1], &found->slots[in_order],
-					  unconstify(GmGraph *, g)) > 0)
-		sort_slots(g, found->slots, found->count);
+	}
+	match_slots(g, view, p, 0, r->gr_base_current, limit, found);
+	part = found->count;
+	if (gm_view_sees_past(g, view))
+		match_slots(g, view, p, r->gr_base_current, r->gr_base_slots,
+					limit < GM_ALL_ROWS - part ? part + limit : GM_ALL_ROWS, found);
+	merge_slots(g, found, part);
+	part = found->count;
+	match_slots(g, view, p, r->gr_base_slots, r->gr_slots, GM_ALL_ROWS, found);
+	sort_slots(g, found->slots + part, found->count - part);
+	merge_slots(g, found, part);
 }
 
 static void

@@ -460,6 +460,26 @@ drop_rows(GmMatch *m, uint32_t without)
 	return m->count = kept;
 }
 
+/* the only test is whether the facts still hold, as most of those with vectors do */
+static bool
+asks_for_current(const GmMatch *m)
+{
+	return m->versions && m->view.plain && m->rows == NULL && m->kinds == NULL &&
+		m->near == NULL && m->slots == NULL;
+}
+
+static bool
+all_pass(GmMatch *m, const GmSpaceHit *hits, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!row_passes(m, hits[i].row))
+			return false;
+	}
+	return true;
+}
+
 GmSpaceHit *
 gm_match_nearest(GmMatch *m, const GmSpaceQuery *query, GmSpaceWish wish, uint32_t *found)
 {
@@ -481,6 +501,16 @@ gm_match_nearest(GmMatch *m, const GmSpaceQuery *query, GmSpaceWish wish, uint32
 		report = (GmSpaceReport) {.exact = true, .compared = rows};
 		gm_image_searched(m->image, m->info, &report);
 		return hits;
+	}
+	if (asks_for_current(m))
+	{
+		gm_error_check(gm_space_nearest(space, gm_image_work(), query, &wish, &gm_server_interrupt,
+										hits, found, &report), DOING);
+		if (all_pass(m, hits, *found))
+		{
+			gm_image_searched(m->image, m->info, &report);
+			return hits;
+		}
 	}
 	if (m->rows != NULL)
 		wish.allowed = passing_rows(m);

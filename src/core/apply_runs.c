@@ -167,6 +167,8 @@ collect_added(const GmApply *ap, const Touched *t, bool current, Added *added)
 		if (time == 0 || GM_ARRAY_U32(t->out ? &g->subject : &g->object, slot) != t->node ||
 			gm_times_current(gm_array_at(&g->times, time), ap->now) != current)
 			continue;
+		if (current && slot >= g->root->gr_base_current && slot < g->root->gr_base_slots)
+			g->root->gr_past_current = true;
 		added[n++] = (Added) {
 			gm_graph_predicate(g, predicate)->predicate_id, gm_graph_entity_id(g, neighbor),
 				GM_ARRAY_I64(&g->triple_id, slot), neighbor, predicate, slot

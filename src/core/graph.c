@@ -241,24 +241,31 @@ gm_graph_find_source_id(const GmGraph *g, int64_t source_id)
 	return i;
 }
 
-GmSlot
-gm_graph_find_base_slot(const GmGraph *g, int64_t triple_id)
+/* among slots that ascend by triple id */
+static GmSlot
+find_between(const GmGraph *g, GmSlot lo, GmSlot end, int64_t triple_id)
 {
-	uint32_t	lo = 0;
-	uint32_t	hi = g->root->gr_base_slots;
+	GmSlot		hi = end;
 
 	while (lo < hi)
 	{
-		uint32_t	mid = lo + (hi - lo) / 2;
+		GmSlot		mid = lo + (hi - lo) / 2;
 
 		if (GM_ARRAY_I64(&g->triple_id, mid) < triple_id)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	if (lo < g->root->gr_base_slots && GM_ARRAY_I64(&g->triple_id, lo) == triple_id)
-		return lo;
-	return GM_NONE;
+	return lo < end && GM_ARRAY_I64(&g->triple_id, lo) == triple_id ? lo : GM_NONE;
+}
+
+GmSlot
+gm_graph_find_base_slot(const GmGraph *g, int64_t triple_id)
+{
+	GmSlot		slot = find_between(g, 0, g->root->gr_base_current, triple_id);
+
+	return slot != GM_NONE ? slot :
+		find_between(g, g->root->gr_base_current, g->root->gr_base_slots, triple_id);
 }
 
 GmSlot

@@ -17,9 +17,11 @@
  * that are expired, past or future lie in history runs of the same form, which
  * only a query about another time, or one at or after gr_next_flip, reads.
  *
- * The slots of the first build are a prefix that ascends by triple id and is
- * searched in halves; so are its assertions by fact and source.  What came
- * later is found through indexes.  The functions below look at both.
+ * The slots of the first build are a prefix: first those that were current then,
+ * so that queries about now find them together whatever history there is, then
+ * the others; either part ascends by triple id and is searched in halves.  So are
+ * its assertions by fact and source.  What came later is found through indexes.
+ * The functions below look at both.
  *
  * GmGraph is a process's handle on one version: the image holds no pointers,
  * the handle caches addresses.
@@ -185,11 +187,14 @@ typedef struct GmGraphRoot
 	uint32_t	gr_live_assertions;
 	uint32_t	gr_live_aliases;
 
-	uint32_t	gr_base_slots;	/* of the first build, by ascending triple id */
+	uint32_t	gr_base_slots;	/* of the first build */
+	uint32_t	gr_base_current;	/* of these, current at the build */
 	uint32_t	gr_base_assertions; /* likewise, by (fact_id, source_id) */
 	uint32_t	gr_current;		/* slots in the current runs */
 	uint32_t	gr_free_time;	/* in gr_times; 0 none, else the next in recorded_at */
 	bool		gr_history;		/* any slot outside the current runs */
+	bool		gr_past_current;	/* a slot from gr_base_current to gr_base_slots may be
+									 * current */
 	bool		gr_symmetric;	/* any symmetric predicate */
 	bool		gr_weighted;	/* any predicate whose weight is not 1 */
 	bool		gr_nodes_ascend;	/* with their ids, and all are live */
@@ -611,6 +616,13 @@ extern void gm_view_init(const GmGraph *graph, int64_t now, GmView *view);
 
 /* derive the settled fields after as_of, known_at or a filter was set */
 extern void gm_view_settle(const GmGraph *graph, GmView *view);
+
+/* may the view see slots of the first build that were not current then */
+static inline bool
+gm_view_sees_past(const GmGraph *g, const GmView *view)
+{
+	return view->timed || g->root->gr_past_current;
+}
 
 /* is this slot visible: time, confidence, slots and predicate */
 extern bool gm_graph_visible(const GmGraph *graph, const GmView *view, GmSlot slot);

@@ -748,6 +748,75 @@ sort_slots(GmGraph *g)
 	return GM_OK;
 }
 
+/* times in the order in which slots have them first, which makes current ones neighbours */
+static GmStatus
+order_times(GmGraph *g)
+{
+	uint32_t	n = (uint32_t) g->root->gr_times.ar_length;
+	uint32_t	count = 1;
+	uint32_t   *number = NULL;
+	IdAt	   *order = NULL;
+	GmStatus	status = gm_mem_temp(g->mem, (size_t) n * sizeof(uint32_t), (void **) &number);
+
+	if (status == GM_OK)
+		status = gm_mem_temp(g->mem, (size_t) n * sizeof(IdAt), (void **) &order);
+	if (status == GM_OK)
+	{
+		memset(number, 0, (size_t) n * sizeof(uint32_t));
+		order[0].at = 0;
+		for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
+		{
+			uint32_t   *time = &GM_ARRAY_U32(&g->time, slot);
+
+			if (number[*time] == 0)
+			{
+				order[count].at = *time;
+				number[*time] = count++;
+			}
+			*time = number[*time];
+		}
+		status = count == n ? permute(g, &g->times, order, n) : GM_BAD_VALUE;
+	}
+	gm_mem_temp_free(g->mem, order);
+	gm_mem_temp_free(g->mem, number);
+	return status;
+}
+
+/* those that are current come first, both in the order that they have */
+static GmStatus
+current_first(GmGraph *g, int64_t now)
+{
+	GmGraphRoot *r = g->root;
+	GmArray    *arrays[] = {&g->triple_id, &g->fact_id, &g->subject, &g->predicate, &g->object,
+	&g->confidence, &g->time};
+	uint32_t	n = r->gr_slots;
+	uint32_t	at[2] = {0, 0};
+	IdAt	   *order;
+	GmStatus	status = GM_OK;
+
+	for (GmSlot slot = 0; slot < n; slot++)
+	{
+		PAUSE(g, slot);
+		at[1] += gm_times_current(gm_array_at(&g->times, GM_ARRAY_U32(&g->time, slot)), now);
+	}
+	r->gr_base_current = at[1];
+	if (at[1] == n)
+		return GM_OK;
+	GM_TRY(gm_mem_temp(g->mem, (size_t) n * sizeof(IdAt), (void **) &order));
+	for (GmSlot slot = 0; slot < n; slot++)
+	{
+		bool		current = gm_times_current(gm_array_at(&g->times,
+														   GM_ARRAY_U32(&g->time, slot)), now);
+
+		order[at[!current]++].at = slot;
+	}
+	for (int i = 0; status == GM_OK && i < 7; i++)
+		status = permute(g, arrays[i], order, n);
+	gm_mem_temp_free(g->mem, order);
+	GM_TRY(status);
+	return order_times(g);
+}
+
 static GmStatus
 order_facts(GmGraph *g)
 {
@@ -878,7 +947,7 @@ end_of_base(GmGraph *g)
 
 	r->gr_base_slots = r->gr_live_slots = r->gr_slots;
 	r->gr_base_assertions = r->gr_live_assertions = r->gr_assertions;
-	r->gr_slots_ascend = true;
+	r->gr_slots_ascend = r->gr_base_current == r->gr_slots;
 	r->gr_by_triple.ix_base = r->gr_by_fact.ix_base = r->gr_slots;
 	r->gr_by_stated.ix_base = r->gr_assertions;
 }
@@ -892,6 +961,7 @@ gm_graph_finish(GmGraph *g, int64_t now, const GmInterrupt *intr)
 	GM_TRY(aliases_done(g));
 	GM_TRY(sources_done(g));
 	GM_TRY(sort_slots(g));
+	GM_TRY(current_first(g, now));
 	GM_TRY(order_facts(g));
 	GM_TRY(order_assertions(g));
 	GM_TRY(settle_confidence(g));

@@ -61,6 +61,7 @@ typedef struct RgArc
 {
 	uint32_t	from;
 	uint32_t	to;
+	uint32_t	number;			/* of the triple: ids ascend with it */
 	uint32_t	slot;
 	bool		out;
 	double		weight;
@@ -74,9 +75,15 @@ rg_entity_id(uint32_t node)
 }
 
 static inline int64_t
-rg_triple_id(uint32_t slot)
+rg_triple_id(uint32_t number)
 {
-	return (int64_t) slot * 7 + 5;
+	return (int64_t) number * 7 + 5;
+}
+
+static inline GmSlot
+rg_slot(const RgGraph *rg, uint32_t number)
+{
+	return gm_graph_find_triple(rg->graph, rg_triple_id(number));
 }
 
 static inline void
@@ -235,13 +242,13 @@ rg_free_view(RgView *v)
 }
 
 static inline bool
-rg_visible(const RgGraph *rg, const GmView *v, uint32_t slot)
+rg_visible(const RgGraph *rg, const GmView *v, uint32_t number)
 {
-	const RgTriple *t = &rg->triples[slot];
+	const RgTriple *t = &rg->triples[number];
 
 	if (v->predicates != NULL && !v->predicates[t->p])
 		return false;
-	if (v->slots != NULL && !gm_bit_test(v->slots, slot))
+	if (v->slots != NULL && !gm_bit_test(v->slots, rg_slot(rg, number)))
 		return false;
 	if (v->min_confidence > 0 && t->confidence < v->min_confidence)
 		return false;
@@ -264,17 +271,18 @@ rg_arcs(const RgGraph *rg, const GmView *v, uint32_t *count)
 		const RgTriple *t = &rg->triples[i];
 		bool		both = rg->shape.symmetric && t->p == 1;
 		double		w = rg->weight[t->p];
+		GmSlot		slot = rg_slot(rg, i);
 
 		if (!rg_visible(rg, v, i))
 			continue;
 		if (t->s == t->o)
-			arcs[n++] = (RgArc) {t->s, t->o, i, v->direction != GM_IN, w, t->confidence};
+			arcs[n++] = (RgArc) {t->s, t->o, i, slot, v->direction != GM_IN, w, t->confidence};
 		else
 		{
 			if (both || (v->direction & GM_OUT))
-				arcs[n++] = (RgArc) {t->s, t->o, i, true, w, t->confidence};
+				arcs[n++] = (RgArc) {t->s, t->o, i, slot, true, w, t->confidence};
 			if (both || (v->direction & GM_IN))
-				arcs[n++] = (RgArc) {t->o, t->s, i, false, w, t->confidence};
+				arcs[n++] = (RgArc) {t->o, t->s, i, slot, false, w, t->confidence};
 		}
 	}
 	*count = n;

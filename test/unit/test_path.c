@@ -93,8 +93,8 @@ compare_paths(const void *x, const void *y)
 	{
 		if (p->arcs[i]->to != q->arcs[i]->to)
 			return p->arcs[i]->to < q->arcs[i]->to ? -1 : 1;
-		if (p->arcs[i]->slot != q->arcs[i]->slot)
-			return p->arcs[i]->slot < q->arcs[i]->slot ? -1 : 1;
+		if (p->arcs[i]->number != q->arcs[i]->number)
+			return p->arcs[i]->number < q->arcs[i]->number ? -1 : 1;
 	}
 	return 0;
 }
@@ -240,7 +240,7 @@ check_walk(const GmPath *path, const RgArc *arcs, uint32_t arc_count, const Rest
 				rest[arc->to].hops + 1 != rest[at].hops)
 				continue;
 			if (best == NULL || arc->to < best->to ||
-				(arc->to == best->to && arc->slot < best->slot))
+				(arc->to == best->to && arc->number < best->number))
 				best = arc;
 		}
 		REQUIRE(step <= path->hops && best != NULL);

@@ -292,7 +292,7 @@ cell_less(const Cell *have, double value, const RgArc *arc)
 	if (value != have->value || have->arc == NULL)
 		return value > have->value;
 	return arc->from < have->arc->from ||
-		(arc->from == have->arc->from && arc->slot < have->arc->slot);
+		(arc->from == have->arc->from && arc->number < have->arc->number);
 }
 
 static Cell *

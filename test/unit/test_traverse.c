@@ -115,7 +115,7 @@ best_entry(const Case *c, uint32_t v)
 		if (a->to != v || c->distance[a->from] == UINT32_MAX ||
 			c->distance[a->from] + 1 != c->distance[v])
 			continue;
-		if (best == NULL || a->from < best->from || (a->from == best->from && a->slot < best->slot))
+		if (best == NULL || a->from < best->from || (a->from == best->from && a->number < best->number))
 			best = a;
 	}
 	return best;
@@ -244,7 +244,7 @@ check_subgraph(Case *c)
 
 			if ((s > o ? s : o) != h || !rg_visible(&c->rg, &c->v.view, i))
 				continue;
-			CHECK(at < count && rows[at].slot == i && rows[at].hops == h);
+			CHECK(at < count && rows[at].slot == rg_slot(&c->rg, i) && rows[at].hops == h);
 			at++;
 		}
 	}
