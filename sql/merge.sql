@@ -110,6 +110,7 @@ SELECT graphmem.unmerge_entities(NULL);
 TRUNCATE kept;
 INSERT INTO kept SELECT * FROM rows_of_graph();
 SELECT merge_id FROM graphmem.merge_entities('Robert', 'Bob') \gset
+SELECT subject, object, confidence FROM graphmem.facts WHERE subject = 'Robert' AND object = 'Ann';
 SELECT merge_id = :merge_id AS same FROM graphmem.unmerge_entities(:merge_id);
 SELECT count(*) FROM (TABLE kept EXCEPT ALL SELECT * FROM rows_of_graph()) d;
 SELECT count(*) FROM (SELECT * FROM rows_of_graph() EXCEPT ALL TABLE kept) d;

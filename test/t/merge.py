@@ -14,7 +14,7 @@ each these are asserted:
     facts then  what was known at any moment is known still
     versions    no two open ones of one fact in one graph overlap; objects of a
                 functional predicate do not either
-    sources     each fact now is stated by the sources of before
+    sources     each fact is stated by the sources of before, last when it was then
     check()     finds nothing
 
 A dry run counts the same and changes nothing.  Then they are taken back in
@@ -163,11 +163,11 @@ class Graph:
             *[TIMES] * 4, self.graph)
 
     def stated(self):
-        """Sources of each fact."""
+        """Sources of each fact, and when they stated it."""
         by_fact = {}
-        for fact, source in self.run("SELECT fact_id, source_id FROM graphmem.assertions WHERE graph_id = %s",
-                                     self.graph):
-            by_fact.setdefault(fact, set()).add(source)
+        for fact, source, at in self.run("SELECT fact_id, source_id, asserted_at FROM graphmem.assertions"
+                                         " WHERE graph_id = %s", self.graph):
+            by_fact.setdefault(fact, {})[source] = at
         return by_fact
 
 
@@ -184,7 +184,9 @@ def moments(versions, rename, known=None):
 def sources_of(versions, stated, rename):
     found = {}
     for fact, s, p, o, *_ in versions:
-        found.setdefault((rename.get(s, s), p, rename.get(o, o)), set()).update(stated.get(fact, ()))
+        latest = found.setdefault((rename.get(s, s), p, rename.get(o, o)), {})
+        for source, at in stated.get(fact, {}).items():
+            latest[source] = max(at, latest.get(source, at))
     return found
 
 
