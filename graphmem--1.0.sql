@@ -922,14 +922,6 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION graphmem.unmerge_entities(text, text, text) IS
 'unmerge_entities of the last merge of an entity of the name gone into keep that was not undone yet. Errors: as there; 42704 no such merge.';
 
--- First letters of the words, and the last word: "j r r tolkien".
-CREATE FUNCTION graphmem.initials(words text)
-RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN pg_catalog.regexp_replace(words, '(\w)\w*\s+(?=\w)', '\1 ', 'g');
-COMMENT ON FUNCTION graphmem.initials(text) IS
-'a name''s words (search_name) with all but the last cut to their first letters';
-
 -- Pairs come from three blockings, so that there are at most 400 by names, 25 by
 -- each fact and 10 by vectors for an entity, however large the graph.  The
 -- default weights are those of test/bench/duplicates.py.
@@ -968,9 +960,11 @@ BEGIN ATOMIC
 			AND (duplicate_candidates.entity IS NULL OR (SELECT sought.id FROM sought) IS NOT NULL)
 			AND COALESCE((SELECT c.found FROM checked c), 0) >= 0
 	), names AS MATERIALIZED (
-		SELECT c.id, graphmem.search_name(c.name) AS words FROM chosen c
-		UNION
-		SELECT c.id, graphmem.search_name(a.name) FROM chosen c JOIN graphmem.aliases a ON a.entity_id = c.id
+		-- all words but the last cut to their first letters: "j r r tolkien"
+		SELECT w.id, w.words, pg_catalog.regexp_replace(w.words, '(\w)\w*\s+(?=\w)', '\1 ', 'g') AS initials
+		FROM (SELECT c.id, graphmem.search_name(c.name) AS words FROM chosen c
+			UNION
+			SELECT c.id, graphmem.search_name(a.name) FROM chosen c JOIN graphmem.aliases a ON a.entity_id = c.id) w
 	), grams AS MATERIALIZED (
 		SELECT n.id, t.gram FROM names n, LATERAL pg_catalog.unnest(show_trgm(n.words)) AS t(gram)
 	), gram_counts AS MATERIALIZED (
@@ -1045,7 +1039,7 @@ BEGIN ATOMIC
 				item_ids => p.others, exact => true, graph => duplicate_candidates.graph) s
 	), alike AS MATERIALIZED (
 		SELECT p.a, p.b, pg_catalog.max(GREATEST(similarity(n.words, m.words),
-			CASE WHEN graphmem.initials(n.words) = graphmem.initials(m.words)
+			CASE WHEN n.initials = m.initials
 				AND (n.words ~ ' \w ' OR m.words ~ ' \w ') THEN 0.9 ELSE 0 END)) AS score
 		FROM pairs p JOIN names n ON n.id = p.a JOIN names m ON m.id = p.b
 		GROUP BY p.a, p.b
@@ -1076,7 +1070,7 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION graphmem.duplicate_candidates(text, int, real, text[], text, real, real, real, text) IS
-'Pairs of entities that may be one, best first: of the graph, or with the entity of that name or alias. At most match_count (default 100; NULL: all) with a score of at least min_score (default 0.5, in [0,1]). kinds: both are of these (default: any). name_score: the most similar of their names and aliases, by shared trigrams of their words (pg_trgm), whatever the words'' order, case and punctuation; 0.9 at least where one is the other with words cut to initials. vector_score: similarity in the space (as in vector_search). neighbor_score: of what their current facts say, predicate, direction and other end, the share that both have, each weighted 1 / ln(1 + entities that have it) as by Adamic and Adar 2003; what more than 50 entities have does not count. score: mean of the three by name_weight (default 1), vector_weight (0.5) and neighbor_weight (0.5), not negative, over those that are not NULL; vector_score is NULL unless both have a vector, neighbor_score unless both have facts that count. Candidates are pairs that share two of the 8 rarest trigrams of a name that at most 100 names have (one where a name has fewer than 4), with a name similarity of at least 0.3; that have a neighbor_score of at least 0.2; or of which one is among the 10 vectors nearest to the other. Rows by score, then ids; entity is the one asked about, else that of the smaller id. Unknown entity: no rows. Cost: some passes over names and facts, also for one entity, and a vector search for each entity that has a vector. Errors: 42704 unknown graph or space.';
+'Pairs of entities that may be one, best first: of the graph, or with the entity of that name or alias. At most match_count (default 100; NULL: all) with a score of at least min_score (default 0.5, in [0,1]). kinds: both are of these (default: any). name_score: the most similar of their names and aliases, by shared trigrams of their words (pg_trgm), whatever the words'' order, case and punctuation; 0.9 at least where one is the other with words cut to initials. vector_score: similarity in the space (as in vector_search). neighbor_score: of what their current facts say, predicate, direction and other end, the share that both have, each weighted 1 / ln(1 + entities that have it) as by Adamic and Adar 2003; what more than 50 entities have does not count. score: mean of the three by name_weight (default 1), vector_weight (0.5) and neighbor_weight (0.5), not negative, over those that are not NULL; vector_score is NULL unless both have a vector, neighbor_score unless both have facts that count. Candidates are pairs that share two of the 8 rarest trigrams of a name that at most 100 names have (one where a name has fewer than 4), with a name similarity of at least 0.3; that have a neighbor_score of at least 0.2; or of which one is among the 10 vectors nearest to the other. Rows by score, then ids; entity is the one asked about, else that of the smaller id. Unknown entity: no rows. Cost: some passes over names and facts, also for one entity, and a vector search for each entity that has a vector. Errors: 42704 unknown graph or space, 2201W negative match_count.';
 
 CREATE FUNCTION graphmem.add_alias(
 	entity text, alias text, graph text DEFAULT NULL)

@@ -18,7 +18,7 @@ our @EXPORT = qw(bad_database public_functions bad_values pick run_session unexp
 # What is not an internal error but said in words that a user can act upon: bad
 # data, violated constraints, unknown or unfit names and types, what is not
 # supported, limits.
-our $expected = qr/^(?:22|23|0A000$|427|428|42601$|42602$|42622$|54)/;
+our $expected = qr/^(?:22|23|0A000$|427|428|42601$|42602$|42622$|54|55000$)/;
 
 my $fixture = q{
 	INSERT INTO graphmem.facts (subject, predicate, object, source, confidence, valid_from, valid_to,
