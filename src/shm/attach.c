@@ -54,7 +54,10 @@ static void
 unmap_extent(uint32 n)
 {
 	if (segments[n] != NULL)
+	{
+		gm_segment_leave_place(segments[n], base[n]);
 		dsm_detach(segments[n]);
+	}
 	segments[n] = NULL;
 	base[n] = NULL;
 }
@@ -256,7 +259,7 @@ update_extent(GmArea *a, uint32 n)
 		segments[n] = gm_segment_attach(handle, NULL);
 		if (segments[n] == NULL)
 			return atomic_load(&e->ex_serial) != serial;
-		base[n] = dsm_segment_address(segments[n]);
+		base[n] = gm_segment_place(segments[n], false);
 		mapped = Max(mapped, n + 1);
 	}
 	serials[n] = serial;

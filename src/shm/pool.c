@@ -24,7 +24,7 @@
 #define SLAB_BITS		13		/* 8 kB */
 #define FIRST_BITS		20
 #define LEAST_BITS		18		/* where the limit or the system leave no more */
-#define MOST_BITS		26		/* making one takes 1 s/GB, without a look at interrupts */
+#define MOST_BITS		26		/* making one takes 1.5 s/GB, without a look at interrupts */
 #define MOST_BITS_LARGE	28		/* from LARGE on, since there are not so many numbers */
 #define LARGE			((size_t) 4 << 30)
 #define MAX_BITS		38
@@ -96,6 +96,7 @@ drop_extent(GmPool *pool, uint32 n)
 	Extent	   *e = &pool->extent[n];
 
 	publish_extent(pool, n, 0, 0);
+	gm_segment_leave_place(e->segment, pool->base[n]);
 	gm_segment_destroy(e->segment);
 	pool->mapped -= (size_t) 1 << e->bits;
 	pfree(e->blocks);
@@ -111,6 +112,7 @@ gm_pool_destroy(GmPool *pool)
 		if (pool->extent[n].segment != NULL)
 		{
 			dsm_unpin_segment(dsm_segment_handle(pool->extent[n].segment));
+			gm_segment_leave_place(pool->extent[n].segment, pool->base[n]);
 			dsm_detach(pool->extent[n].segment);
 		}
 	MemoryContextDelete(pool->context);
@@ -165,7 +167,7 @@ add_extent(GmPool *pool, int bits)
 	e->blocks = blocks;
 	e->dirty = (bool *) blocks + ((Size) 1 << (bits - SLAB_BITS));
 	put_free(e, 0, bits);
-	pool->base[n] = dsm_segment_address(segment);
+	pool->base[n] = gm_segment_place(segment, true);
 	pool->mapped += (size_t) 1 << bits;
 	pool->numbers = Max(pool->numbers, n);
 	publish_extent(pool, n, dsm_segment_handle(segment), (uint64) 1 << bits);

@@ -14,13 +14,23 @@
  */
 #include "postgres.h"
 
+#include <sys/mman.h>
+
 #include "miscadmin.h"
+#include "storage/dsm_impl.h"
+#include "storage/pg_shmem.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
 #include "core/base.h"
 #include "shm/control.h"
 #include "shm/segment.h"
+
+#define LARGE_PAGE	((Size) 2 << 20)
+
+#if defined(__linux__) && !defined(MADV_COLLAPSE)
+#define MADV_COLLAPSE	25		/* since Linux 6.1; unknown to older headers */
+#endif
 
 static void
 keep_message(char *message, MemoryContext context)
@@ -116,3 +126,83 @@ gm_segment_attach(dsm_handle handle, char *message)
 		strlcpy(message, "the segment is gone", GM_ERROR_LENGTH);
 	return try_segment(0, handle, message);
 }
+
+/*
+ * Large pages
+ */
+#if defined(__linux__) && defined(MREMAP_FIXED)
+
+static bool
+wants_large_pages(dsm_segment *segment)
+{
+	PGShmemHeader *main_segment = UsedShmemSegAddr;
+	char	   *address = dsm_segment_address(segment);
+
+	/* what min_dynamic_shared_memory sets aside is no mapping of its own */
+	return huge_pages != HUGE_PAGES_OFF && dynamic_shared_memory_type == DSM_IMPL_POSIX &&
+		dsm_segment_map_length(segment) % LARGE_PAGE == 0 &&
+		(address < (char *) main_segment ||
+		 address >= (char *) main_segment + main_segment->totalsize);
+}
+
+/*
+ * A place at a multiple of a large page for a mapping.  dsm.c will unmap the
+ * range where it believes the mapping to be, so that nothing else may come to
+ * lie there.
+ */
+static char *
+move(char *from, Size length)
+{
+	int			flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	char	   *room = mmap(NULL, length + LARGE_PAGE, PROT_NONE, flags, -1, 0);
+	char	   *to = (char *) TYPEALIGN(LARGE_PAGE, (uintptr_t) room);
+
+	if (room == MAP_FAILED)
+		return from;
+	if (mremap(from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED)
+	{
+		(void) munmap(room, length + LARGE_PAGE);
+		return from;
+	}
+	(void) munmap(room, to - room);
+	(void) munmap(to + length, room + LARGE_PAGE - to);
+	(void) mmap(from, length, PROT_NONE, flags | MAP_FIXED, -1, 0);
+	return to;
+}
+
+char *
+gm_segment_place(dsm_segment *segment, bool made)
+{
+	char	   *address = dsm_segment_address(segment);
+	Size		length = dsm_segment_map_length(segment);
+
+	if (!wants_large_pages(segment))
+		return address;
+	if ((uintptr_t) address % LARGE_PAGE != 0)
+		address = move(address, length);
+	if (made && (uintptr_t) address % LARGE_PAGE == 0)
+		(void) madvise(address, length, MADV_COLLAPSE);
+	return address;
+}
+
+void
+gm_segment_leave_place(dsm_segment *segment, char *place)
+{
+	if (place != dsm_segment_address(segment))
+		(void) munmap(place, dsm_segment_map_length(segment));
+}
+
+#else
+
+char *
+gm_segment_place(dsm_segment *segment, bool made)
+{
+	return dsm_segment_address(segment);
+}
+
+void
+gm_segment_leave_place(dsm_segment *segment, char *place)
+{
+}
+
+#endif

@@ -7,6 +7,12 @@
  * system refuses; the message then goes to *message (GM_ERROR_LENGTH bytes),
  * which may be NULL.  They may be called inside and outside of a transaction.
  *
+ * Large pages: searches that touch memory all over wait for the translation of
+ * addresses as much as for the memory.  The system maps shared memory by small
+ * pages unless its administrator says otherwise, but makes large ones of them on
+ * request.  A mapping by large pages begins at a multiple of their size, where
+ * the server's mappings begin by chance only.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef GM_SHM_SEGMENT_H
@@ -23,5 +29,15 @@ extern void gm_segment_give_back(dsm_handle handle);
 
 /* NULL too if it is gone */
 extern dsm_segment *gm_segment_attach(dsm_handle handle, char *message);
+
+/*
+ * Where to use the segment instead of at dsm_segment_address: where large pages
+ * can be mapped.  made: this process has just made it, and is to have it consist
+ * of large pages.  Does what the system allows; huge_pages = off is respected.
+ */
+extern char *gm_segment_place(dsm_segment *segment, bool made);
+
+/* before the segment is detached or destroyed; place: from gm_segment_place */
+extern void gm_segment_leave_place(dsm_segment *segment, char *place);
 
 #endif							/* GM_SHM_SEGMENT_H */
