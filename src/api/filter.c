@@ -287,15 +287,16 @@ uint64_t *
 gm_filter_touched(const GmGraph *g, const GmView *view)
 {
 	uint64_t   *nodes = gm_filter_make(g->root->gr_nodes);
-	bool		past = gm_view_sees_past(g, view);
+	GmSlot		skip_from = g->root->gr_base_current;
+	GmSlot		skip_to = gm_view_sees_past(g, view) ? skip_from : g->root->gr_base_slots;
 
 	for (GmSlot slot = 0; slot < g->root->gr_slots; slot++)
 	{
 		if (slot % GM_INTERRUPT_EVERY == 0)
 			CHECK_FOR_INTERRUPTS();
-		if (slot == g->root->gr_base_current && !past)
+		if (slot >= skip_from && slot < skip_to)
 		{
-			slot = g->root->gr_base_slots - 1;
+			slot = skip_to - 1;
 			continue;
 		}
 		if (view->predicates != NULL && !view->predicates[GM_ARRAY_U32(&g->predicate, slot)])

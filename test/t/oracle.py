@@ -163,8 +163,9 @@ class Graph:
 
         rows.append("INSERT INTO graphmem.graphs (graph_id, name) VALUES (%d, %s);"
                     % (graph, literal(name or self.name)))
-        add("entities", "entity_id, name, literal_type, kind",
-            [(i + shift,) + v for i, v in self.entities.items()])
+        # known from the beginning: which are known is another test's matter
+        add("entities", "entity_id, name, literal_type, kind, created_at",
+            [(i + shift,) + v + ("-infinity",) for i, v in self.entities.items()])
         add("aliases", "name, entity_id", [(k, v + shift) for k, v in self.aliases.items()])
         add("predicates", 'predicate_id, name, "symmetric", weight',
             [(i + shift,) + v for i, v in self.predicates.items()])
