@@ -296,6 +296,7 @@ ALTER TABLE graphmem.triples ALTER COLUMN properties SET STATISTICS 0;
 ALTER TABLE graphmem.sources ALTER COLUMN session SET STATISTICS 0,
 	ALTER COLUMN uri SET STATISTICS 0, ALTER COLUMN content SET STATISTICS 0,
 	ALTER COLUMN metadata SET STATISTICS 0;
+ALTER TABLE graphmem.merges ALTER COLUMN gone_name SET STATISTICS 0;
 ALTER TABLE graphmem.merge_rows ALTER COLUMN old SET STATISTICS 0, ALTER COLUMN new SET STATISTICS 0,
 	ALTER COLUMN embedding SET STATISTICS 0;
 ALTER TABLE graphmem.supersessions ALTER COLUMN reason SET STATISTICS 0;
@@ -877,7 +878,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_forget_source'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 14;
 COMMENT ON FUNCTION graphmem.forget_source IS
-'Erases a source and every fact that no other source states, with all its versions, past and future ones too; facts that another source states lose this assertion only, facts without any source stay. Entities and literals that an erased fact named and no other fact names go too, with their vectors, aliases, merges, accesses and activations, and so do such predicates, unless they are functional, symmetric or weighted. What an erased fact had superseded is valid again as if it had never been stated, unless it was changed since (reopened counts these). Returns the rows that went, by what they were; with dry_run those that would go, and changes nothing. Who writes facts to the graph waits for the end of the transaction; readers do not. What it leaves behind, and for how long, is in the README. Cost: some index lookups for each row that goes. Errors: 22004 source is NULL, 42704 unknown source or graph, 42501 row security hides rows, 40001 in REPEATABLE READ if others state one of the facts.';
+'Erases a source and every fact that no other source states, with all its versions, past and future ones too; facts that another source states lose this assertion only, facts without any source stay. Entities and literals that an erased fact named and no other fact names go too, with their vectors, aliases, merges, accesses and activations, and so do such predicates, unless they are functional, symmetric or weighted. What an erased fact had superseded is valid again as if it had never been stated, unless it was changed since (reopened counts these). A merge that keeps a row of what goes for its undoing cannot be undone any more. Returns the rows that went, by what they were; with dry_run those that would go, and changes nothing. Who writes facts to the graph waits for the end of the transaction; readers do not. What it leaves behind, and for how long, is in the README. Cost: some index lookups for each row that goes. Errors: 22004 source is NULL, 42704 unknown source or graph, 42501 row security hides rows, 40001 in REPEATABLE READ if others state one of the facts.';
 
 CREATE FUNCTION graphmem.forget_entity(
 	entity text, dry_run bool DEFAULT false, graph text DEFAULT NULL,

@@ -33,8 +33,8 @@ SELECT graphmem.set_embedding('letter', '{1,2}', 'sources') > 0 AS source,
 	graphmem.set_embedding((SELECT fact_id::text FROM graphmem.facts WHERE object = 'dan'), '{1,2}', 'facts') > 0 AS fact;
 INSERT INTO graphmem.aliases (graph_id, name, entity_id)
 	SELECT graph_id, 'bobby', entity_id FROM graphmem.entities WHERE name = 'bob' AND graph_id = graphmem.current_graph_id();
-INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, undo)
-	SELECT graph_id, entity_id, 1, '{"name": "robert"}' FROM graphmem.entities WHERE name = 'bob' AND graph_id = graphmem.current_graph_id();
+INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, gone_name)
+	SELECT graph_id, entity_id, 1, 'robert' FROM graphmem.entities WHERE name = 'bob' AND graph_id = graphmem.current_graph_id();
 INSERT INTO graphmem.accesses (entity_id, graph_id)
 	SELECT entity_id, graph_id FROM graphmem.entities WHERE name IN ('bob', 'cyd') AND graph_id = graphmem.current_graph_id();
 INSERT INTO graphmem.activations (entity_id, graph_id, session)
@@ -73,6 +73,27 @@ SELECT * FROM graphmem.forget_entity('42') WHERE rows > 0;
 SELECT graphmem.add_entity('alone', 'kind') > 0 AS added;
 SELECT * FROM graphmem.forget_entity('alone') WHERE rows > 0;
 SELECT * FROM pg_temp.left_over();
+SELECT count(*) FROM graphmem.check('forget');
+
+-- what the facts of the source had superseded is as if they had not been stated
+SELECT graphmem.add_triple('mia', 'lives in', 'oslo', 'old') > 0, graphmem.set_predicate('lives in', functional => true) > 0;
+SELECT graphmem.add_triple('mia', 'lives in', 'rome', 'wrong', valid_from => '2020-01-01') > 0;
+SELECT graphmem.add_triple('mia', 'lives in', 'bern', 'wrong', valid_from => '2021-01-01') > 0;
+SELECT graphmem.add_triple('mia', 'lives in', 'bonn', 'old', valid_from => '2022-01-01') > 0;
+CREATE TEMP TABLE dry_steps AS SELECT * FROM graphmem.forget_source('wrong', dry_run => true);
+CREATE TEMP TABLE real_steps AS SELECT * FROM graphmem.forget_source('wrong');
+SELECT * FROM dry_steps FULL JOIN real_steps USING (what) WHERE dry_steps.rows IS DISTINCT FROM real_steps.rows;
+SELECT * FROM real_steps WHERE rows > 0;
+SELECT object, valid_from AT TIME ZONE 'UTC' AS valid_from, valid_to AT TIME ZONE 'UTC' AS valid_to, sources
+	FROM graphmem.history('mia') WHERE expired_at IS NULL ORDER BY valid_from NULLS FIRST;
+SELECT count(*) FROM graphmem.check('forget');
+
+-- a merge that could bring an erased fact back
+INSERT INTO graphmem.facts (subject, predicate, object, source, properties) VALUES
+	('nan', 'likes', 'tea', 'd', '{"secret": 1}'), ('nan b', 'likes', 'tea', 'd', '{"secret": 2}'), ('nan', 'likes', 'jim', 'e', NULL);
+SELECT count(*) > 0 AS merged FROM graphmem.merge_entities('nan', 'nan b');
+SELECT * FROM graphmem.forget_source('d') WHERE rows > 0;
+SELECT count(*) AS left_over FROM graphmem.merge_rows WHERE old::text LIKE '%secret%' OR new::text LIKE '%secret%';
 SELECT count(*) FROM graphmem.check('forget');
 
 -- gone with a rollback's undoing

@@ -91,7 +91,18 @@ typedef struct Forgetting
 /* the server hashes what stands after "= ANY (SELECT", but not after "<> ALL (SELECT" */
 #define ONE_OF(ids) GM_EQ "ANY (SELECT pg_catalog.unnest(" ids "))"
 #define OTHER_FACT "NOT t.fact_id" ONE_OF("$2")
-#define ANY_END "(m.kept_id" ONE_OF("$1") " OR m.gone_id" ONE_OF("$1") ")"
+
+/*
+ * Merges of entities that go ($3), and those that keep for their undoing a row
+ * of a fact that goes ($1), or of one that became it: in one pass over the graph's.
+ */
+#define KEPT_FACT(column) "(r.old OPERATOR(pg_catalog.->>) '" column "')::pg_catalog.int8" ONE_OF("$1")
+#define MENTIONED \
+	"m.graph_id" GM_EQ "$2 AND (m.kept_id" ONE_OF("$3") " OR m.gone_id" ONE_OF("$3") \
+	" OR EXISTS (SELECT FROM graphmem.merge_rows r WHERE r.merge_id" GM_EQ "m.merge_id" \
+	" AND CASE r.relation WHEN 'facts' THEN r.other_id" ONE_OF("$1") \
+	" WHEN 'triples' THEN " KEPT_FACT("fact_id") \
+	" WHEN 'supersessions' THEN " KEPT_FACT("old_fact_id") " OR " KEPT_FACT("new_fact_id") " END))"
 
 static GmSql find_source = {
 	"SELECT source_id FROM graphmem.sources WHERE graph_id" GM_EQ "$1"
@@ -232,6 +243,11 @@ typedef struct Step
 
 /* children first */
 static Step steps[] = {
+	{MERGES, FACT_IDS, false,
+		{"SELECT pg_catalog.count(*) FROM graphmem.merges m WHERE " MENTIONED, 3,
+		{INT8ARRAYOID, INT4OID, INT8ARRAYOID}},
+		{"DELETE FROM graphmem.merges m WHERE " MENTIONED, 3,
+	{INT8ARRAYOID, INT4OID, INT8ARRAYOID}}},
 	STEP(ASSERTIONS, SOURCE_IDS, false, "assertions", "", "*",
 		 "m.graph_id" GM_EQ "$2 AND m.source_id" GM_EQ "u.id"),
 	ON_ID(ASSERTIONS, FACT_IDS, "assertions", "fact_id"),
@@ -244,14 +260,6 @@ static Step steps[] = {
 	ON_ID(ALIASES, ENTITY_IDS, "aliases", "entity_id"),
 	ON_ID(ACCESSES, ENTITY_IDS, "accesses", "entity_id"),
 	ON_ID(ACTIVATIONS, ENTITY_IDS, "activations", "entity_id"),
-	/* one pass over the graph's, since those that are gone have no index */
-	{MERGES, ENTITY_IDS, false,
-		{"SELECT pg_catalog.count(*) FROM graphmem.merges m WHERE m.graph_id" GM_EQ "$2"
-		" AND " ANY_END,
-		2, {INT8ARRAYOID, INT4OID}},
-		{"DELETE FROM graphmem.merges m WHERE m.graph_id" GM_EQ "$2"
-		" AND " ANY_END,
-	2, {INT8ARRAYOID, INT4OID}}},
 	ON_ID(ENTITIES, ENTITY_IDS, "entities", "entity_id"),
 	ON_ID(PREDICATES, PREDICATE_IDS, "predicates", "predicate_id"),
 	VECTORS_OF(SOURCE_IDS, "source"),
@@ -502,7 +510,7 @@ reopen(Forgetting *f)
 	n = SPI_processed;
 	for (int i = 0; i < lengthof(steps) && n > 0 && !f->dry_run; i++)
 	{
-		Datum		args[2] = {f->ids[steps[i].ids], Int32GetDatum(f->graph_id)};
+		Datum		args[3] = {f->ids[steps[i].ids], Int32GetDatum(f->graph_id), f->ids[ENTITY_IDS]};
 
 		if (steps[i].what == VERSIONS || steps[i].what == SUPERSESSIONS)
 			f->before[steps[i].what] = count(&steps[i], args, FRESH);
@@ -525,11 +533,13 @@ take_steps(Forgetting *f)
 	for (int i = 0; i < lengthof(steps); i++)
 	{
 		Step	   *step = &steps[i];
-		Datum		args[2] = {f->ids[step->ids], Int32GetDatum(f->graph_id)};
+		Datum		args[3] = {f->ids[step->ids], Int32GetDatum(f->graph_id), f->ids[ENTITY_IDS]};
+		bool		merges = step->what == MERGES;
+		bool		counted = step->what == ASSERTIONS && step->ids == FACT_IDS &&
+			id_count(f->ids[SOURCE_IDS]) > 0;
 
 		gm_call_phase(GM_PHASE_DELETING, i, lengthof(steps));
-		if (id_count(args[0]) == 0 ||
-			(i == 1 && id_count(f->ids[SOURCE_IDS]) > 0))
+		if ((id_count(args[0]) == 0 && !merges) || counted)
 			continue;
 		f->rows[step->what] += f->dry_run ? count(step, args, STATEMENT) : erase(step, args);
 		if (f->before[step->what] > 0)
