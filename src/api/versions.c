@@ -591,8 +591,19 @@ write_copies(const GmVersionSet *set, const Columns *columns)
 	gm_sql_done();
 }
 
+/* What is left of a version that was open overlaps nothing that it did not. */
+static bool
+lies_within_open(const GmVersionSet *set, const GmVersion *version)
+{
+	const GmVersion *copied = version->copied == GM_NO_VERSION ? NULL :
+		&set->versions[version->copied];
+
+	return copied != NULL && copied->was_open && copied->from <= version->from &&
+		version->to <= copied->to;
+}
+
 static void
-check_overlaps(const Columns *columns)
+check_overlaps(const GmVersionSet *set, const Columns *columns)
 {
 	GmOverlap  *overlap = gm_overlap_begin();
 
@@ -601,7 +612,7 @@ check_overlaps(const Columns *columns)
 		const GmVersion *version = columns->versions[i];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!version->open)
+		if (!version->open || lies_within_open(set, version))
 			continue;
 		if (version->functional)
 			gm_overlap_check_functional(overlap, version->subject, version->predicate,
@@ -690,8 +701,8 @@ gm_versions_write(GmVersionSet *set)
 	write_expired(&expired);
 	write_new_facts(set->graph_id, &facts);
 	write_copies(set, &copies);
-	check_overlaps(&facts);
-	check_overlaps(&copies);
+	check_overlaps(set, &facts);
+	check_overlaps(set, &copies);
 	write_steps(set);
 	return true;
 }
