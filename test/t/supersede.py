@@ -160,6 +160,16 @@ JOIN graphmem.entities o ON o.entity_id = t.object_id JOIN graphmem.predicates p
 WHERE p.name = 'f' AND """
 
 
+# the first step that leads on from what a step created, where the old fact reached it
+ONWARD = """SELECT c.old_fact_id, n.new_fact_id FROM graphmem.supersessions c
+JOIN graphmem.triples o ON o.triple_id = c.old_triple_id
+JOIN graphmem.supersessions n ON n.old_fact_id = c.new_fact_id AND n.undone_at IS NULL
+JOIN graphmem.triples b ON b.triple_id = n.old_triple_id
+LEFT JOIN graphmem.triples k ON k.triple_id = n.closed_triple_id
+WHERE c.supersession_id = %d AND c.created AND n.new_fact_id IS NOT NULL
+AND o.valid_from <= coalesce(k.valid_to, b.valid_from) AND coalesce(k.valid_to, b.valid_from) < o.valid_to
+ORDER BY n.supersession_id LIMIT 1"""
+
 
 class Run:
     def __init__(self):
@@ -289,11 +299,15 @@ class Run:
         step, s = dice.choice(steps_there)
         line = self.lines[s]
         newest = line.last is not None and line.last[0] == step
+        onward = self.query(ONWARD % step)
         rows = self.attempt("SELECT graphmem.undo_supersede(%d)" % step,
                             None if newest else {None, "55000", "23505", "23P01"})
         if rows is None:
             self.compare("refused undo")
             return
+        if onward and not self.query("SELECT 1 FROM graphmem.supersessions WHERE undone_at IS NULL"
+                                     " AND old_fact_id = %d AND new_fact_id = %d" % onward[0]):
+            self.fail("the chain does not lead past what was undone", onward)
         if newest:
             line.rows = line.last[1]
             self.compare("undo of the last step")
