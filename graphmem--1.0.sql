@@ -1212,14 +1212,14 @@ COMMENT ON FUNCTION graphmem.memory_jsonl_trigger() IS
 
 CREATE TRIGGER ntriples_begin BEFORE INSERT ON graphmem.ntriples
 	FOR EACH STATEMENT EXECUTE FUNCTION graphmem.ntriples_trigger();
-CREATE TRIGGER ntriples_row INSTEAD OF INSERT ON graphmem.ntriples
+CREATE TRIGGER ntriples_row INSTEAD OF INSERT OR UPDATE OR DELETE ON graphmem.ntriples
 	FOR EACH ROW EXECUTE FUNCTION graphmem.ntriples_trigger();
 CREATE TRIGGER ntriples_finish AFTER INSERT ON graphmem.ntriples
 	FOR EACH STATEMENT EXECUTE FUNCTION graphmem.ntriples_trigger();
 
 CREATE TRIGGER memory_jsonl_begin BEFORE INSERT ON graphmem.memory_jsonl
 	FOR EACH STATEMENT EXECUTE FUNCTION graphmem.memory_jsonl_trigger();
-CREATE TRIGGER memory_jsonl_row INSTEAD OF INSERT ON graphmem.memory_jsonl
+CREATE TRIGGER memory_jsonl_row INSTEAD OF INSERT OR UPDATE OR DELETE ON graphmem.memory_jsonl
 	FOR EACH ROW EXECUTE FUNCTION graphmem.memory_jsonl_trigger();
 CREATE TRIGGER memory_jsonl_finish AFTER INSERT ON graphmem.memory_jsonl
 	FOR EACH STATEMENT EXECUTE FUNCTION graphmem.memory_jsonl_trigger();

@@ -32,10 +32,8 @@ INSERT INTO graphmem.ntriples VALUES ('<http://a/new> <http://a/p> "\u0000" .');
 INSERT INTO graphmem.ntriples VALUES ('"literal" <http://a/p> <http://a/o> .');
 INSERT INTO graphmem.ntriples VALUES ('<a b> <http://a/p> <http://a/o> .');
 SELECT count(*) FROM graphmem.entities WHERE name = 'http://a/new';
-\set VERBOSITY sqlstate
 UPDATE graphmem.ntriples SET line = '<a> <b> <c> .';
 DELETE FROM graphmem.ntriples;
-\set VERBOSITY default
 CREATE VIEW other AS SELECT 'x'::text AS line;
 CREATE TRIGGER other_row INSTEAD OF INSERT ON other FOR EACH ROW EXECUTE FUNCTION graphmem.ntriples_trigger();
 INSERT INTO other VALUES ('<a> <b> <c> .');
@@ -156,6 +154,7 @@ SELECT name, kind, properties FROM graphmem.entities WHERE graph_id = graphmem.c
 SELECT graphmem.create_graph('refused') > 0 AS created;
 SET graphmem.graph = 'refused';
 SELECT graphmem.import_edges(NULL, 'a', 'b');
+SELECT graphmem.import_edges('graphmem.triples_spo', 'subject_id', 'object_id');
 SELECT graphmem.import_edges('links', NULL, 'b');
 SELECT graphmem.import_edges('links', 'a', 'no');
 SELECT graphmem.import_edges('links', 'a', 'b', id_column => 'id');
@@ -235,6 +234,7 @@ INSERT INTO graphmem.facts (subject, predicate, object, object_type, properties)
 	('a', 'observation', 'o', 'http://www.w3.org/2001/XMLSchema#string', '{"memory_repeats": "none"}'),
 	('a', 'observation', '1', 'xsd:int', NULL), ('a', 'p', 'b', NULL, '{"memory_repeats": []}');
 SELECT line FROM graphmem.memory_jsonl;
+DELETE FROM graphmem.memory_jsonl;
 
 -- what is refused, leaving nothing
 DO $$

@@ -227,6 +227,10 @@ table_arg(FunctionCallInfo fcinfo, int n)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("relation with OID %u does not exist", table)));
+	if (OidIsValid(table) && strchr("rvmfp", get_rel_relkind(table)) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is neither a table nor a view", get_rel_name(table))));
 	return table;
 }
 

@@ -95,6 +95,17 @@ gm_statement_find(const TriggerData *trigger)
 	return statement;
 }
 
+void
+gm_statement_insert_only(const TriggerData *trigger)
+{
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("lines of view \"%s\" cannot be changed",
+						RelationGetRelationName(trigger->tg_relation)),
+				 errhint("Change graphmem.facts and graphmem.entities instead.")));
+}
+
 HeapTuple
 gm_statement_inserted(const TriggerData *trigger)
 {

@@ -38,6 +38,9 @@ extern TriggerData *gm_statement_trigger(FunctionCallInfo fcinfo);
 extern GmStatement *gm_statement_open(const TriggerData *trigger);
 /* The one that the trigger's row or end belongs to; 39P01 if there is none. */
 extern GmStatement *gm_statement_find(const TriggerData *trigger);
+/* 0A000 unless a row is inserted: for views of lines, which take nothing else */
+extern void gm_statement_insert_only(const TriggerData *trigger);
+
 /*
  * What an INSTEAD OF INSERT trigger returns for its row.  Not the row itself:
  * the server frees its copy only if it gets another back, and COPY would keep

@@ -391,6 +391,7 @@ graphmem_memory_jsonl_trigger(PG_FUNCTION_ARGS)
 	GmStatement *statement;
 	MemoryStatement *state;
 
+	gm_statement_insert_only(trigger);
 	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 	{
 		statement = gm_statement_open(trigger);

@@ -117,6 +117,7 @@ graphmem_ntriples_trigger(PG_FUNCTION_ARGS)
 	Datum		value;
 	bool		isnull;
 
+	gm_statement_insert_only(trigger);
 	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 	{
 		statement = gm_statement_open(trigger);
