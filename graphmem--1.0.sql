@@ -621,7 +621,7 @@ BEGIN ATOMIC
 				FROM graphmem.supersessions c
 					JOIN graphmem.triples k ON k.triple_id = c.closed_triple_id
 				WHERE c.old_fact_id = t.fact_id AND c.undone_at IS NULL AND t.expired_at = 'infinity'
-					AND k.valid_from = t.valid_from AND k.valid_to = t.valid_to
+					AND k.valid_to = t.valid_to
 				UNION ALL
 				SELECT 3, c.supersession_id, c.new_fact_id, c.reason, c.automatic, c.undone_at
 				FROM graphmem.supersessions c
@@ -1867,7 +1867,7 @@ COMMENT ON TABLE graphmem.supersessions IS 'which fact took the place of which; 
 COMMENT ON COLUMN graphmem.supersessions.new_fact_id IS 'NULL: retracted without a successor';
 COMMENT ON COLUMN graphmem.supersessions.old_triple_id IS 'the version that was closed';
 COMMENT ON COLUMN graphmem.supersessions.closed_triple_id IS 'the version that took its place, with its validity ended; NULL if none';
-COMMENT ON COLUMN graphmem.supersessions.rest_triple_id IS 'the version that goes on where the new fact ends before the old one would have; NULL if none';
+COMMENT ON COLUMN graphmem.supersessions.rest_triple_id IS 'the version that goes on where the new fact, its end being given, ends before the old one would have; NULL if none';
 COMMENT ON COLUMN graphmem.supersessions.created IS 'the new fact was stated by this very step, which undoing takes back';
 COMMENT ON COLUMN graphmem.supersessions.automatic IS 'made by a functional predicate rather than by supersede()';
 
@@ -2020,7 +2020,7 @@ COMMENT ON FUNCTION graphmem.add_entity(text, text, jsonb, text, text) IS
 COMMENT ON FUNCTION graphmem.add_source(text, text, text, text, text, real, jsonb, text) IS
 'Source of this name, created if it is new; what is given is set. reliability in [0,1] (default 1). Returns source_id. Errors: 22004 name is NULL, 22023 reliability out of range, 42704 unknown graph.';
 COMMENT ON FUNCTION graphmem.add_triple(text, text, text, text, real, timestamptz, timestamptz, jsonb, text, text) IS
-'States a fact; creates the names that are new. Stated again, it only adds an assertion of the source. confidence in [0,1] (default 1); valid_from, valid_to: half-open, NULL for an open end; object_type makes the object a literal. Returns triple_id, also when the fact was there. Errors: 22004 a term is NULL, 22023 value out of range, 23P01 validity partly overlaps another version, 42704 unknown graph, 40001 a concurrent change under REPEATABLE READ. With a functional predicate it supersedes the object that is valid from valid_from (default: now) on, as graphmem.supersede does, and ends where the next one begins; an object valid at the same start is replaced, and one with an end later than valid_to is valid again from there on.';
+'States a fact; creates the names that are new. Stated again, it only adds an assertion of the source. confidence in [0,1] (default 1); valid_from, valid_to: half-open, NULL for an open end; object_type makes the object a literal. Returns triple_id, also when the fact was there. Errors: 22004 a term is NULL, 22023 value out of range, 23P01 validity partly overlaps another version, 42704 unknown graph, 40001 a concurrent change under REPEATABLE READ. With a functional predicate it supersedes the object that is valid from valid_from (default: now) on, as graphmem.supersede does, and ends where the next one begins; an object valid at the same start is replaced, and one valid longer than a valid_to that is given is valid again from there on, be it for ever; without valid_to it is closed for good.';
 COMMENT ON FUNCTION graphmem.set_predicate(text, bool, bool, real, text) IS
 'Changes properties of a predicate; NULL leaves one as it is. Returns predicate_id. Errors: 42704 unknown predicate or graph, 22023 weight out of range, 23505 to become functional while a subject has several objects at the same time.';
 COMMENT ON FUNCTION graphmem.create_vector_space(text, int, text, text, text, int, int, text, text) IS

@@ -61,8 +61,9 @@ INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VA
 SELECT s, o, valid_from, valid_to, fact - min(fact) OVER () AS fact FROM open WHERE s = 'b';
 -- disjoint: nothing is closed
 INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('b', 'lives', 'Z', '1990-01-01', '1995-01-01');
--- an open end does not go on
+-- also one with an open end
 INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('b', 'lives', 'D', '2011-01-01', '2012-01-01');
+SELECT s, o, valid_from, valid_to, fact - min(fact) OVER () AS fact FROM open WHERE s = 'b';
 -- the same start: the later one
 INSERT INTO graphmem.facts (subject, predicate, object, valid_from) VALUES ('b', 'lives', 'E', '2011-01-01');
 SELECT s, o, valid_from, valid_to FROM open WHERE s = 'b';
@@ -122,6 +123,28 @@ SELECT o, valid_from, valid_to, fact - min(fact) OVER () AS fact, confidence, pr
 SELECT undo(:last - 2);
 SELECT graphmem.undo_supersede(0);
 SELECT graphmem.undo_supersede(NULL);
+
+-- a short claim within an open one: taken back, in the middle, and then what came after it
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, confidence, properties)
+VALUES ('v', 'lives', 'Paris', '1900-01-01', 0.25, '{"k": 1}');
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('v', 'lives', 'Vichy', '1940-01-01', '1945-01-01');
+SELECT max(step) AS last FROM steps \gset
+SELECT o, valid_from, valid_to, fact - min(fact) OVER () AS fact, confidence, properties FROM open WHERE s = 'v';
+SELECT undo(:last) AS undone;
+SELECT o, valid_from, valid_to, fact - min(fact) OVER () AS fact, confidence, properties FROM open WHERE s = 'v';
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('v', 'lives', 'Vichy', '1940-01-01', '1945-01-01');
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from) VALUES ('v', 'lives', 'Lyon', '2010-01-01');
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('v', 'lives', 'Tours', '1914-01-01', '1915-01-01');
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('v', 'lives', 'Vence', '1941-01-01', '1942-01-01');
+SELECT undo(:last + 1) AS undone;
+SELECT o, valid_from, valid_to, fact - min(fact) OVER () AS fact, confidence FROM open WHERE s = 'v';
+SELECT object, valid_from, valid_to, held, status, step - :last AS step, superseded_by, undone FROM past('v', 'lives', 'Paris');
+-- Lyon, Tours, and the step to Vence that was taken again
+SELECT undo(:last + 2) AS undone, undo(:last + 3) AS undone, undo(:last + 5) AS undone;
+SELECT o, valid_from, valid_to, fact - min(fact) OVER () AS fact, confidence, properties FROM open WHERE s = 'v';
+-- as supersede knows no end, it closes for good
+SELECT graphmem.supersede('v', 'lives', 'Paris', 'Nice', '1950-01-01') > 0 AS superseded;
+SELECT o, valid_from, valid_to FROM open WHERE s = 'v';
 
 -- in the way: a later step, a correction of the validity, another fact
 INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('h', 'lives', 'A', '2000-01-01', '2010-01-01');

@@ -13,18 +13,20 @@
  * Undoing		Of a step from fact A to fact N.  Where N was created by the
  *				step, its open versions expire, and the steps that led on from
  *				N are marked undone; they are taken again from A, in their old
- *				order, so that the chain leads past N.  What is left of A's
- *				version after the step expires too, and the version comes back
- *				as it was before, less what the steps taken again and, with a
- *				functional predicate, other versions of the timeline have taken
- *				of it: by rule 4, a version with a finite end goes on behind
- *				them and one with an open end does not.  Its confidence and
- *				properties are those of what was left of it, which may have
- *				been corrected.  A version that was retracted comes back whole
- *				or not at all.
+ *				order, so that the chain leads past N.  The two open versions
+ *				of A that the step left, one that ends where N began and one
+ *				that begins where it ended, expire, and one takes their place
+ *				that covers both and what lies between; from other ends that
+ *				they have got since, by other steps, it takes those.  Of it
+ *				goes what the steps taken again and, with a functional
+ *				predicate, other versions of the timeline hold; it goes on
+ *				behind them.  Its confidence and properties are those of the
+ *				first that was left of it, which may have been corrected.  A
+ *				version that was retracted comes back whole or not at all.
  *
- * Limits		what an undone fact took no part in deciding is not decided
- *				again: a fact without validity that found a gap keeps it
+ * Limits		what is decided is not decided again as if N had never been: a
+ *				fact without validity that found a gap keeps it, and one that
+ *				ended where the second version of A began still does
  *
  *-------------------------------------------------------------------------
  */
@@ -773,6 +775,8 @@ typedef struct Undo
 	GmTakenStep step;
 	GmVersionSet set;
 	int			old;			/* the version as it was, not open */
+	TimestampTz from;			/* of what comes back of it */
+	TimestampTz to;
 	int			model;			/* that with the confidence and properties to take */
 	Piece	   *pieces;			/* of the old version, as they come back */
 	int			npieces;
@@ -825,9 +829,9 @@ close_leftovers(Undo *undo)
 	{
 		const GmVersion *version = &undo->set.versions[i];
 
-		if (step->has_closed && version->from == step->old.from && version->to == step->closed_to)
+		if (step->has_closed && version->to == step->closed_to)
 			closed = i;
-		if (step->has_rest && version->from == step->rest_from && version->to == step->rest_to)
+		if (step->has_rest && version->from == step->rest_from)
 			rest = i;
 	}
 	if (step->has_closed && closed == GM_NO_VERSION)
@@ -835,10 +839,18 @@ close_leftovers(Undo *undo)
 	if (step->has_rest && rest == GM_NO_VERSION)
 		report_changed(step, "second part", step->rest_from, step->rest_to);
 	undo->model = undo->old;
+	undo->from = step->old.from;
+	undo->to = step->old.to;
 	if (rest != GM_NO_VERSION)
+	{
 		gm_versions_close(&undo->set, undo->model = rest);
+		undo->to = undo->set.versions[rest].to;
+	}
 	if (closed != GM_NO_VERSION)
+	{
 		gm_versions_close(&undo->set, undo->model = closed);
+		undo->from = undo->set.versions[closed].from;
+	}
 }
 
 static void
@@ -887,7 +899,7 @@ take_again(Undo *undo, const GmTakenStep *later)
 			closed = add_piece_version(undo, piece.from, from);
 			add_piece(undo, piece.from, from, closed);
 		}
-		if (piece.to != DT_NOEND && to < piece.to)
+		if (to < piece.to)
 		{
 			rest = add_piece_version(undo, to, piece.to);
 			add_piece(undo, to, piece.to, rest);
@@ -935,7 +947,7 @@ report_taken(const Undo *undo, const GmVersion *other)
 					 ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("supersession %lld cannot be undone", (long long) undo->step.step_id),
 			 errdetail("The fact %s would be valid %s again; the fact %s is valid %s.", mine,
-					   gm_interval_text(old->from, old->to), others,
+					   gm_interval_text(undo->from, undo->to), others,
 					   gm_interval_text(other->from, other->to)),
 			 errhint("Undo the step that led to the latter, or take it back with graphmem.retract().")));
 }
@@ -963,7 +975,7 @@ fit_piece(Undo *undo, const Piece *piece, const GmVersion *others, int n)
 			undo->set.versions[version].to = other->from;
 			version = GM_NO_VERSION;
 		}
-		from = piece->to == DT_NOEND ? DT_NOEND : other->to;
+		from = other->to;
 	}
 	if (from < piece->to)
 	{
@@ -990,8 +1002,8 @@ fit_pieces(Undo *undo)
 			closed[n++] = Int64GetDatum(undo->set.versions[i].triple_id);
 	args[0] = Int64GetDatum(old->subject);
 	args[1] = Int64GetDatum(old->predicate);
-	args[2] = TimestampTzGetDatum(old->from);
-	args[3] = TimestampTzGetDatum(old->to);
+	args[2] = TimestampTzGetDatum(undo->from);
+	args[3] = TimestampTzGetDatum(undo->to);
 	args[4] = gm_sql_array(INT8OID, closed, NULL, n);
 	gm_versions_init(&others, undo->set.graph_id);
 	gm_sql_run(&find_timeline, args, NULL);
@@ -999,8 +1011,8 @@ fit_pieces(Undo *undo)
 	for (int i = 0; i < undo->npieces; i++)
 	{
 		if (others.nversions > 0 && (undo->step.new_fact == 0 ||
-									 (undo->pieces[i].from == old->from &&
-									  others.versions[0].from <= old->from)))
+									 (undo->pieces[i].from == undo->from &&
+									  others.versions[0].from <= undo->from)))
 			report_taken(undo, &others.versions[0]);
 		fit_piece(undo, &undo->pieces[i], others.versions, others.nversions);
 	}
@@ -1018,7 +1030,10 @@ try_undo(Undo *undo)
 	undo->undone = palloc_array(Datum, 1);
 	undo->undone[undo->nundone++] = Int64GetDatum(step->step_id);
 	close_leftovers(undo);
-	add_piece(undo, step->old.from, step->old.to, undo->old);
+	/* steps taken again name the version that they close as it is */
+	add_piece(undo, undo->from, undo->to,
+			  undo->from == step->old.from && undo->to == step->old.to ? undo->old :
+			  add_piece_version(undo, undo->from, undo->to));
 	if (step->new_fact != 0 && step->created)
 	{
 		close_new_fact(undo);

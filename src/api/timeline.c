@@ -18,10 +18,10 @@
  *		added for its source, nothing else.  Where it partly overlaps one it
  *		is refused, 23P01.
  *	 4. The version [a, b) of another object that is valid at f is superseded.
- *		It is closed at f; where a = f the later claim wins and nothing is
- *		left of it.  If b is finite and lies beyond t, which was given, it goes
- *		on in [t, b) as a second version of the same fact.  One with an open
- *		end does not go on.
+ *		It is closed at f; where a = f nothing is left of it before the claim.
+ *		If t was given and lies before b, it goes on in [t, b) as a second
+ *		version of the same fact, whether or not b is open: a claim retires
+ *		what its interval covers, and one with an open end all that follows.
  *	 5. Nothing else changes.
  * Claims of one statement count in the order given, as if each had been a
  * statement of its own.  So at each moment the claim that began last holds.
@@ -215,7 +215,7 @@ supersede(GmVersionSet *set, Line *line, int place, const GmClaim *claim)
 	gm_versions_close(set, old);
 	if (start < from)
 		closed = gm_versions_add_copy(set, old, start, from);
-	if (claim->has_to && end != DT_NOEND && to < end)
+	if (claim->has_to && to < end)
 		rest = gm_versions_add_copy(set, old, to, end);
 	step = gm_versions_add_step(set, old, closed, rest, new);
 	step->automatic = step->created = true;

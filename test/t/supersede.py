@@ -53,9 +53,10 @@ class Refused(Exception):
 class Row:
     """An open version."""
 
-    def __init__(self, fact, obj, start, end, confidence, properties):
+    def __init__(self, fact, obj, start, end, confidence, properties, resumed=False):
         self.fact, self.obj, self.start, self.end = fact, obj, start, end
         self.confidence, self.properties = confidence, properties
+        self.resumed = resumed  # begins where a shorter claim ended
 
     def holds(self, moment):
         return self.start <= moment < self.end
@@ -115,9 +116,9 @@ def place(rows, claim, now):
         old = holder[0]
         rows.remove(old)
         if old.start < begin:
-            rows.append(Row(old.fact, old.obj, old.start, begin, old.confidence, old.properties))
-        if end is not None and old.end != END and stop < old.end:
-            rows.append(Row(old.fact, old.obj, stop, old.end, old.confidence, old.properties))
+            rows.append(Row(old.fact, old.obj, old.start, begin, old.confidence, old.properties, old.resumed))
+        if end is not None and stop < old.end:
+            rows.append(Row(old.fact, old.obj, stop, old.end, old.confidence, old.properties, True))
     rows.append(new)
     return 1 if holder else 0
 
@@ -341,6 +342,8 @@ class Run:
             try:
                 size = len(whole)
                 place(whole, claim, now)
+                if gone and any(r.resumed and r.start == whole[-1].end for r in whole):
+                    return None     # what is gone made it end there
                 restated = len(whole) == size and not ids
                 if step in ids:
                     gone = True
@@ -471,8 +474,10 @@ def check_all(cursor, what):
         LEFT JOIN graphmem.triples k ON k.triple_id = c.closed_triple_id AND k.fact_id = c.old_fact_id
         LEFT JOIN graphmem.triples r ON r.triple_id = c.rest_triple_id AND r.fact_id = c.old_fact_id
         WHERE o.triple_id IS NULL OR o.expired_at = 'infinity'
-            OR c.closed_triple_id IS NOT NULL AND (k.triple_id IS NULL OR k.valid_from <> o.valid_from)
-            OR c.rest_triple_id IS NOT NULL AND (r.triple_id IS NULL OR r.valid_to <> o.valid_to)""")
+            OR c.closed_triple_id IS NOT NULL
+                AND (k.triple_id IS NULL OR k.valid_from < o.valid_from OR k.valid_to >= o.valid_to)
+            OR c.rest_triple_id IS NOT NULL
+                AND (r.triple_id IS NULL OR r.valid_from <= o.valid_from OR r.valid_to > o.valid_to)""")
     report(cursor.fetchone()[0] == 0, what + ": the chain is complete")
 
 
