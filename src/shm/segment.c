@@ -75,11 +75,17 @@ try_segment(Size bytes, dsm_handle handle, char *message)
 	return segment;
 }
 
-/* such memory's handles are odd, the system's are even (dsm.c) */
+/* what min_dynamic_shared_memory sets aside has odd handles, the system's are even (dsm.c) */
+static bool
+is_kept_memory(dsm_handle handle)
+{
+	return (handle & 1) != 0;
+}
+
 static void
 zero_kept_memory(dsm_segment *segment)
 {
-	if ((dsm_segment_handle(segment) & 1) != 0)
+	if (is_kept_memory(dsm_segment_handle(segment)))
 		gm_wipe(dsm_segment_address(segment), dsm_segment_map_length(segment));
 }
 
@@ -106,7 +112,7 @@ gm_segment_destroy(dsm_segment *segment)
 void
 gm_segment_give_back(dsm_handle handle)
 {
-	if ((handle & 1) != 0)
+	if (is_kept_memory(handle))
 	{
 		dsm_segment *segment = gm_segment_attach(handle, NULL);
 
@@ -135,20 +141,16 @@ gm_segment_attach(dsm_handle handle, char *message)
 static bool
 wants_large_pages(dsm_segment *segment)
 {
-	PGShmemHeader *main_segment = UsedShmemSegAddr;
-	char	   *address = dsm_segment_address(segment);
-
-	/* what min_dynamic_shared_memory sets aside is no mapping of its own */
+	/* kept memory is part of the main segment, and no mapping of its own */
 	return huge_pages != HUGE_PAGES_OFF && dynamic_shared_memory_type == DSM_IMPL_POSIX &&
-		dsm_segment_map_length(segment) % LARGE_PAGE == 0 &&
-		(address < (char *) main_segment ||
-		 address >= (char *) main_segment + main_segment->totalsize);
+		!is_kept_memory(dsm_segment_handle(segment)) &&
+		dsm_segment_map_length(segment) % LARGE_PAGE == 0;
 }
 
 /*
  * A place at a multiple of a large page for a mapping.  dsm.c will unmap the
  * range where it believes the mapping to be, so that nothing else may come to
- * lie there.
+ * lie there: if the range cannot be held, the mapping goes back.
  */
 static char *
 move(char *from, Size length)
@@ -166,7 +168,9 @@ move(char *from, Size length)
 	}
 	(void) munmap(room, to - room);
 	(void) munmap(to + length, room + LARGE_PAGE - to);
-	(void) mmap(from, length, PROT_NONE, flags | MAP_FIXED, -1, 0);
+	if (mmap(from, length, PROT_NONE, flags | MAP_FIXED, -1, 0) == MAP_FAILED &&
+		mremap(to, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, from) != MAP_FAILED)
+		return from;
 	return to;
 }
 
