@@ -24,8 +24,8 @@ SOURCES = 6
 
 # What random writes may run into: serialization failure and deadlock, unique,
 # foreign key, exclusion and check violations, empty validity, names that are
-# gone or there.
-EXPECTED = {"40001", "40P01", "23505", "23503", "23P01", "23514", "22023", "42704", "42710"}
+# gone or there, steps and merges that later ones stand on.
+EXPECTED = {"40001", "40P01", "23505", "23503", "23P01", "23514", "22023", "42704", "42710", "55000"}
 
 
 def state_of(error):
@@ -345,7 +345,68 @@ def change_side_graph(dice, g):
                              object="e%d" % dice.randrange(3))]
 
 
+def call_supersede(dice, g):
+    old, new = g.entity(dice), g.entity(dice)
+    return ["SELECT " + call("supersede", g.name, subject=g.entity(dice), predicate="p%d" % dice.randrange(PREDICATES),
+                             object=old, new_object=new, valid_from=Raw(times(dice, g)[0]),
+                             reason=dice.choice([None, "because"]),
+                             source=dice.choice([None, "s%d" % dice.randrange(SOURCES)]))]
+
+
+def supersede_known(dice, g):
+    """A fact that is there, mostly."""
+    return ["SELECT graphmem.supersede(subject, predicate, object, %s, %s, source => %s, object_type => object_type,"
+            " graph => %s) FROM graphmem.facts WHERE fact_id = %s"
+            % (text(g.entity(dice)), times(dice, g)[0], text(dice.choice([None, "s%d" % dice.randrange(SOURCES)])),
+               text(g.name), picked(dice, g, "triples", "fact_id", "expired_at = 'infinity'"))]
+
+
+def retract_known(dice, g):
+    return ["SELECT graphmem.retract(subject, predicate, object, %s, object_type => object_type, graph => %s)"
+            " FROM graphmem.facts WHERE fact_id = %s"
+            % (dice.choice(["NULL", text(dice.choice(PAST))]), text(g.name),
+               picked(dice, g, "triples", "fact_id", "expired_at = 'infinity'"))]
+
+
+def call_undo(dice, g):
+    return ["SELECT graphmem.undo_supersede(s) FROM (SELECT %s AS s) AS x WHERE s IS NOT NULL"
+            % picked(dice, g, "supersessions", "supersession_id",
+                     "undone_at IS NULL" if dice.random() < 0.9 else "true")]
+
+
+def call_forget(dice, g):
+    if dice.random() < 0.7:
+        return ["SELECT count(*) FROM " + call("forget_source", g.name, source="s%d" % dice.randrange(SOURCES),
+                                               dry_run=dice.random() < 0.3)]
+    return ["SELECT count(*) FROM " + call("forget_entity", g.name, entity=g.name_of_any(dice),
+                                           dry_run=dice.random() < 0.3)]
+
+
+def call_merge(dice, g):
+    return ["SELECT * FROM " + call("merge_entities", g.name, keep=g.entity(dice), gone=g.entity(dice),
+                                    dry_run=dice.random() < 0.2)]
+
+
+def call_unmerge(dice, g):
+    return ["SELECT u.* FROM (SELECT %s AS m) AS x, graphmem.unmerge_entities(m) AS u WHERE m IS NOT NULL"
+            % picked(dice, g, "merges", "merge_id", "unmerged_at IS NULL" if dice.random() < 0.9 else "true")]
+
+
+def call_alias(dice, g):
+    name = "a%d" % dice.randrange(4)
+    if dice.random() < 0.6:
+        return ["SELECT " + call("add_alias", g.name, entity=g.entity(dice), alias=name)]
+    return ["SELECT " + call("drop_alias", g.name, alias=name)]
+
+
+def call_functional(dice, g):
+    return ["SELECT " + call("set_predicate", g.name, name="p%d" % (PREDICATES - 1),
+                             functional=dice.random() < 0.5)]
+
+
 WRITES = {
+    call_supersede: 1, supersede_known: 3, retract_known: 2, call_undo: 2, call_forget: 0.7, call_merge: 1,
+    call_unmerge: 1, call_alias: 1,
     insert_facts: 12, update_facts: 6, delete_facts: 3, call_add_triple: 8, call_add_entity: 3, call_add_source: 3,
     call_set_predicate: 2, call_set_embedding: 6, call_set_embeddings: 2, insert_triples: 10,
     insert_many_triples: 1, update_triples: 12, delete_triples: 5, delete_many_triples: 0.5, trim: 4,
@@ -354,13 +415,32 @@ WRITES = {
 }
 
 
-def random_write(dice, g):
-    write, = dice.choices(list(WRITES), list(WRITES.values()))
+# Through functions and the view alone: what BROKEN looks for must never be found.
+STATEMENTS = {
+    insert_facts: 12, update_facts: 4, delete_facts: 1, call_add_triple: 6, call_supersede: 1, supersede_known: 6,
+    retract_known: 3, call_undo: 5, call_forget: 1.5, call_merge: 2, call_unmerge: 2.5, call_alias: 1,
+    call_functional: 0.5, call_set_embedding: 1,
+}
+
+
+def random_write(dice, g, writes=WRITES):
+    write, = dice.choices(list(writes), list(writes.values()))
     return write(dice, g)
 
 
 def use_graph(g):
     return "SET LOCAL graphmem.graph = " + text(g.name)
+
+
+def fill_functional(cursor, g):
+    """A graph for STATEMENTS; all its predicates but the first are functional at first."""
+    cursor.execute("INSERT INTO graphmem.graphs (graph_id, name) VALUES (%d, %s)" % (g.id, text(g.name)))
+    for name, (target, dim, metric) in SPACES.items():
+        cursor.execute("SELECT " + call("create_vector_space", g.name, name=name, dim=dim, target=target,
+                                        metric=metric))
+    for i in range(PREDICATES):
+        cursor.execute("INSERT INTO graphmem.predicates (graph_id, name, functional) VALUES (%d, 'p%d', %s)"
+                       % (g.id, i, text(i > 0)))
 
 
 def populate(connection, some_graphs, seed):
@@ -543,6 +623,99 @@ def random_question(dice, g):
     """A term of FROM."""
     ask, = dice.choices(list(QUESTIONS), list(QUESTIONS.values()))
     return ask(dice, g)
+
+
+# ---- what must never be found where only STATEMENTS write; {0}: the graph's id ----
+
+BROKEN = {
+    "open versions of a functional predicate that overlap":
+        "SELECT a, b FROM graphmem.triples a JOIN graphmem.triples b USING (subject_id, predicate_id)"
+        " JOIN graphmem.predicates p USING (predicate_id) WHERE a.graph_id = {0} AND p.functional"
+        " AND a.triple_id < b.triple_id AND a.expired_at = 'infinity' AND b.expired_at = 'infinity'"
+        " AND a.valid_from < b.valid_to AND b.valid_from < a.valid_to",
+    "open versions of a fact that overlap":
+        "SELECT a, b FROM graphmem.triples a JOIN graphmem.triples b USING (subject_id, predicate_id, object_id)"
+        " WHERE a.graph_id = {0} AND a.triple_id < b.triple_id AND a.expired_at = 'infinity'"
+        " AND b.expired_at = 'infinity' AND a.valid_from < b.valid_to AND b.valid_from < a.valid_to",
+    "versions of one fact that differ":
+        "SELECT a, b FROM graphmem.triples a JOIN graphmem.triples b USING (fact_id) WHERE a.graph_id = {0}"
+        " AND (a.subject_id, a.predicate_id, a.object_id, a.graph_id)"
+        " <> (b.subject_id, b.predicate_id, b.object_id, b.graph_id)",
+    "versions whose copy of functional is not the predicate's":
+        "SELECT t FROM graphmem.triples t JOIN graphmem.predicates p USING (predicate_id) WHERE t.graph_id = {0}"
+        " AND t.expired_at = 'infinity' AND t.functional <> p.functional",
+    "versions with an end that is not there":
+        "SELECT t FROM graphmem.triples t WHERE t.graph_id = {0} AND ("
+        " NOT EXISTS (SELECT FROM graphmem.entities e WHERE e.entity_id = t.subject_id AND e.graph_id = {0})"
+        " OR NOT EXISTS (SELECT FROM graphmem.entities e WHERE e.entity_id = t.object_id AND e.graph_id = {0})"
+        " OR NOT EXISTS (SELECT FROM graphmem.predicates p WHERE p.predicate_id = t.predicate_id"
+        " AND p.graph_id = {0}))",
+    "steps of facts or versions that are not there":
+        "SELECT c FROM graphmem.supersessions c WHERE c.graph_id = {0} AND ("
+        " NOT EXISTS (SELECT FROM graphmem.triples t WHERE t.triple_id = c.old_triple_id"
+        " AND t.fact_id = c.old_fact_id)"
+        " OR c.new_fact_id IS NOT NULL AND NOT EXISTS (SELECT FROM graphmem.triples t"
+        " WHERE t.fact_id = c.new_fact_id)"
+        " OR c.closed_triple_id IS NOT NULL AND NOT EXISTS (SELECT FROM graphmem.triples t"
+        " WHERE t.triple_id = c.closed_triple_id AND t.fact_id = c.old_fact_id)"
+        " OR c.rest_triple_id IS NOT NULL AND NOT EXISTS (SELECT FROM graphmem.triples t"
+        " WHERE t.triple_id = c.rest_triple_id AND t.fact_id = c.old_fact_id))",
+    "steps not undone that left the old version open":
+        "SELECT c FROM graphmem.supersessions c JOIN graphmem.triples t ON t.triple_id = c.old_triple_id"
+        " WHERE c.graph_id = {0} AND c.undone_at IS NULL AND t.expired_at = 'infinity'",
+    "assertions of facts or sources that are not there":
+        "SELECT a FROM graphmem.assertions a WHERE a.graph_id = {0} AND ("
+        " NOT EXISTS (SELECT FROM graphmem.triples t WHERE t.fact_id = a.fact_id AND t.graph_id = {0})"
+        " OR NOT EXISTS (SELECT FROM graphmem.sources s WHERE s.source_id = a.source_id AND s.graph_id = {0}))",
+    "aliases of entities that are not there":
+        "SELECT a FROM graphmem.aliases a WHERE a.graph_id = {0}"
+        " AND NOT EXISTS (SELECT FROM graphmem.entities e WHERE e.entity_id = a.entity_id AND e.graph_id = {0})",
+    "rows of merges that are not there, or are undone":
+        "SELECT r FROM graphmem.merge_rows r WHERE r.graph_id = {0} AND NOT EXISTS (SELECT FROM graphmem.merges m"
+        " WHERE m.merge_id = r.merge_id AND m.graph_id = {0} AND m.unmerged_at IS NULL)",
+    "functional keys of what is not there":
+        "SELECT k FROM graphmem.functional_keys k WHERE k.graph_id = {0} AND ("
+        " NOT EXISTS (SELECT FROM graphmem.entities e WHERE e.entity_id = k.subject_id)"
+        " OR NOT EXISTS (SELECT FROM graphmem.predicates p WHERE p.predicate_id = k.predicate_id))",
+    "vectors of what is not there":
+        "SELECT v.space_id, v.item_id FROM graphmem.embeddings v JOIN graphmem.vector_spaces s USING (space_id)"
+        " WHERE v.graph_id = {0} AND NOT CASE s.target"
+        " WHEN 'entity' THEN EXISTS (SELECT FROM graphmem.entities e WHERE e.entity_id = v.item_id)"
+        " WHEN 'fact' THEN EXISTS (SELECT FROM graphmem.triples t WHERE t.fact_id = v.item_id)"
+        " ELSE EXISTS (SELECT FROM graphmem.sources e WHERE e.source_id = v.item_id) END",
+    "versions that history does not tell once each":
+        "SELECT e.name, h.triples, t.triples FROM graphmem.entities e,"
+        " LATERAL (SELECT array_agg(triple_id ORDER BY triple_id) AS triples FROM graphmem.triples"
+        "  WHERE subject_id = e.entity_id) AS t,"
+        " LATERAL (SELECT array_agg(DISTINCT h.triple_id ORDER BY h.triple_id) AS triples FROM graphmem.history("
+        "  e.name, graph => (SELECT name FROM graphmem.graphs WHERE graph_id = {0})) AS h) AS h"
+        " WHERE e.graph_id = {0} AND e.literal_type IS NULL AND h.triples IS DISTINCT FROM t.triples",
+}
+
+
+def broken(cursor, g):
+    """What of BROKEN is found; each looked for with one snapshot."""
+    found = []
+    for what, query in BROKEN.items():
+        cursor.execute(query.format(g.id) + " LIMIT 3")
+        found += ["%s: %s" % (what, row) for row in cursor.fetchall()]
+    return found
+
+
+def unlike_tables(cursor, g, as_of, known_at):
+    """Versions that match() alone has, and those that the tables alone have, of SQL's times."""
+    cursor.execute(
+        "WITH m AS (SELECT triple_id, subject, predicate, object, valid_from, valid_to FROM {1}),"
+        " t AS (SELECT triple_id, s.name, p.name, o.name, NULLIF(valid_from, '-infinity'), NULLIF(valid_to, 'infinity')"
+        "  FROM graphmem.triples t JOIN graphmem.entities s ON s.entity_id = t.subject_id"
+        "  JOIN graphmem.entities o ON o.entity_id = t.object_id JOIN graphmem.predicates p USING (predicate_id)"
+        "  WHERE t.graph_id = {0} AND valid_from <= {2} AND valid_to > {2}"
+        "  AND recorded_at <= {3} AND expired_at > {3})"
+        " SELECT (SELECT array_agg(x::text) FROM (TABLE m EXCEPT TABLE t) AS x),"
+        " (SELECT array_agg(x::text) FROM (TABLE t EXCEPT TABLE m) AS x)".format(
+            g.id, call("match", g.name, as_of=Raw(as_of), known_at=Raw(known_at)), as_of, known_at))
+    ours, theirs = cursor.fetchone()
+    return ours or [], theirs or []
 
 
 # ---- the same question put to the shared image and to a private one ----

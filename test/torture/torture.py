@@ -8,6 +8,12 @@ Makes a server of its own in the work directory.  All the time
       acknowledged; others write at random, and leave prepared transactions;
     - readers look for every acknowledged commit, and put the same questions to
       the shared image and to a private one;
+    - holders keep a functional fact each, which they state anew, supersede,
+      retract and take back; others, through the functions alone, state what
+      must not overlap on the same subjects, supersede, undo, forget, merge and
+      unmerge: no version may overlap another, no step, assertion or row of a
+      merge may lead nowhere, and every question about any time must be
+      answered as SQL answers it from the tables;
     - others move vectors of a space that has an index, and keep a model of it,
       with which every exact search must agree; searches of the index find most
       of what exact ones do, and never a row that is not there.
@@ -39,7 +45,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import workload
 from workload import EXPECTED, call, state_of, text
 
-RECORDERS, WRITERS, READERS, MOVERS, SEARCHERS = 2, 2, 2, 2, 2
+RECORDERS, HOLDERS, WRITERS, STATERS, READERS, MOVERS, SEARCHERS = 2, 2, 2, 3, 2, 2, 2
 COMES_BACK = 60.0           # seconds until the shared image must answer again
 STAYS = 60                  # facts that a recorder keeps
 MANY_GRAPHS, MANY_TRIPLES = 40, 400
@@ -127,6 +133,7 @@ class Campaign:
     def __init__(self, server, seed, log):
         self.server, self.seed, self.log = server, seed, log
         self.graphs = workload.graphs()
+        self.states = workload.Graph(4, "states", 6, 60)
         self.books = ["book%d" % i for i in range(2)]
         self.lock = threading.Lock()
         self.over = threading.Event()
@@ -223,6 +230,8 @@ class Impatient(Session):
 class Recorder(Impatient):
     """Commits facts of its own and keeps book of what was acknowledged."""
 
+    LEAVES = 0.5                # of what it prepares, to others to end
+
     def __init__(self, campaign, number):
         super().__init__(campaign, number)
         self.subject = "r%d" % number
@@ -248,8 +257,16 @@ class Recorder(Impatient):
             if self.pending in self.left():
                 self.set(self.pending, UNKNOWN)
             else:
-                self.set(self.pending, in_table(self.cursor, self.book, self.subject).get(self.pending))
+                self.set(self.pending, self.in_table(self.cursor).get(self.pending))
             self.pending = None
+
+    def in_table(self, cursor):
+        """object -> confidence, by plain SQL."""
+        return dict(facts_of(cursor, self.book, self.subject))
+
+    def found(self, rows):
+        """The same of what was answered."""
+        return dict(rows)
 
     def left(self):
         with self.campaign.lock:
@@ -308,7 +325,7 @@ class Recorder(Impatient):
         self.set(key, UNKNOWN)
         with self.campaign.lock:
             self.campaign.left[gid] = (self, key, before, value)
-            stays = self.dice.random() < 0.5 and len(self.campaign.left) < 6
+            stays = self.dice.random() < self.LEAVES and len(self.campaign.left) < 6
         self.cursor.execute("PREPARE TRANSACTION '%s'" % gid)
         self.set(key, before)
         if stays:
@@ -321,13 +338,133 @@ class Recorder(Impatient):
             del self.campaign.left[gid]
 
 
-def in_table(cursor, book, subject):
-    """object -> confidence, by plain SQL."""
+class Holder(Recorder):
+    """Holds one functional fact after the other; the only key is which."""
+
+    KEY = "holds"
+    LEAVES = 0.05               # until that has ended it has nothing to do
+
+    def __init__(self, campaign, number):
+        super().__init__(campaign, number)
+        self.subject = "h%d" % number
+        self.before = None          # (value, value before it) where the last change was a step
+
+    def in_table(self, cursor):
+        return self.found(facts_of(cursor, self.book, self.subject))
+
+    def found(self, rows):
+        return {self.KEY: " and ".join(sorted(name for name, _ in rows))} if rows else {}
+
+    def turn(self):
+        dice = self.dice
+        if self.left():
+            time.sleep(0.01)
+            return
+        now = self.copy().get(self.KEY, (None, 0))[0]
+        if now == UNKNOWN:
+            raise RuntimeError("%s does not know what it holds" % self.name)
+        kind = dice.random()
+        before, self.before = self.before, None
+        if before is not None and before[0] == now and kind < 0.3:
+            value = before[1]
+            write = "SELECT graphmem.undo_supersede(max(supersession_id)) FROM graphmem.supersessions c" \
+                " JOIN graphmem.triples t ON t.triple_id = c.old_triple_id JOIN graphmem.entities e" \
+                " ON e.entity_id = t.subject_id JOIN graphmem.graphs g ON g.graph_id = e.graph_id" \
+                " WHERE e.name = '%s' AND g.name = '%s'" % (self.subject, self.book)
+            after = None
+        elif now is not None and kind < 0.4:
+            value = None
+            write = "SELECT " + call("retract", self.book, subject=self.subject, predicate="holds", object=now)
+            after = (value, now)
+        else:
+            self.made += 1
+            value = "v%d" % self.made
+            write = "INSERT INTO graphmem.facts (subject, predicate, object) VALUES ('%s', 'holds', '%s')" \
+                % (self.subject, value)
+            if now is not None and kind < 0.7:
+                write = "SELECT " + call("supersede", self.book, subject=self.subject, predicate="holds",
+                                         object=now, new_object=value)
+            after = (value, now) if now is not None else None
+        self.pending = self.KEY
+        self.cursor.execute("BEGIN; SET LOCAL graphmem.graph = '%s'" % self.book)
+        self.cursor.execute(write)
+        way = dice.random()
+        if way < 0.1:
+            self.cursor.execute("ROLLBACK")
+        elif way < 0.2:
+            self.prepare(self.KEY, now, value)
+        else:
+            self.set(self.KEY, UNKNOWN)
+            self.cursor.execute("COMMIT")
+            self.set(self.KEY, value)
+            self.before = after
+        self.pending = None
+        self.campaign.count("held")
+        time.sleep(dice.random() * 0.01)
+
+
+class Stater(Impatient):
+    """Statements that share subjects, and what undoes them, in one graph."""
+
+    def turn(self):
+        dice, g = self.dice, self.campaign.states
+        level = dice.choice(["READ COMMITTED"] * 3 + ["REPEATABLE READ", "SERIALIZABLE"])
+        self.cursor.execute("BEGIN ISOLATION LEVEL " + level)
+        self.cursor.execute(workload.use_graph(g))
+        done = []
+        for _ in range(dice.choice([1, 1, 1, 2, 4])):
+            for statement in workload.random_write(dice, g, workload.STATEMENTS):
+                self.cursor.execute("SAVEPOINT s")
+                try:
+                    self.cursor.execute(statement)
+                    done.append(statement)
+                except psycopg2.Error as error:
+                    if self.connection.closed or state_of(error) in ("40001", "40P01") or not self.allowed(error):
+                        raise
+                    self.cursor.execute("ROLLBACK TO s")
+        if dice.random() < 0.1:
+            self.sound(done)
+        way = dice.random()
+        if way < 0.1:
+            self.cursor.execute("ROLLBACK")
+        elif way < 0.13:
+            gid = self.campaign.gid()
+            self.cursor.execute("PREPARE TRANSACTION '%s'" % gid)
+            if dice.random() < 0.95:        # the graph's lock is in what it leaves
+                self.cursor.execute("COMMIT PREPARED '%s'" % gid)
+        else:
+            self.cursor.execute("COMMIT")
+        self.campaign.count("stated", len(done))
+        time.sleep(dice.random() * 0.01)
+
+    def sound(self, done):
+        """Within the transaction too."""
+        for words in workload.broken(self.cursor, self.campaign.states):
+            self.campaign.violation("%s, in a transaction that did\n%s" % (words, "\n".join(done)))
+
+
+def look_at_states(campaign, cursor, dice):
+    """Nothing broken in what is committed, and answers about any time as the tables give them."""
+    for words in workload.broken(cursor, campaign.states):
+        campaign.violation(words)
+    times = ["statement_timestamp()", "statement_timestamp() - '%f s'::interval" % (dice.random() * 20)] + \
+        ["'%s'::timestamptz" % time for time in workload.PAST + workload.FUTURE]
+    for as_of, known_at in [(times[0], times[0])] + [(dice.choice(times), dice.choice(times[:2])) for _ in range(3)]:
+        ours, theirs = workload.unlike_tables(cursor, campaign.states, as_of, known_at)
+        if ours or theirs:
+            campaign.violation("match() as of %s known at %s has %s, the tables have %s"
+                               % (as_of, known_at, ours, theirs))
+    campaign.count("looks at states")
+
+
+def facts_of(cursor, book, subject):
+    """(object, confidence), by plain SQL."""
     cursor.execute("SELECT o.name, t.confidence FROM graphmem.triples t JOIN graphmem.entities s ON s.entity_id ="
                    " t.subject_id JOIN graphmem.entities o ON o.entity_id = t.object_id JOIN graphmem.graphs g ON"
-                   " g.graph_id = t.graph_id WHERE g.name = %s AND s.name = %s AND t.expired_at = 'infinity'",
+                   " g.graph_id = t.graph_id WHERE g.name = %s AND s.name = %s AND t.expired_at = 'infinity'"
+                   " AND t.valid_from <= statement_timestamp() AND t.valid_to > statement_timestamp()",
                    (book, subject))
-    return dict(cursor.fetchall())
+    return cursor.fetchall()
 
 
 class Writer(Impatient):
@@ -361,19 +498,23 @@ class Reader(Session):
         self.recorders = recorders
 
     def turn(self):
-        if self.dice.random() < 0.5:
+        kind = self.dice.random()
+        if kind < 0.4:
             for recorder in self.recorders:
                 look(self.campaign, self.cursor, recorder)
+        elif kind < 0.5:
+            look_at_states(self.campaign, self.cursor, self.dice)
         else:
             level = self.dice.choice([None, "REPEATABLE READ"])
             truncations = self.campaign.truncations
-            g = self.dice.choice(self.campaign.graphs)
+            g = self.dice.choice(self.campaign.graphs + [self.campaign.states])
             self.cursor.execute("BEGIN" + ("" if level is None else " ISOLATION LEVEL " + level))
             self.cursor.execute(workload.use_graph(g))
             for _ in range(4):
                 if self.dice.random() < 0.1:
                     self.cursor.execute("SET LOCAL lock_timeout = '1 s'")
-                    for statement in workload.random_write(self.dice, g):
+                    writes = workload.STATEMENTS if g is self.campaign.states else workload.WRITES
+                    for statement in workload.random_write(self.dice, g, writes):
                         self.cursor.execute(statement)
                     self.cursor.execute("SET LOCAL lock_timeout = 0")
                 compare(self.campaign, self.cursor, workload.random_question(self.dice, g),
@@ -587,19 +728,19 @@ def look(campaign, cursor, recorder):
     cursor.execute("SELECT path, reason FROM graphmem.stat_backend")
     path, reason = cursor.fetchone()
     after = recorder.copy()
-    found = dict(rows)
+    found = recorder.found(rows)
     campaign.count("looks")
     with campaign.lock:
         campaign.paths[path] += 1
     if len(found) != len(rows):
-        campaign.violation("%s has a fact twice in an answer by %s (%s): %r"
+        campaign.violation("%s has more than one, or a fact twice in an answer by %s (%s): %r"
                            % (recorder.subject, path, reason, sorted(rows)))
     for key, state in before.items():
         value, _ = state
         if state == after[key] and value != UNKNOWN and found.get(key) != value:
             campaign.violation("%s %s is acknowledged as %s but was found as %s by %s (%s); the table has %s"
                                % (recorder.subject, key, value, found.get(key), path, reason,
-                                  in_table(cursor, recorder.book, recorder.subject).get(key)))
+                                  recorder.in_table(cursor).get(key)))
     for key in set(found) - set(after):
         campaign.violation("%s %s was never written" % (recorder.subject, key))
 
@@ -902,7 +1043,7 @@ class Events:
                 continue
             recorder.set(key, UNKNOWN)
             connection = self.server.connect_at_last("settling")
-            now = in_table(connection.cursor(), recorder.book, recorder.subject).get(key)
+            now = recorder.in_table(connection.cursor()).get(key)
             connection.close()
             if now not in (before, value):
                 self.campaign.violation("prepared %s %s was %s, to become %s, and is %s"
@@ -957,6 +1098,9 @@ def prepare(campaign):
     workload.populate(connection, campaign.graphs, campaign.seed)
     for book in campaign.books:
         cursor.execute("SELECT graphmem.create_graph('%s')" % book)
+        cursor.execute("INSERT INTO graphmem.predicates (graph_id, name, functional)"
+                       " SELECT graph_id, 'holds', true FROM graphmem.graphs WHERE name = '%s'" % book)
+    workload.fill_functional(cursor, campaign.states)
     cursor.execute("SELECT graphmem.create_graph('many' || i) FROM generate_series(0, %d) AS i" % (MANY_GRAPHS - 1))
     cursor.execute("INSERT INTO graphmem.entities (graph_id, name) SELECT graph_id, 'e' || i FROM graphmem.graphs,"
                    " generate_series(0, %d) AS i WHERE name LIKE 'many%%'" % MANY_TRIPLES)
@@ -1032,7 +1176,8 @@ def verify(campaign, recorders, dice, everything):
             index_comes_back(campaign, cursor)
             for recorder in recorders:
                 look(campaign, cursor, recorder)
-            for g in campaign.graphs:
+            look_at_states(campaign, cursor, dice)
+            for g in campaign.graphs + [campaign.states]:
                 for ask in workload.QUESTIONS:
                     truncations = campaign.truncations
                     compare(campaign, cursor, ask(dice, g), True, truncations)
@@ -1065,8 +1210,9 @@ def verify(campaign, recorders, dice, everything):
 def run(campaign, dice, stop_at, chosen):
     """The rounds, then everything at rest."""
     prepare(campaign)
-    recorders = [Recorder(campaign, i) for i in range(RECORDERS)]
+    recorders = [Recorder(campaign, i) for i in range(RECORDERS)] + [Holder(campaign, i) for i in range(HOLDERS)]
     sessions = recorders + [Writer(campaign, i) for i in range(WRITERS)] + \
+        [Stater(campaign, i) for i in range(STATERS)] + \
         [Reader(campaign, i, recorders) for i in range(READERS)] + campaign.movers + \
         [Searcher(campaign, i) for i in range(SEARCHERS)]
     for session in sessions:
@@ -1083,7 +1229,7 @@ def run(campaign, dice, stop_at, chosen):
     rounds = 0
     while time.monotonic() < stop_at or rounds == 0:
         rounds += 1
-        plan = dice.choices(list(gentle), list(gentle.values()), k=dice.randint(1, 4) if gentle else 0) + \
+        plan = (dice.choices(list(gentle), list(gentle.values()), k=dice.randint(1, 4)) if gentle else []) + \
             ([first.pop()] if first else dice.choices(list(violent), list(violent.values())))
         for name in plan:
             time.sleep(0.2 + dice.random())
@@ -1109,7 +1255,7 @@ def run(campaign, dice, stop_at, chosen):
     verify(campaign, recorders, dice, True)
     for recorder in recorders:
         connection = campaign.server.connect("ending")
-        table = in_table(connection.cursor(), recorder.book, recorder.subject)
+        table = recorder.in_table(connection.cursor())
         connection.close()
         for key, (value, _) in recorder.copy().items():
             if value != UNKNOWN and table.get(key) != value:
@@ -1177,6 +1323,9 @@ def say_tap(campaign, rounds):
           % ("not " if campaign.violations else "", rounds))
     print("%sok - %d looks saw every acknowledged commit" % ("" if campaign.counts["looks"] > 100 else "not ",
                                                              campaign.counts["looks"]))
+    print("%sok - %d statements that supersede, undo, forget and merge, and %d looks at what they left" % (
+        "" if min(campaign.counts["stated"], campaign.counts["looks at states"]) > 20 else "not ",
+        campaign.counts["stated"], campaign.counts["looks at states"]))
     print("%sok - %d answers compared" % ("" if campaign.counts["compared"] > 100 else "not ",
                                           campaign.counts["compared"]))
     print("%sok - %d searches compared with a model, %d with exact ones, %d by the index" % (
