@@ -1028,7 +1028,6 @@ static void
 take_locked(Changes *changes, Expiry *expiry)
 {
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
-	int32		graph_id = 0;
 
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
@@ -1059,7 +1058,6 @@ take_locked(Changes *changes, Expiry *expiry)
 		nulls[DO_PROPERTIES] = changes->no_properties[i];
 		for (int k = 0; k < 3; k++)
 			values[DO_S + k] = Int64GetDatum(gm_sql_int8(row, 5 + k));
-		graph_id = DatumGetInt32(gm_sql_datum(row, 8, &isnull));
 		values[DO_FUNCTIONAL] = gm_sql_datum(row, 9, &isnull);
 		tuplestore_putvalues(expiry->todo, expiry->desc, values, nulls);
 		if (!in_place)
@@ -1069,9 +1067,6 @@ take_locked(Changes *changes, Expiry *expiry)
 		}
 	}
 	gm_sql_done();
-	/* a new version copies "functional" */
-	if (graph_id != 0)
-		gm_graph_lock(graph_id, false);
 }
 
 static void
@@ -1283,6 +1278,18 @@ write_erasures(GmFactWriter *writer)
 	tuplesort_end(writer->sort);
 }
 
+/*
+ * A merge that is under way gives facts other subjects and objects, and joins
+ * some; a new version copies its predicate's "functional".
+ */
+static void
+lock_graph_of_known(GmFactWriter *writer)
+{
+	writer->graph_id = gm_graph_find(writer->graph);
+	if (writer->graph_id != 0)
+		gm_graph_lock(writer->graph_id, false);
+}
+
 int64
 gm_facts_finish(GmFactWriter *writer)
 {
@@ -1300,9 +1307,11 @@ gm_facts_finish(GmFactWriter *writer)
 				write_facts(writer);
 				break;
 			case WRITES_CHANGES:
+				lock_graph_of_known(writer);
 				write_changes(writer);
 				break;
 			case WRITES_ERASURES:
+				lock_graph_of_known(writer);
 				write_erasures(writer);
 				break;
 			case WRITES_NOTHING:

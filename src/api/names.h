@@ -44,7 +44,8 @@
  *				one of two sees the other.  If both do, they wait for each
  *				other and the deadlock check ends one.
  * Locks		RowExclusiveLock on object (graphs, graph_id) by whoever writes
- *				triples, entities or vectors by name, ShareRowExclusiveLock by
+ *				triples, entities or vectors by name or changes facts through
+ *				the view, before their rows; ShareRowExclusiveLock by
  *				set_predicate: a triple's copy of "functional" cannot miss a
  *				change of its predicate; and by merges (merge.h): a name that
  *				is resolved stays what it is until the row is written.

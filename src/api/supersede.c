@@ -713,6 +713,9 @@ hold_step(int64 step_id)
 	if (!get_step(&read_step, step_id, &step))
 		report_no_step(step_id);
 	gm_graph_lock(step.graph_id, false);
+	/* a merge may have given its fact another subject */
+	if (!get_step(&read_step, step_id, &step))
+		report_no_step(step_id);
 	step.old.functional = predicate_is_functional(step.old.predicate);
 	if (step.old.functional)
 	{
