@@ -1,0 +1,242 @@
+"""Two sessions at once, every pair of what changes facts.
+
+    races.py DSN SHARE SEED
+
+SHARE of the pairs, in (0, 1], is raced in each way, chosen by SEED.
+
+Each race has names of its own and begins with the same facts.  Both sessions
+begin a transaction and do one thing; the second may have to wait.  Then
+
+    commit      the first commits, then the second
+    rollback    the first does not
+    crossed     each also does what the other did, so that they may wait for
+                each other
+
+A transaction that ends with 40001 or 40P01 is begun again, once the other has
+ended.  Afterwards nothing of workload.BROKEN may be found, and what the race
+left must be what one of the two serial orders leaves; but that at READ COMMITTED
+an UPDATE or DELETE changes what it found before it had to wait.
+"""
+
+import collections
+import itertools
+import os
+import random
+import re
+import sys
+import threading
+
+import psycopg2
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+
+import workload
+from workload import state_of
+
+RETRIED = {"40001", "40P01"}
+REFUSED = {"22023", "42704", "55000", "23505", "23P01"}
+FINDS_FIRST = {"update", "delete"}
+TRIES = 5
+WAIT = 0.04             # seconds after which the second session is thought to wait
+GRAPH = workload.Graph(100, "races", 0, 0)
+
+# {n}: the race, {side}: who
+DEEDS = {
+    "insert": "INSERT INTO graphmem.facts (subject, predicate, object, valid_from, source) VALUES"
+              " ('s{n}', 'f', 'new{side}{n}', '20{side}0-01-01', 'z{side}{n}'),"
+              " ('t{n}', 'f', 'new{side}{n}', '20{side}0-01-01', 'z{side}{n}'),"
+              " ('s{n}', 'f', 'b{n}', '20{side}5-01-01', 'z{side}{n}')",
+    "supersede": "SELECT graphmem.supersede('s{n}', 'f', 'b{n}', 'd{side}{n}', '2008-0{side}-01',"
+                 " source => 'x{n}')",
+    "retract": "SELECT graphmem.retract('s{n}', 'f', 'b{n}', '2006-01-01')",
+    "undo": "SELECT graphmem.undo_supersede({step})",
+    "forget": "SELECT count(*) FROM graphmem.forget_source('y{n}')",
+    "merge": "SELECT * FROM graphmem.merge_entities('s{n}', 't{n}')",
+    "merge back": "SELECT * FROM graphmem.merge_entities('t{n}', 's{n}')",
+    "update": "UPDATE graphmem.facts SET valid_to = '20{side}9-01-01' WHERE subject = 's{n}' AND predicate = 'f'"
+              " AND object = 'b{n}'",
+    "delete": "DELETE FROM graphmem.facts WHERE subject = 's{n}' AND predicate = 'f' AND object = 'b{n}'",
+    "alias": "SELECT graphmem.add_alias('s{n}', 'c{n}')",
+}
+
+BEGIN = """
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, source) VALUES
+    ('s{n}', 'f', 'a{n}', '2001-01-01', 'x{n}'), ('s{n}', 'f', 'b{n}', '2005-01-01', 'y{n}'),
+    ('t{n}', 'f', 'b{n}', '2005-01-01', 'x{n}'), ('t{n}', 'p', 'c{n}', NULL, 'y{n}'),
+    ('s{n}', 'p', 'c{n}', NULL, 'x{n}')
+"""
+
+LEFT = """
+SELECT 'version', s.name, p.name, o.name, t.valid_from::text, t.valid_to::text,
+    (SELECT string_agg(c.name, ' ' ORDER BY c.name) FROM graphmem.assertions a
+     JOIN graphmem.sources c USING (source_id) WHERE a.fact_id = t.fact_id)
+FROM graphmem.triples t JOIN graphmem.entities s ON s.entity_id = t.subject_id
+JOIN graphmem.entities o ON o.entity_id = t.object_id JOIN graphmem.predicates p USING (predicate_id)
+WHERE t.expired_at = 'infinity' AND s.name = ANY (%(names)s)
+UNION ALL
+SELECT 'name', name, NULL, NULL, NULL, NULL, NULL FROM graphmem.entities WHERE name ~ %(of)s
+UNION ALL
+SELECT 'alias', a.name, e.name, NULL, NULL, NULL, NULL
+FROM graphmem.aliases a JOIN graphmem.entities e USING (entity_id) WHERE a.name ~ %(of)s
+UNION ALL
+SELECT 'source', name, NULL, NULL, NULL, NULL, NULL FROM graphmem.sources WHERE name ~ %(of)s
+ORDER BY 1, 2, 3, 4, 5, 6
+"""
+
+
+class Session:
+    def __init__(self, dsn):
+        self.connection = psycopg2.connect(dsn)
+        self.connection.autocommit = True
+        self.cursor = self.connection.cursor()
+        self.cursor.execute("SET statement_timeout = '20 s'; SET graphmem.graph = 'races'")
+        self.thread = self.error = None
+
+    def begin(self, level):
+        self.error = None
+        self.cursor.execute("BEGIN ISOLATION LEVEL " + level)
+
+    def do(self, statement):
+        """Waits a little; the next call waits for the rest."""
+        self.join()
+        if self.error is None:
+            self.thread = threading.Thread(target=self.execute, args=(statement,))
+            self.thread.start()
+            self.thread.join(WAIT)
+
+    def execute(self, statement):
+        try:
+            self.cursor.execute(statement)
+        except psycopg2.Error as error:
+            self.error = error
+
+    def join(self):
+        if self.thread is not None:
+            self.thread.join()
+            self.thread = None
+
+    def end(self, how):
+        self.join()
+        if self.error is None:
+            try:
+                self.cursor.execute(how)
+                return
+            except psycopg2.Error as error:
+                self.error = error
+        self.cursor.execute("ROLLBACK")
+
+
+class Races:
+    def __init__(self, dsn, share, seed):
+        self.one, self.two, self.third = Session(dsn), Session(dsn), Session(dsn)
+        self.share, self.dice = share, random.Random(seed)
+        self.n = 0
+        self.found = []
+        self.errors = collections.Counter()
+        self.orders = {}        # what each serial order has left
+
+    def set_up(self):
+        """The number of a fresh place."""
+        self.n += 1
+        self.third.cursor.execute(BEGIN.format(n="_%d" % self.n))
+        self.third.cursor.execute(
+            "SELECT max(c.supersession_id) FROM graphmem.supersessions c JOIN graphmem.triples t"
+            " ON t.triple_id = c.old_triple_id JOIN graphmem.entities e ON e.entity_id = t.subject_id"
+            " WHERE e.name = %s", ("s_%d" % self.n,))
+        self.step, = self.third.cursor.fetchone()
+        return self.n
+
+    def deed(self, name, side, n, step):
+        return DEEDS[name].format(n="_%d" % n, side=side, step=step)
+
+    def left(self, n):
+        self.third.cursor.execute(LEFT, {"names": ["s_%d" % n, "t_%d" % n], "of": "_%d$" % n})
+        return re.sub(r"_%d\b" % n, "", "\n".join(map(str, self.third.cursor.fetchall())))
+
+    def again(self, session, level, statements):
+        """Until it is done or refused; False if that does not come."""
+        for _ in range(TRIES):
+            if session.error is None or state_of(session.error) not in RETRIED:
+                break
+            self.errors[state_of(session.error)] += 1
+            session.begin(level)
+            for statement in statements:
+                session.do(statement)
+            session.end("COMMIT")
+        if session.error is None:
+            return True
+        self.errors[state_of(session.error)] += 1
+        return state_of(session.error) in REFUSED
+
+    def serial(self, transactions):
+        """What is left where one follows the other; (name, side) lists."""
+        known = self.orders.get(str(transactions))
+        if known is None:
+            n = self.set_up()
+            for deeds in transactions:
+                self.third.begin("READ COMMITTED")
+                for name, side in deeds:
+                    self.third.do(self.deed(name, side, n, self.step))
+                self.third.end("COMMIT")
+            known = self.orders[str(transactions)] = self.left(n)
+        return known
+
+    def race(self, level, way, a, b):
+        n = self.set_up()
+        step = self.step
+        first, second = [(a, 1)], [(b, 2)]
+        if way == "crossed":
+            first, second = first + [(b, 1)], second + [(a, 2)]
+        statements = [[self.deed(name, side, n, step) for name, side in deeds] for deeds in (first, second)]
+        self.one.begin(level)
+        self.two.begin(level)
+        for session in (self.one, self.two):    # the snapshot
+            session.cursor.execute("SELECT count(*) FROM graphmem.graphs")
+        for i in range(len(first)):
+            self.one.do(statements[0][i])
+            self.two.do(statements[1][i])
+        self.one.end("ROLLBACK" if way == "rollback" else "COMMIT")
+        self.two.end("COMMIT")
+        what = "%s, %s: %s beside %s" % (level, way, a, b)
+        for session, own in ((self.one, statements[0]), (self.two, statements[1])):
+            if not self.again(session, level, own if way != "rollback" or session is self.two else []):
+                self.found.append("%s: %s %s" % (what, state_of(session.error), str(session.error).strip()))
+        left = self.left(n)
+        orders = [[second]] if way == "rollback" else [[first, second], [second, first]]
+        wanted = [self.serial(order) for order in orders]
+        if left not in wanted and (level != "READ COMMITTED" or not FINDS_FIRST & {a, b}):
+            self.found.append("%s left\n%s\nthe serial orders\n%s" % (what, left, "\nor\n".join(wanted)))
+
+    def run(self, level, way):
+        self.found = []
+        raced = 0
+        for a in DEEDS:
+            for b in DEEDS:
+                if self.dice.random() < self.share:
+                    self.race(level, way, a, b)
+                    raced += 1
+            self.found += ["%s beside others: %s" % (a, words) for words in workload.broken(self.third.cursor, GRAPH)]
+        self.third.cursor.execute("SELECT c::text FROM graphmem.check('races') AS c LIMIT 5")
+        self.found += ["check(): " + row for row, in self.third.cursor.fetchall()]
+        ours, theirs = workload.unlike_tables(self.third.cursor, GRAPH, "now()", "now()")
+        if ours or theirs:
+            self.found.append("match() has %s, the tables %s" % (ours[:3], theirs[:3]))
+        for words in self.found[:20]:
+            print("# " + words.replace("\n", "\n# "))
+        print("%sok - %s, %s: %d races" % ("not " if self.found or raced == 0 else "", level, way, raced),
+              flush=True)
+
+
+def main():
+    races = Races(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))
+    races.third.cursor.execute("INSERT INTO graphmem.graphs (graph_id, name) VALUES (%s, 'races')", (GRAPH.id,))
+    races.third.cursor.execute("INSERT INTO graphmem.predicates (graph_id, name, functional) VALUES (%s, 'f', true)",
+                               (GRAPH.id,))
+    for way, level in itertools.product(["commit", "rollback", "crossed"], ["READ COMMITTED", "REPEATABLE READ"]):
+        races.run(level, way)
+    print("# refused: " + ", ".join("%s %d" % pair for pair in sorted(races.errors.items())))
+    print("%sok - some waited in vain and began again" % ("" if races.errors["40001"] else "not "))
+    print("done")
+
+
+main()
