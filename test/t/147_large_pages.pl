@@ -14,6 +14,7 @@ plan skip_all => 'large pages are asked for on Linux only' if $^O ne 'linux';
 
 my $LARGE_PAGE = 2 * 1024 * 1024;
 my $LENGTH = 150000;				# a chain of so many facts
+my $ROUNDS = $ENV{GRAPHMEM_ROUNDS} // 12;	# of a graph that comes and goes
 my $node = start_node('large_pages', "graphmem.memory_limit = 1GB\n");
 my $session;
 
@@ -96,6 +97,57 @@ is(misplaced(@own), 0, 'where large pages can be mapped');
 is(misplaced(@workers), 0, 'so does the worker');
 drop_chain('by default');
 cmp_ok(scalar(large_extents(worker())), '<', scalar @workers, 'the worker has unmapped them');
+
+# ---- graphs that come and go leave no room taken in a session that looks at each ----
+
+sub mappings
+{
+	my ($pid) = @_;
+	my ($bytes, $lines) = (0, 0);
+
+	foreach my $line (split /\n/, slurp_file("/proc/$pid/maps"))
+	{
+		$bytes += hex($2) - hex($1) if $line =~ /^([0-9a-f]+)-([0-9a-f]+) /;
+		$lines++;
+	}
+	return ($bytes, $lines);
+}
+
+my @sizes;
+my $shared = 0;
+
+$session = $node->background_psql('g', on_error_stop => 1);
+$pid = $session->query('SELECT pg_backend_pid()');
+foreach my $round (1 .. $ROUNDS)
+{
+	$node->safe_psql('g', qq{
+		SELECT graphmem.create_graph('passing');
+		INSERT INTO graphmem.graphs (name, residency) VALUES ('other', 'pinned') ON CONFLICT DO NOTHING;
+		SET graphmem.graph = 'passing';
+		INSERT INTO graphmem.facts (subject, predicate, object)
+		SELECT 'n' || i, 'next', 'n' || i + 1 FROM generate_series(1, 20000) i});
+	$node->poll_query_until('g', qq{
+		SELECT count(*) FROM graphmem.match('n7', graph => 'passing');
+		SELECT path = 'shared' FROM graphmem.stat_backend}, "1\nt") or die;
+	$session->query(q{SELECT count(*) FROM graphmem.match(graph => 'passing')});
+	$shared++ if $session->query('SELECT path FROM graphmem.stat_backend') eq 'shared' &&
+		large_extents($pid) > 0;
+	$node->safe_psql('g', q{SELECT graphmem.drop_graph('passing')});
+	$node->poll_query_until('g', qq{
+		SELECT sum(bytes) < $LARGE_PAGE FROM graphmem.stat_memory WHERE part = 'extents'}) or die;
+	$session->query(q{SELECT count(*) FROM graphmem.match(graph => 'other')});
+	push @sizes, [ mappings($pid), mappings(worker()) ];
+}
+is($shared, $ROUNDS, "in each of $ROUNDS rounds a large extent was mapped");
+foreach my $who (0, 1)
+{
+	my @name = ('the session', 'the worker');
+	my ($bytes, $lines) = map { $sizes[-1][ 2 * $who + $_ ] - $sizes[ $ROUNDS / 2 ][ 2 * $who + $_ ] } (0, 1);
+
+	cmp_ok($bytes, '<', $LARGE_PAGE, "$name[$who] has not grown");
+	cmp_ok($lines, '<', $ROUNDS / 4, "$name[$who] has not more mappings");
+}
+$session->quit;
 
 $node->append_conf('postgresql.conf', "huge_pages = off\n");
 $node->restart;
