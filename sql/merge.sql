@@ -86,7 +86,8 @@ UPDATE graphmem.entities SET kind = NULL WHERE name = 'Ann' AND graph_id = graph
 SELECT graphmem.add_alias('Ann', 'Annie') > 0 AS added;
 INSERT INTO graphmem.facts (subject, predicate, object, subject_kind) VALUES ('Annie', 'knows', 'Carl', 'woman');
 SELECT kind FROM graphmem.entities WHERE name = 'Ann' AND graph_id = graphmem.current_graph_id();
-SELECT graphmem.set_embedding('Rob', '{2,2}') = (SELECT entity_id FROM graphmem.entities WHERE name = 'Bob') AS same;
+SELECT graphmem.set_embedding('Rob', '{2,2}') = (SELECT entity_id FROM graphmem.entities
+	WHERE graph_id = graphmem.current_graph_id() AND name = 'Bob') AS same;
 INSERT INTO graphmem.vectors (item, embedding) VALUES ('Robert', '{3,2}');
 SELECT item, embedding FROM graphmem.vectors WHERE item = 'Bob';
 SELECT entity, other FROM graphmem.duplicate_candidates('Rob', min_score => 0);
