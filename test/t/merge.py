@@ -20,6 +20,19 @@ each these are asserted:
 A dry run counts the same and changes nothing.  Then they are taken back in
 reverse order, and each time every table has the rows of before, all columns.
 
+Graphs of chains are made by facts, supersede, retract and undo_supersede, and
+merged; more of these may follow, on keep under either name, and then the merge
+is taken back and steps are undone in any order.  After each call, whatever came
+of it:
+
+    timelines   open versions of a subject and functional predicate, or of one
+                fact, do not overlap
+    chains      every version that a step names is one of its fact
+    check()     finds nothing
+
+Errors are of the kinds that the functions promise.  Without a call in between
+the merge comes back and every table has the rows of before.
+
 Prints TAP lines without numbers, then "done".
 """
 
@@ -43,12 +56,10 @@ def expect(condition, what):
 
 
 class Graph:
-    def __init__(self, db, number, dice):
-        self.db, self.dice = db, dice
-        self.name = "merge %d" % number
+    def __init__(self, db, name, dice):
+        self.db, self.dice, self.name = db, dice, name
         self.graph = self.one("SELECT graphmem.create_graph(%s)", self.name)
         self.run("SET graphmem.graph = '%s'" % self.name)
-        self.fill()
 
     def run(self, sql, *args):
         with self.db.cursor() as cursor:
@@ -257,8 +268,17 @@ def sound(graph):
     expect(not found, "check() found %s" % found[:3])
 
 
+def same_rows(now, rows):
+    for table in rows:
+        if now[table] != rows[table]:
+            more = [r for r in now[table] if r not in rows[table]][:3]
+            less = [r for r in rows[table] if r not in now[table]][:3]
+            raise Failure("%s: %s instead of %s" % (table, more, less))
+
+
 def one_graph(db, number, dice):
-    graph = Graph(db, number, dice)
+    graph = Graph(db, "merge %d" % number, dice)
+    graph.fill()
     sound(graph)
     stack, joined = [], 0
     for _ in range(dice.randint(1, 3)):
@@ -274,12 +294,7 @@ def one_graph(db, number, dice):
         rows, done = stack.pop()
         back = graph.run("SELECT * FROM graphmem.unmerge_entities(%s)", done[0])[0]
         expect(back == done, "%s came back of %s" % (back, done))
-        now = graph.rows()
-        for table in rows:
-            if now[table] != rows[table]:
-                more = [r for r in now[table] if r not in rows[table]][:3]
-                less = [r for r in rows[table] if r not in now[table]][:3]
-                raise Failure("%s: %s instead of %s" % (table, more, less))
+        same_rows(graph.rows(), rows)
         sound(graph)
         try:
             graph.run("SELECT graphmem.unmerge_entities(%s)", done[0])
@@ -287,6 +302,92 @@ def one_graph(db, number, dice):
         except psycopg2.errors.ObjectNotInPrerequisiteState:
             pass
     return merges, joined
+
+
+class Chains(Graph):
+    """Calls are kept, so that a failure can tell how it came."""
+
+    NAMES = ["x%d" % i for i in range(5)]
+    DATES = TIMES[1:-1]
+
+    def __init__(self, db, number, dice):
+        super().__init__(db, "chains %d" % number, dice)
+        self.calls, self.done = [], 0
+        self.insert("predicates", graph_id=self.graph, name="f", functional=True)
+        for name in self.NAMES:
+            self.run("SELECT graphmem.add_entity(%s)", name)
+
+    def call(self, sql, *args):
+        """The rows, or None where it was refused as it may be."""
+        try:
+            rows = self.run(sql, *args)
+            self.calls.append("%s %s" % (sql, args))
+            self.done += 1
+        except psycopg2.Error as error:
+            self.calls.append("%s %s: %s" % (sql, args, error.pgcode))
+            expect(error.pgcode in ("22023", "42704", "55000", "23505", "23P01"), "%s %s" % (error.pgcode, error))
+            rows = None
+        self.whole()
+        return rows
+
+    def whole(self):
+        expect(self.one("SELECT count(*) FROM graphmem.triples a JOIN graphmem.triples b"
+                        " USING (subject_id, predicate_id, expired_at) WHERE a.graph_id = %s"
+                        " AND expired_at = 'infinity' AND a.triple_id < b.triple_id"
+                        " AND (a.functional OR a.object_id = b.object_id)"
+                        " AND a.valid_from < b.valid_to AND b.valid_from < a.valid_to", self.graph) == 0,
+               "open versions overlap")
+        expect(self.one("SELECT count(*) FROM graphmem.supersessions s, unnest(ARRAY[old_triple_id, closed_triple_id,"
+                        " rest_triple_id]) AS i WHERE graph_id = %s AND i IS NOT NULL AND NOT EXISTS (SELECT FROM"
+                        " graphmem.triples t WHERE t.triple_id = i AND t.fact_id = s.old_fact_id)", self.graph) == 0,
+               "a step names a version that is not its fact's")
+        sound(self)
+
+    def date(self):
+        return self.dice.choice(self.DATES + [None] * 4)
+
+    def undo(self):
+        steps = [i for i, in self.run("SELECT supersession_id FROM graphmem.supersessions WHERE graph_id = %s"
+                                      " AND undone_at IS NULL ORDER BY 1", self.graph)]
+        return bool(steps) and self.call("SELECT graphmem.undo_supersede(%s)", self.dice.choice(steps)) is not None
+
+    def step(self):
+        dice = self.dice
+        names = [dice.choice(self.NAMES) for _ in range(2)]
+        facts = self.run("SELECT subject, predicate, object FROM graphmem.facts ORDER BY 1, 2, 3")
+        what = dice.choice(["state", "state", "supersede", "retract", "undo"])
+        if what == "state" or not facts:
+            begin, end = self.date(), self.date()
+            self.call("INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to)"
+                      " VALUES (%s, %s, %s, %s, %s)", names[0], dice.choice("ffp"), names[1], begin, end)
+        elif what == "supersede":
+            self.call("SELECT graphmem.supersede(%s, %s, %s, %s, %s)", *dice.choice(facts), names[0], self.date())
+        elif what == "retract":
+            self.call("SELECT graphmem.retract(%s, %s, %s, %s)", *dice.choice(facts), self.date())
+        else:
+            self.undo()
+
+
+def one_chains(graph):
+    dice = graph.dice
+    for _ in range(dice.randint(3, 14)):
+        graph.step()
+    rows = graph.rows()
+    keep, gone = dice.sample(graph.NAMES, 2)
+    merged = graph.call("SELECT * FROM graphmem.merge_entities(%s, %s)", keep, gone)
+    if merged is None:
+        same_rows(graph.rows(), rows)
+        return 0
+    before = graph.done
+    for _ in range(dice.choice([0, 0, 1, 2, 4])):
+        graph.step()
+    back = graph.call("SELECT * FROM graphmem.unmerge_entities(%s)", merged[0][0])
+    if graph.done == before + (back is not None):
+        expect(back is not None, "the merge was not undone")
+        same_rows(graph.rows(), rows)
+    for _ in range(6):
+        graph.undo()
+    return back is not None
 
 
 def main():
@@ -304,6 +405,19 @@ def main():
         except (Failure, psycopg2.Error) as error:
             print("not ok - graph %d: %s" % (number, str(error).strip().replace("\n", " / ")))
         sys.stdout.flush()
+    undone = 0
+    for number in range(graphs):
+        graph = None
+        try:
+            graph = Chains(db, number, random.Random(seed * 1000 + 500000 + number))
+            undone += one_chains(graph)
+            print("ok - chains %d" % number)
+        except (Failure, psycopg2.Error) as error:
+            print("not ok - chains %d: %s" % (number, str(error).strip().replace("\n", " / ")))
+            for call in graph.calls if graph else []:
+                print("# " + call)
+        sys.stdout.flush()
+    print("%sok - enough chains were merged and came back (%d)" % ("" if undone >= graphs // 4 else "not ", undone))
     # the random graphs are such that there is something to undo
     print("%sok - enough was merged (%d merges, %d facts fell together)"
           % ("" if merges >= graphs // 2 and joined >= graphs // 4 else "not ", merges, joined))
