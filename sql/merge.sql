@@ -208,6 +208,14 @@ SELECT count(*) FROM graphmem.match('you');
 INSERT INTO graphmem.aliases (graph_id, name, entity_id)
 SELECT graph_id, 'f1', entity_id FROM graphmem.entities WHERE graph_id = graphmem.current_graph_id() AND name = 'u';
 SELECT DISTINCT subject FROM graphmem.match('f1');
+SELECT entity FROM graphmem.fusion_query(query_text => 'f1', match_count => 1);
+-- full text finds aliases, whole, by a word, misspelled
+SELECT graphmem.add_alias('u', 'Grand Duchess Olga') > 0 AS added;
+SELECT entity FROM graphmem.fusion_query(query_text => 'grand duchess olga', match_count => 1);
+SELECT entity FROM graphmem.fusion_query(query_text => 'Where did Olga live?', match_count => 1);
+SELECT entity FROM graphmem.fusion_query(query_text => 'Grand Dutchess', match_count => 1);
+SELECT graphmem.drop_alias('Grand Duchess Olga');
+SELECT entity FROM graphmem.fusion_query(query_text => 'grand duchess olga');
 
 -- candidates
 SELECT graphmem.create_graph('merge_pairs') > 0 AS created;

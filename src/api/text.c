@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * text.c
- *	  The text legs of fusion_query: entities by name, sources by content.
+ *	  The text legs of fusion_query: entities by name or alias, sources by
+ *	  content.
  *
  * PostgreSQL's GIN indexes find candidates, at most some thousand, and these
  * are scored here.  A GIN scan costs about 0.2 us per posting it reads, and
@@ -22,6 +23,10 @@
  *				the word's halves or its two ends, by trigrams, because a
  *				mistake or two leave one of them as it is, as a rule; in a
  *				small graph pg_trgm's similarity before.
+ *
+ * Aliases are searched by the same steps beside names, with weights of words by
+ * their frequency in names; in a graph without aliases that is one lookup.  An
+ * alias that is an entity's name too is not searched: the entity goes before.
  *
  * What this gives up: of rows that match only words more frequent than
  * COMMON_ROWS, and are not named in full, one in GM_SAMPLE_RATE is found, or
@@ -141,7 +146,7 @@ typedef struct Leg
 	const char *columns;
 	const char *condition;
 	const char *words;
-	bool		names;
+	bool		names;			/* keys, and misspellings */
 	SPIPlanPtr	plans[PLAN_SIMILAR + 1][2]; /* by row security */
 	Oid			similar_schema; /* that PLAN_SIMILAR was made with */
 } Leg;
@@ -149,6 +154,14 @@ typedef struct Leg
 static Leg	entity_leg = {
 	"entities", "entity_id, name",
 	"literal_type IS NULL",
+	"graphmem.search_name_vector(graph_id, name) OPERATOR(pg_catalog.@@) $2",
+	true
+};
+static Leg	alias_leg = {
+	"aliases", "entity_id, name",
+	"EXISTS (SELECT FROM graphmem.entities e WHERE e.entity_id OPERATOR(pg_catalog.=) aliases.entity_id)"
+	" AND NOT EXISTS (SELECT FROM graphmem.entities e WHERE e.graph_id OPERATOR(pg_catalog.=) aliases.graph_id"
+	" AND graphmem.name_key(e.name, e.literal_type) OPERATOR(pg_catalog.=) graphmem.name_key(aliases.name))",
 	"graphmem.search_name_vector(graph_id, name) OPERATOR(pg_catalog.@@) $2",
 	true
 };
@@ -633,26 +646,36 @@ rank_terms(Search *s)
 {
 	int			graph = s->secured ? 0 : sample_count(s, GM_LEXEME_GRAPH, NULL,
 													  MAX_GRAPH_COUNT);
-	double		rows = Max(graph, 1) * (double) GM_GRAPH_RATE;
 
-	s->rows = rows;
+	s->rows = Max(graph, 1) * (double) GM_GRAPH_RATE;
 	s->large = graph >= LARGE_COUNT;
+	s->nranked = 0;
 	for (int i = 0; i < s->nterms; i++)
 	{
 		Term	   *term = &s->terms[i];
 
-		if (term->lexeme_len > 0)
-		{
-			if (graph > 0)
-				term->count = sample_count(s, GM_LEXEME_COUNT, term, MAX_COUNT);
-			term->weight = log(1 + rows / (1 + term->count * (double) GM_COUNT_RATE));
-			s->ranked[s->nranked++] = term;
-		}
-		else
-			term->weight = STOP_WEIGHT;
-		s->weight += term->weight;
+		term->count = 0;
+		if (term->lexeme_len == 0)
+			continue;
+		if (graph > 0)
+			term->count = sample_count(s, GM_LEXEME_COUNT, term, MAX_COUNT);
+		s->ranked[s->nranked++] = term;
 	}
 	qsort(s->ranked, s->nranked, sizeof(Term *), compare_terms);
+}
+
+static void
+weigh_terms(Search *s)
+{
+	for (int i = 0; i < s->nterms; i++)
+	{
+		Term	   *term = &s->terms[i];
+
+		term->weight = STOP_WEIGHT;
+		if (term->lexeme_len > 0)
+			term->weight = log(1 + s->rows / (1 + term->count * (double) GM_COUNT_RATE));
+		s->weight += term->weight;
+	}
 }
 
 static void
@@ -939,6 +962,71 @@ set_off(const char *name)
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
+static void
+set_leg(Search *s, Leg *leg)
+{
+	s->leg = leg;
+	s->secured = check_enable_rls(gm_sql_relid(leg->table), InvalidOid, true) == RLS_ENABLED;
+}
+
+/* The steps up to words. */
+static void
+search_leg(Search *s)
+{
+	if (s->secured)
+		search_secured(s);
+	else
+	{
+		if (s->leg->names)
+			search_keys(s);
+		search_words(s);
+	}
+}
+
+static bool
+has_aliases(int32 graph_id)
+{
+	static GmSql sql = {
+		"SELECT 1 FROM graphmem.aliases WHERE graph_id" GM_EQ "$1 LIMIT 1", 1, {INT4OID}
+	};
+	Datum		arg = Int32GetDatum(graph_id);
+	bool		found;
+
+	gm_sql_read(&sql, &arg, NULL);
+	found = SPI_processed > 0;
+	gm_sql_done();
+	return found;
+}
+
+/*
+ * Names have been searched.  A term is unknown only if it is so to both, and
+ * then its spellings are looked for among names first.
+ */
+static void
+search_aliases(Search *s)
+{
+	int			counts[GM_QUERY_TERMS];
+	double		rows[2] = {s->rows};
+	bool		large[2] = {s->large};
+
+	for (int i = 0; i < s->nterms; i++)
+		counts[i] = s->terms[i].count;
+	set_leg(s, &alias_leg);
+	rank_terms(s);
+	search_leg(s);
+	for (int i = 0; i < s->nterms; i++)
+		s->terms[i].count += counts[i];
+	rows[1] = s->rows;
+	large[1] = s->large;
+	for (int i = 0; i < 2; i++)
+	{
+		set_leg(s, i == 0 ? &entity_leg : &alias_leg);
+		s->rows = rows[i];
+		s->large = large[i];
+		search_misspelled(s);
+	}
+}
+
 static int
 search(Leg *leg, int32 graph_id, const char *query, int limit, const GmTextKnown *known,
 	   GmTextHit *hits)
@@ -958,11 +1046,10 @@ search(Leg *leg, int32 graph_id, const char *query, int limit, const GmTextKnown
 	set_off("jit");
 
 	s = palloc0(sizeof(Search));
-	s->leg = leg;
 	s->graph_id = graph_id;
 	s->limit = limit;
 	s->known = known;
-	s->secured = check_enable_rls(gm_sql_relid(leg->table), InvalidOid, true) == RLS_ENABLED;
+	set_leg(s, leg);
 	s->capacity = MAX_ROWS;
 	s->hits = palloc(sizeof(GmTextHit) * s->capacity);
 	s->row_context = AllocSetContextCreate(CurrentMemoryContext, "graphmem text row",
@@ -970,15 +1057,11 @@ search(Leg *leg, int32 graph_id, const char *query, int limit, const GmTextKnown
 	gm_words_split(&s->words, query, len);
 	find_terms(s);
 	rank_terms(s);
-	if (s->secured)
-		search_secured(s);
-	else
-	{
-		if (leg->names)
-			search_keys(s);
-		search_words(s);
-	}
-	if (leg->names)
+	weigh_terms(s);
+	search_leg(s);
+	if (leg->names && has_aliases(graph_id))
+		search_aliases(s);
+	else if (leg->names)
 		search_misspelled(s);
 	limit = take_hits(s, hits);
 

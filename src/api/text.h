@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * text.h
- *	  The text legs of fusion_query: entities by name, sources by content.
+ *	  The text legs of fusion_query: entities by name or alias, sources by
+ *	  content.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,13 +26,13 @@ typedef struct GmTextKnown
  * name or a list of words, best first, ties by id; returns how many, 0 for
  * none.  hits has room for limit.  Only the first GM_QUERY_BYTES of the query
  * count, and of these the first GM_QUERY_TERMS different words.  An entity
- * scores 1 exactly if its name is the query, case apart.
+ * scores 1 exactly if its name or an alias is the query, case apart.
  *
  * known: which rows count, NULL for all; those that do not are as if they were
  * not there, but for the time that passing over them takes.
  *
  * Runs SQL under the active snapshot as the current user, who needs SELECT on
- * the table and whose row security holds.
+ * the tables and whose row security holds.
  */
 #define GM_QUERY_BYTES	2048
 #define GM_QUERY_TERMS	24
