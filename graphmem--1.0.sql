@@ -930,10 +930,9 @@ COMMENT ON FUNCTION graphmem.unmerge_entities(text, text, text) IS
 -- Pairs come from three blockings, so that there are at most 400 by names, 25 by
 -- each fact and 10 by vectors for an entity, however large the graph.  The
 -- default weights are those of test/bench/duplicates.py.
-CREATE FUNCTION graphmem.duplicate_candidates(
-	entity text DEFAULT NULL, match_count int DEFAULT 100, min_score real DEFAULT 0.5, kinds text[] DEFAULT NULL,
-	space text DEFAULT NULL, name_weight real DEFAULT 1, vector_weight real DEFAULT 0.5,
-	neighbor_weight real DEFAULT 0.5, graph text DEFAULT NULL,
+CREATE FUNCTION graphmem.duplicate_pairs(
+	match_count int, min_score real, kinds text[], space text, name_weight real, vector_weight real,
+	neighbor_weight real, graph text,
 	OUT rank bigint, OUT entity_id bigint, OUT entity text, OUT other_id bigint, OUT other text,
 	OUT score real, OUT name_score real, OUT vector_score real, OUT neighbor_score real)
 RETURNS SETOF record
@@ -944,25 +943,17 @@ SET jit = off
 BEGIN ATOMIC
 	WITH g AS MATERIALIZED (
 		SELECT graphmem.current_graph_id(graph) AS graph_id
-	), sought AS MATERIALIZED (
-		-- the entity asked about, by name or alias
-		SELECT COALESCE(
-			(SELECT e.entity_id FROM graphmem.entities e WHERE e.graph_id = (SELECT g.graph_id FROM g)
-				AND graphmem.name_key(e.name, e.literal_type) = graphmem.name_key(duplicate_candidates.entity)),
-			(SELECT a.entity_id FROM graphmem.aliases a WHERE a.graph_id = (SELECT g.graph_id FROM g)
-				AND graphmem.name_key(a.name) = graphmem.name_key(duplicate_candidates.entity))) AS id
 	), checked AS MATERIALIZED (
 		-- an unknown space is an error, as in every search
-		SELECT CASE WHEN duplicate_candidates.space IS NOT NULL AND NOT EXISTS (
+		SELECT CASE WHEN duplicate_pairs.space IS NOT NULL AND NOT EXISTS (
 				SELECT FROM graphmem.vector_spaces v WHERE v.graph_id = (SELECT g.graph_id FROM g)
-					AND v.name = duplicate_candidates.space)
-			THEN (SELECT pg_catalog.count(*) FROM graphmem.vector_search('{1}', 1, duplicate_candidates.space,
-				graph => duplicate_candidates.graph)) END AS found
+					AND v.name = duplicate_pairs.space)
+			THEN (SELECT pg_catalog.count(*) FROM graphmem.vector_search('{1}', 1, duplicate_pairs.space,
+				graph => duplicate_pairs.graph)) END AS found
 	), chosen AS MATERIALIZED (
 		SELECT e.entity_id AS id, e.name FROM graphmem.entities e
 		WHERE e.graph_id = (SELECT g.graph_id FROM g) AND e.literal_type IS NULL
-			AND (duplicate_candidates.kinds IS NULL OR e.kind = ANY (duplicate_candidates.kinds))
-			AND (duplicate_candidates.entity IS NULL OR (SELECT sought.id FROM sought) IS NOT NULL)
+			AND (duplicate_pairs.kinds IS NULL OR e.kind = ANY (duplicate_pairs.kinds))
 			AND COALESCE((SELECT c.found FROM checked c), 0) >= 0
 	), names AS MATERIALIZED (
 		-- all words but the last cut to their first letters: "j r r tolkien"
@@ -984,7 +975,6 @@ BEGIN ATOMIC
 	), named AS MATERIALIZED (
 		SELECT x.a, x.b FROM (
 			SELECT r.id AS a, o.id AS b FROM rare r JOIN rare o ON o.gram = r.gram AND o.id > r.id
-			WHERE duplicate_candidates.entity IS NULL OR (SELECT sought.id FROM sought) IN (r.id, o.id)
 			GROUP BY r.id, o.id
 			HAVING pg_catalog.count(*) > 1 OR pg_catalog.min(LEAST(r.held, o.held)) < 4) x
 			JOIN names n ON n.id = x.a JOIN names m ON m.id = x.b
@@ -1011,7 +1001,7 @@ BEGIN ATOMIC
 	), shared AS MATERIALIZED (
 		SELECT k.id AS a, o.id AS b, pg_catalog.sum(k.weight) AS weight
 		FROM weighed k JOIN weighed o ON o.p = k.p AND o.other = k.other AND o.out = k.out AND o.id > k.id
-		WHERE k.n > 1 AND (duplicate_candidates.entity IS NULL OR (SELECT sought.id FROM sought) IN (k.id, o.id))
+		WHERE k.n > 1
 		GROUP BY k.id, o.id
 	), near AS MATERIALIZED (
 		SELECT s.a, s.b, s.weight / (x.weight + y.weight - s.weight) AS score
@@ -1019,16 +1009,15 @@ BEGIN ATOMIC
 	), in_space AS MATERIALIZED (
 		SELECT v.space_id FROM graphmem.vector_spaces v
 		WHERE v.graph_id = (SELECT g.graph_id FROM g) AND v.target = 'entity'
-			AND (duplicate_candidates.space IS NULL OR v.name = duplicate_candidates.space)
+			AND (duplicate_pairs.space IS NULL OR v.name = duplicate_pairs.space)
 		ORDER BY v.name = 'default' DESC LIMIT 1
 	), having_vector AS MATERIALIZED (
 		SELECT c.id, c.name FROM chosen c JOIN graphmem.embeddings m ON m.item_id = c.id
-		WHERE m.space_id = (SELECT i.space_id FROM in_space i) AND duplicate_candidates.vector_weight > 0
+		WHERE m.space_id = (SELECT i.space_id FROM in_space i) AND duplicate_pairs.vector_weight > 0
 	), found AS MATERIALIZED (
 		SELECT v.id AS a, s.item_id AS b, s.similarity FROM having_vector v,
-			LATERAL graphmem.similar(v.name, 10, duplicate_candidates.space, duplicate_candidates.kinds,
-				graph => duplicate_candidates.graph) s
-		WHERE duplicate_candidates.entity IS NULL OR v.id = (SELECT sought.id FROM sought)
+			LATERAL graphmem.similar(v.name, 10, duplicate_pairs.space, duplicate_pairs.kinds,
+				graph => duplicate_pairs.graph) s
 	), pairs AS MATERIALIZED (
 		SELECT n.a, n.b FROM named n
 		UNION
@@ -1040,8 +1029,8 @@ BEGIN ATOMIC
 			SELECT p.a, pg_catalog.array_agg(p.b ORDER BY p.b) AS others FROM pairs p
 				JOIN having_vector o ON o.id = p.b GROUP BY p.a) p
 			JOIN having_vector v ON v.id = p.a,
-			LATERAL graphmem.similar(v.name, pg_catalog.cardinality(p.others), duplicate_candidates.space,
-				item_ids => p.others, exact => true, graph => duplicate_candidates.graph) s
+			LATERAL graphmem.similar(v.name, pg_catalog.cardinality(p.others), duplicate_pairs.space,
+				item_ids => p.others, exact => true, graph => duplicate_pairs.graph) s
 	), alike AS MATERIALIZED (
 		SELECT p.a, p.b, pg_catalog.max(GREATEST(similarity(n.words, m.words),
 			CASE WHEN n.initials = m.initials
@@ -1062,8 +1051,7 @@ BEGIN ATOMIC
 				+ CASE WHEN l.s IS NULL THEN 0 ELSE neighbor_weight END, 0) AS score
 		FROM legs l
 	), best AS MATERIALIZED (
-		SELECT CASE WHEN s.b = (SELECT sought.id FROM sought) THEN s.b ELSE s.a END AS a,
-			CASE WHEN s.b = (SELECT sought.id FROM sought) THEN s.a ELSE s.b END AS b, s.n, s.v, s.s, s.score::real AS score
+		SELECT s.a, s.b, s.n, s.v, s.s, s.score::real AS score
 		FROM scored s WHERE s.score::real >= min_score
 		ORDER BY s.score::real DESC, s.a, s.b
 		LIMIT match_count
@@ -1074,8 +1062,260 @@ BEGIN ATOMIC
 	ORDER BY 1;
 END;
 
+-- The same for one entity, where each step begins with it: nothing is counted
+-- further than to tell whether it counts at all.
+CREATE FUNCTION graphmem.duplicates_of(
+	sought text, match_count int, min_score real, kinds text[], space text, name_weight real, vector_weight real,
+	neighbor_weight real, graph text,
+	OUT rank bigint, OUT entity_id bigint, OUT entity text, OUT other_id bigint, OUT other text,
+	OUT score real, OUT name_score real, OUT vector_score real, OUT neighbor_score real)
+RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL RESTRICTED COST 100000 ROWS 100
+SET pg_trgm.similarity_threshold = 0.3
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+BEGIN ATOMIC
+	WITH g AS MATERIALIZED (
+		SELECT c.graph_id, ('''' || c.graph_id || '#''')::pg_catalog.tsquery AS names
+		FROM (SELECT graphmem.current_graph_id(graph) AS graph_id OFFSET 0) c
+	), checked AS MATERIALIZED (
+		-- an unknown space is an error, as in every search
+		SELECT CASE WHEN duplicates_of.space IS NOT NULL AND NOT EXISTS (
+				SELECT FROM graphmem.vector_spaces v WHERE v.graph_id = (SELECT g.graph_id FROM g)
+					AND v.name = duplicates_of.space)
+			THEN (SELECT pg_catalog.count(*) FROM graphmem.vector_search('{1}', 1, duplicates_of.space,
+				graph => duplicates_of.graph)) END AS found
+	), one AS MATERIALIZED (
+		-- the entity asked about, by name or alias
+		SELECT e.entity_id AS id, e.name FROM graphmem.entities e
+		WHERE e.entity_id = COALESCE(
+				(SELECT n.entity_id FROM graphmem.entities n WHERE n.graph_id = (SELECT g.graph_id FROM g)
+					AND graphmem.name_key(n.name, n.literal_type) = graphmem.name_key(duplicates_of.sought)),
+				(SELECT a.entity_id FROM graphmem.aliases a WHERE a.graph_id = (SELECT g.graph_id FROM g)
+					AND graphmem.name_key(a.name) = graphmem.name_key(duplicates_of.sought)))
+			AND (duplicates_of.kinds IS NULL OR e.kind = ANY (duplicates_of.kinds))
+			AND COALESCE((SELECT c.found FROM checked c), 0) >= 0
+	), own AS MATERIALIZED (
+		-- all words but the last cut to their first letters: "j r r tolkien"
+		SELECT w.words, pg_catalog.regexp_replace(w.words, '(\w)\w*\s+(?=\w)', '\1 ', 'g') AS initials
+		FROM (SELECT graphmem.search_name(o.name) AS words FROM one o
+			UNION
+			SELECT graphmem.search_name(a.name) FROM one o JOIN graphmem.aliases a ON a.entity_id = o.id) w
+	), named AS MATERIALIZED (
+		SELECT n.id FROM (
+			SELECT e.entity_id AS id, similarity(graphmem.search_name(e.name), o.words) AS score
+			FROM own o, g, LATERAL (SELECT * FROM graphmem.entities e
+				WHERE graphmem.search_name_vector(e.graph_id, e.name) @@ g.names
+					AND graphmem.search_name(e.name) % o.words AND e.literal_type IS NULL OFFSET 0) e
+			WHERE duplicates_of.kinds IS NULL OR e.kind = ANY (duplicates_of.kinds)
+			UNION ALL
+			SELECT a.entity_id, similarity(graphmem.search_name(a.name), o.words)
+			FROM own o, g, LATERAL (SELECT * FROM graphmem.aliases a
+				WHERE graphmem.search_name_vector(a.graph_id, a.name) @@ g.names
+					AND graphmem.search_name(a.name) % o.words OFFSET 0) a
+				JOIN graphmem.entities e ON e.entity_id = a.entity_id
+			WHERE duplicates_of.kinds IS NULL OR e.kind = ANY (duplicates_of.kinds)) n
+		WHERE n.id <> (SELECT o.id FROM one o)
+		GROUP BY n.id ORDER BY pg_catalog.max(n.score) DESC, n.id LIMIT 400
+	), keys AS MATERIALIZED (
+		SELECT DISTINCT t.predicate_id AS p, t.object_id AS other, true AS out
+		FROM one o JOIN graphmem.triples t ON t.subject_id = o.id
+		WHERE t.expired_at = 'infinity' AND t.valid_from <= pg_catalog.statement_timestamp()
+			AND t.valid_to > pg_catalog.statement_timestamp()
+		UNION ALL
+		SELECT DISTINCT t.predicate_id, t.subject_id, false
+		FROM one o JOIN graphmem.triples t ON t.object_id = o.id
+		WHERE t.expired_at = 'infinity' AND t.valid_from <= pg_catalog.statement_timestamp()
+			AND t.valid_to > pg_catalog.statement_timestamp()
+	), holders AS MATERIALIZED (
+		SELECT k.p, k.other, k.out, h.ids, 1 / pg_catalog.ln(1 + pg_catalog.cardinality(h.ids)::float8) AS weight
+		FROM keys k, LATERAL (SELECT pg_catalog.array_agg(l.id) AS ids FROM (
+				SELECT t.id FROM (
+					SELECT s.subject_id AS id FROM graphmem.triples s
+					WHERE k.out AND s.predicate_id = k.p AND s.object_id = k.other AND s.expired_at = 'infinity'
+						AND s.valid_from <= pg_catalog.statement_timestamp()
+						AND s.valid_to > pg_catalog.statement_timestamp()
+					UNION ALL
+					SELECT s.object_id FROM graphmem.triples s
+					WHERE NOT k.out AND s.subject_id = k.other AND s.predicate_id = k.p AND s.expired_at = 'infinity'
+						AND s.valid_from <= pg_catalog.statement_timestamp()
+						AND s.valid_to > pg_catalog.statement_timestamp()) t
+					JOIN graphmem.entities e ON e.entity_id = t.id AND e.literal_type IS NULL
+						AND (duplicates_of.kinds IS NULL OR e.kind = ANY (duplicates_of.kinds))
+				LIMIT 51) l OFFSET 0) h
+		WHERE pg_catalog.cardinality(h.ids) <= 50
+	), total AS MATERIALIZED (
+		SELECT pg_catalog.sum(h.weight) AS weight FROM holders h
+	), shared AS MATERIALIZED (
+		-- what the other has beside only makes the score smaller
+		SELECT i.id, pg_catalog.sum(h.weight) AS weight
+		FROM holders h, LATERAL pg_catalog.unnest(h.ids) AS i(id)
+		WHERE i.id <> (SELECT o.id FROM one o)
+		GROUP BY i.id
+	), in_space AS MATERIALIZED (
+		SELECT v.space_id FROM graphmem.vector_spaces v
+		WHERE v.graph_id = (SELECT g.graph_id FROM g) AND v.target = 'entity'
+			AND (duplicates_of.space IS NULL OR v.name = duplicates_of.space)
+		ORDER BY v.name = 'default' DESC LIMIT 1
+	), having_vector AS MATERIALIZED (
+		SELECT o.id, o.name FROM one o JOIN graphmem.embeddings m ON m.item_id = o.id
+		WHERE m.space_id = (SELECT i.space_id FROM in_space i) AND vector_weight > 0
+	), found AS MATERIALIZED (
+		SELECT s.item_id AS id FROM having_vector v,
+			LATERAL graphmem.similar(v.name, 10, duplicates_of.space, duplicates_of.kinds,
+				graph => duplicates_of.graph) s
+	), others AS MATERIALIZED (
+		SELECT n.id FROM named n
+		UNION
+		SELECT s.id FROM shared s WHERE s.weight >= 0.2 * (SELECT t.weight FROM total t)
+		UNION
+		SELECT f.id FROM found f
+	), other_keys AS MATERIALIZED (
+		SELECT o.id, k.p, k.other, k.out FROM others o JOIN shared s ON s.id = o.id, LATERAL (
+			SELECT DISTINCT t.predicate_id AS p, t.object_id AS other, true AS out FROM graphmem.triples t
+			WHERE t.subject_id = o.id AND t.expired_at = 'infinity'
+				AND t.valid_from <= pg_catalog.statement_timestamp() AND t.valid_to > pg_catalog.statement_timestamp()
+			UNION ALL
+			SELECT DISTINCT t.predicate_id, t.subject_id, false FROM graphmem.triples t
+			WHERE t.object_id = o.id AND t.expired_at = 'infinity'
+				AND t.valid_from <= pg_catalog.statement_timestamp() AND t.valid_to > pg_catalog.statement_timestamp()
+			OFFSET 0) k
+	), weights AS MATERIALIZED (
+		SELECT k.p, k.other, k.out, 1 / pg_catalog.ln(1 + h.n::float8) AS weight
+		FROM (SELECT DISTINCT k.p, k.other, k.out FROM other_keys k) k, LATERAL (SELECT pg_catalog.count(*) AS n FROM (
+				SELECT t.id FROM (
+					SELECT s.subject_id AS id FROM graphmem.triples s
+					WHERE k.out AND s.predicate_id = k.p AND s.object_id = k.other AND s.expired_at = 'infinity'
+						AND s.valid_from <= pg_catalog.statement_timestamp()
+						AND s.valid_to > pg_catalog.statement_timestamp()
+					UNION ALL
+					SELECT s.object_id FROM graphmem.triples s
+					WHERE NOT k.out AND s.subject_id = k.other AND s.predicate_id = k.p AND s.expired_at = 'infinity'
+						AND s.valid_from <= pg_catalog.statement_timestamp()
+						AND s.valid_to > pg_catalog.statement_timestamp()) t
+					JOIN graphmem.entities e ON e.entity_id = t.id AND e.literal_type IS NULL
+						AND (duplicates_of.kinds IS NULL OR e.kind = ANY (duplicates_of.kinds))
+				LIMIT 51) l OFFSET 0) h
+		WHERE h.n <= 50
+	), near AS MATERIALIZED (
+		SELECT s.id, s.weight / ((SELECT t.weight FROM total t) + k.weight - s.weight) AS score
+		FROM shared s JOIN (SELECT k.id, pg_catalog.sum(w.weight) AS weight
+			FROM other_keys k JOIN weights w ON w.p = k.p AND w.other = k.other AND w.out = k.out
+			GROUP BY k.id) k ON k.id = s.id
+	), pairs AS MATERIALIZED (
+		SELECT n.id FROM named n
+		UNION
+		SELECT n.id FROM near n WHERE n.score >= 0.2
+		UNION
+		SELECT f.id FROM found f
+	), names AS MATERIALIZED (
+		SELECT w.id, w.words, pg_catalog.regexp_replace(w.words, '(\w)\w*\s+(?=\w)', '\1 ', 'g') AS initials
+		FROM (SELECT p.id, graphmem.search_name(e.name) AS words FROM pairs p
+				JOIN graphmem.entities e ON e.entity_id = p.id
+			UNION
+			SELECT p.id, graphmem.search_name(a.name) FROM pairs p JOIN graphmem.aliases a ON a.entity_id = p.id) w
+	), compared AS MATERIALIZED (
+		SELECT s.item_id AS id, s.similarity FROM having_vector v,
+			(SELECT pg_catalog.array_agg(p.id ORDER BY p.id) AS ids FROM pairs p) o,
+			LATERAL graphmem.similar(v.name, pg_catalog.cardinality(o.ids), duplicates_of.space,
+				item_ids => o.ids, exact => true, graph => duplicates_of.graph) s
+		WHERE o.ids IS NOT NULL
+	), alike AS MATERIALIZED (
+		SELECT n.id, pg_catalog.max(GREATEST(similarity(n.words, o.words),
+			CASE WHEN n.initials = o.initials
+				AND (n.words ~ ' \w ' OR o.words ~ ' \w ') THEN 0.9 ELSE 0 END)) AS score
+		FROM names n, own o
+		GROUP BY n.id
+	), legs AS MATERIALIZED (
+		-- one that shares nothing but has facts that count scores 0
+		SELECT p.id, p.score::float8 AS n, v.similarity::float8 AS v,
+			CASE WHEN s.id IS NOT NULL THEN s.score
+				WHEN (SELECT t.weight FROM total t) IS NOT NULL AND EXISTS (
+					SELECT FROM (
+						SELECT t.predicate_id AS p, t.object_id AS other, true AS out FROM graphmem.triples t
+						WHERE t.subject_id = p.id AND t.expired_at = 'infinity'
+							AND t.valid_from <= pg_catalog.statement_timestamp()
+							AND t.valid_to > pg_catalog.statement_timestamp()
+						UNION ALL
+						SELECT t.predicate_id, t.subject_id, false FROM graphmem.triples t
+						WHERE t.object_id = p.id AND t.expired_at = 'infinity'
+							AND t.valid_from <= pg_catalog.statement_timestamp()
+							AND t.valid_to > pg_catalog.statement_timestamp() OFFSET 0) k
+					WHERE (SELECT pg_catalog.count(*) FROM (
+						SELECT t.id FROM (
+							SELECT s.subject_id AS id FROM graphmem.triples s
+							WHERE k.out AND s.predicate_id = k.p AND s.object_id = k.other
+								AND s.expired_at = 'infinity'
+								AND s.valid_from <= pg_catalog.statement_timestamp()
+								AND s.valid_to > pg_catalog.statement_timestamp()
+							UNION ALL
+							SELECT s.object_id FROM graphmem.triples s
+							WHERE NOT k.out AND s.subject_id = k.other AND s.predicate_id = k.p
+								AND s.expired_at = 'infinity'
+								AND s.valid_from <= pg_catalog.statement_timestamp()
+								AND s.valid_to > pg_catalog.statement_timestamp()) t
+							JOIN graphmem.entities e ON e.entity_id = t.id AND e.literal_type IS NULL
+								AND (duplicates_of.kinds IS NULL OR e.kind = ANY (duplicates_of.kinds))
+						LIMIT 51) l) <= 50)
+				THEN 0 END AS s
+		FROM alike p LEFT JOIN compared v ON v.id = p.id LEFT JOIN near s ON s.id = p.id
+	), scored AS MATERIALIZED (
+		SELECT l.id, l.n, l.v, l.s,
+			((name_weight * l.n + COALESCE(vector_weight * l.v, 0) + COALESCE(neighbor_weight * l.s, 0))
+			/ NULLIF(name_weight + CASE WHEN l.v IS NULL THEN 0 ELSE vector_weight END
+				+ CASE WHEN l.s IS NULL THEN 0 ELSE neighbor_weight END, 0))::real AS score
+		FROM legs l
+	), best AS MATERIALIZED (
+		SELECT s.id, s.n, s.v, s.s, s.score FROM scored s WHERE s.score >= min_score
+		ORDER BY s.score DESC, s.id
+		LIMIT match_count
+	)
+	SELECT pg_catalog.row_number() OVER (ORDER BY t.score DESC, t.id), o.id, o.name, t.id, y.name, t.score,
+		t.n::real, t.v::real, t.s::real
+	FROM best t CROSS JOIN one o JOIN graphmem.entities y ON y.entity_id = t.id
+	ORDER BY 1;
+END;
+
+-- True, or an error.
+CREATE FUNCTION graphmem.check_duplicate_args(
+	match_count int, min_score real, name_weight real, vector_weight real, neighbor_weight real)
+RETURNS bool
+AS 'MODULE_PATHNAME', 'graphmem_check_duplicate_args'
+LANGUAGE C STABLE PARALLEL SAFE COST 1;
+
+CREATE FUNCTION graphmem.duplicate_candidates(
+	entity text DEFAULT NULL, match_count int DEFAULT 100, min_score real DEFAULT 0.5, kinds text[] DEFAULT NULL,
+	space text DEFAULT NULL, name_weight real DEFAULT 1, vector_weight real DEFAULT 0.5,
+	neighbor_weight real DEFAULT 0.5, graph text DEFAULT NULL,
+	OUT rank bigint, OUT entity_id bigint, OUT entity text, OUT other_id bigint, OUT other text,
+	OUT score real, OUT name_score real, OUT vector_score real, OUT neighbor_score real)
+RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100
+BEGIN ATOMIC
+	SELECT p.rank, p.entity_id, p.entity, p.other_id, p.other, p.score, p.name_score, p.vector_score, p.neighbor_score
+	FROM graphmem.duplicate_pairs(match_count, COALESCE(min_score, 0.5), kinds, space, COALESCE(name_weight, 1),
+		COALESCE(vector_weight, 0.5), COALESCE(neighbor_weight, 0.5), graph) p
+	WHERE duplicate_candidates.entity IS NULL AND graphmem.check_duplicate_args(match_count, min_score,
+		name_weight, vector_weight, neighbor_weight)
+	UNION ALL
+	SELECT p.rank, p.entity_id, p.entity, p.other_id, p.other, p.score, p.name_score, p.vector_score, p.neighbor_score
+	FROM graphmem.duplicates_of(duplicate_candidates.entity, match_count, COALESCE(min_score, 0.5), kinds, space,
+		COALESCE(name_weight, 1), COALESCE(vector_weight, 0.5), COALESCE(neighbor_weight, 0.5), graph) p
+	WHERE duplicate_candidates.entity IS NOT NULL AND graphmem.check_duplicate_args(match_count, min_score,
+		name_weight, vector_weight, neighbor_weight)
+	ORDER BY 1;
+END;
+
+COMMENT ON FUNCTION graphmem.duplicate_pairs(int, real, text[], text, real, real, real, text) IS
+'Part of duplicate_candidates: pairs of a graph.';
+COMMENT ON FUNCTION graphmem.duplicates_of(text, int, real, text[], text, real, real, real, text) IS
+'Part of duplicate_candidates: pairs with one entity.';
+COMMENT ON FUNCTION graphmem.check_duplicate_args(int, real, real, real, real) IS
+'Part of duplicate_candidates: true, or 22023 for an argument out of range.';
 COMMENT ON FUNCTION graphmem.duplicate_candidates(text, int, real, text[], text, real, real, real, text) IS
-'Pairs of entities that may be one, best first: of the graph, or with the entity of that name or alias. At most match_count (default 100; NULL: all) with a score of at least min_score (default 0.5, in [0,1]). kinds: both are of these (default: any). name_score: the most similar of their names and aliases, by shared trigrams of their words (pg_trgm), whatever the words'' order, case and punctuation; 0.9 at least where one is the other with words cut to initials. vector_score: similarity in the space (as in vector_search). neighbor_score: of what their current facts say, predicate, direction and other end, the share that both have, each weighted 1 / ln(1 + entities that have it) as by Adamic and Adar 2003; what more than 50 entities have does not count. score: mean of the three by name_weight (default 1), vector_weight (0.5) and neighbor_weight (0.5), not negative, over those that are not NULL; vector_score is NULL unless both have a vector, neighbor_score unless both have facts that count. Candidates are pairs that share two of the 8 rarest trigrams of a name that at most 100 names have (one where a name has fewer than 4), with a name similarity of at least 0.3; that have a neighbor_score of at least 0.2; or of which one is among the 10 vectors nearest to the other. Rows by score, then ids; entity is the one asked about, else that of the smaller id. Unknown entity: no rows. Cost: some passes over names and facts, also for one entity, and a vector search for each entity that has a vector. Errors: 42704 unknown graph or space, 2201W negative match_count.';
+'Pairs of entities that may be one, best first: of the graph, or with the entity of that name or alias. At most match_count (default 100; NULL: all) with a score of at least min_score (default 0.5, in [0,1]). kinds: both are of these (default: any). name_score: the most similar of their names and aliases, by shared trigrams of their words (pg_trgm), whatever the words'' order, case and punctuation; 0.9 at least where one is the other with words cut to initials. vector_score: similarity in the space (as in vector_search). neighbor_score: of what their current facts say, predicate, direction and other end, the share that both have, each weighted 1 / ln(1 + entities that have it) as by Adamic and Adar 2003; what more than 50 entities have does not count. score: mean of the three by name_weight (default 1), vector_weight (0.5) and neighbor_weight (0.5), over those that are not NULL; vector_score is NULL unless both have a vector, neighbor_score unless both have facts that count. Candidates in a graph are pairs that share two of the 8 rarest trigrams of a name that at most 100 names have (one where a name has fewer than 4), with a name similarity of at least 0.3; that have a neighbor_score of at least 0.2; or of which one is among the 10 vectors nearest to the other. With an entity they are the 400 of the most similar names, likewise from 0.3; those that have a neighbor_score of at least 0.2; and the 10 of the nearest vectors. Rows by score, then ids; entity is the one asked about, else that of the smaller id. Unknown entity: no rows. Cost: of a graph, some passes over names and facts, and a vector search for each entity that has a vector; of an entity, that of its trigrams in two GIN indexes, of one vector search and of 51 index rows for each of its facts and of those of candidates that share one; under row security on names a pass over them. Errors: 42704 unknown graph or space; 22023 match_count is negative, min_score or a weight is out of range, or no weight is positive.';
 
 CREATE FUNCTION graphmem.add_alias(
 	entity text, alias text, graph text DEFAULT NULL)

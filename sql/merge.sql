@@ -105,6 +105,7 @@ SELECT graphmem.unmerge_entities('Bob', 'Robert');
 \set VERBOSITY default
 SELECT graphmem.unmerge_entities('Bob', 'Roberta');
 SELECT graphmem.unmerge_entities(0);
+SELECT graphmem.unmerge_entities(-1);
 SELECT graphmem.unmerge_entities(NULL);
 
 -- nothing came since: exactly as it was
@@ -229,6 +230,24 @@ SELECT entity, other FROM graphmem.duplicate_candidates('Paris', neighbor_weight
 SELECT count(*) FROM graphmem.set_embeddings('{Q1,Notes,Engine}', '{1,0,0.9,0.1,0,1}', 2);
 SELECT entity, other, vector_score FROM graphmem.duplicate_candidates('Notes', min_score => 0, match_count => 1);
 SELECT count(*) FROM graphmem.duplicate_candidates('nobody');
+-- with an entity: what the whole graph has of it, with the same scores
+SELECT e.name, p.other, p.score, p.name_score, p.vector_score, p.neighbor_score
+FROM graphmem.entities e, graphmem.duplicate_candidates(min_score => 0, match_count => NULL) p
+WHERE e.graph_id = graphmem.current_graph_id() AND e.entity_id = p.entity_id
+EXCEPT SELECT e.name, p.other, p.score, p.name_score, p.vector_score, p.neighbor_score
+FROM graphmem.entities e, graphmem.duplicate_candidates(e.name, min_score => 0, match_count => NULL) p
+WHERE e.graph_id = graphmem.current_graph_id();
+SELECT graphmem.add_alias('Engine', 'Lady Lovelace') > 0 AS added;
+SELECT other, name_score FROM graphmem.duplicate_candidates('Engine', min_score => 0, vector_weight => 0, match_count => 1);
+SELECT other, name_score FROM graphmem.duplicate_candidates('A. Lovelace', min_score => 0) WHERE other = 'Engine';
+SELECT count(*) FROM graphmem.duplicate_candidates('Paris', kinds => '{person}');
+SELECT count(*) FROM graphmem.duplicate_candidates('Paris', space => 'nowhere');
+SELECT count(*) FROM graphmem.duplicate_candidates('Paris', match_count => -1);
+SELECT count(*) FROM graphmem.duplicate_candidates(min_score => 1.5);
+SELECT count(*) FROM graphmem.duplicate_candidates(name_weight => 'NaN');
+SELECT count(*) FROM graphmem.duplicate_candidates('Paris', vector_weight => -1);
+SELECT count(*) FROM graphmem.duplicate_candidates(neighbor_weight => 'infinity');
+SELECT count(*) FROM graphmem.duplicate_candidates(name_weight => 0, vector_weight => 0, neighbor_weight => 0);
 SELECT count(*) FROM graphmem.duplicate_candidates(kinds => '{person}');
 SELECT count(*) FROM graphmem.duplicate_candidates(graph => 'nowhere');
 SELECT count(*) FROM graphmem.duplicate_candidates(space => 'nowhere');

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * merge.c
- *	  merge_entities, add_alias, drop_alias.
+ *	  merge_entities, add_alias, drop_alias; arguments of duplicate_candidates.
  *
  * A merge rewrites what the tables say of one entity, gone, as if it had been
  * the other, keep, all along: history too.  It is set-based but for one thing:
@@ -46,6 +46,7 @@
 PG_FUNCTION_INFO_V1(graphmem_merge_entities);
 PG_FUNCTION_INFO_V1(graphmem_add_alias);
 PG_FUNCTION_INFO_V1(graphmem_drop_alias);
+PG_FUNCTION_INFO_V1(graphmem_check_duplicate_args);
 
 /* A version in a group. */
 typedef struct Member
@@ -1013,4 +1014,39 @@ graphmem_drop_alias(PG_FUNCTION_ARGS)
 	gm_sql_done();
 	gm_sql_leave(level);
 	PG_RETURN_VOID();
+}
+
+/* ---- duplicate_candidates ---- */
+
+static float4
+checked_float(FunctionCallInfo fcinfo, int n, const char *name, float4 standard, float4 max)
+{
+	float4		value = PG_ARGISNULL(n) ? standard : PG_GETARG_FLOAT4(n);
+
+	if (!(value >= 0 && value <= max))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be between 0 and %.0f", name, max)));
+	return value;
+}
+
+Datum
+graphmem_check_duplicate_args(PG_FUNCTION_ARGS)
+{
+	static const char *const weights[] = {"name_weight", "vector_weight", "neighbor_weight"};
+	static const float4 standard[] = {1, 0.5, 0.5};
+	float4		sum = 0;
+
+	if (!PG_ARGISNULL(0) && PG_GETARG_INT32(0) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"match_count\" must not be negative")));
+	(void) checked_float(fcinfo, 1, "min_score", 0.5, 1);
+	for (int i = 0; i < lengthof(weights); i++)
+		sum += checked_float(fcinfo, 2 + i, weights[i], standard[i], 1000000);
+	if (sum == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("one of \"name_weight\", \"vector_weight\" and \"neighbor_weight\" must be positive")));
+	PG_RETURN_BOOL(true);
 }
