@@ -529,7 +529,7 @@ get_filters(FunctionCallInfo fcinfo, Question *q)
 	q->sources = gm_filter_and(q->sources, q->known_sources, g->root->gr_sources);
 	q->opts.seeds = seeds;
 	q->opts.results = results == NULL ? seeds : gm_filter_and(results, seeds, n);
-	q->opts.now = Min(q->image->now, q->view.known_at);
+	q->opts.now = Min(q->image->now, gm_arg_known_at(fcinfo, ARG_KNOWN_AT));
 }
 
 /*

@@ -173,6 +173,7 @@ gm_put_entity(GmApply *ap, const GmRow *row)
 	gm_numbers_remove(&ap->doomed_nodes, node);
 	GM_TRY(set_strings(ap, node, type, kind));
 	GM_TRY(gm_set_i64(ap, &g->created, node, row->u.entity.created_at));
+	gm_latest_note(g->root, row->u.entity.created_at);
 	return set_name(ap, node, row->u.entity.name);
 }
 
@@ -406,6 +407,7 @@ gm_put_source(GmApply *ap, const GmRow *row)
 	gm_numbers_remove(&ap->doomed_sources, i);
 	s->reliability = row->u.source.reliability;
 	s->created_at = row->u.source.created_at;
+	gm_latest_note(g->root, s->created_at);
 	GM_TRY(replace_text(ap, &s->name, row->u.source.name));
 	GM_TRY(replace_text(ap, &s->session, row->u.source.session));
 	return replace_text(ap, &s->kind, row->u.source.kind);

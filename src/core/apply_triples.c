@@ -93,6 +93,7 @@ use_times(GmApply *ap, const GmTimes *times, uint32_t *number)
 	GM_TRY(get_times_number(ap, number));
 	GM_TRY(gm_apply_write(ap, &g->times, *number, &t));
 	*t = *times;
+	gm_latest_note_times(g->root, times);
 	GM_TRY(gm_list_add(ap, &ap->new_times, sizeof(uint32_t), &n));
 	*n = *number;
 	ap->time_table[at] = *number + 1;
@@ -429,6 +430,7 @@ gm_put_assertion(GmApply *ap, const GmRow *row)
 		return GM_OK;
 	}
 	GM_TRY(note_fact(ap, &ap->facts, fact_id));
+	gm_latest_note(g->root, row->u.assertion.asserted_at);
 	i = gm_graph_find_base_assertion(g, fact_id, source_id);
 	if (i == GM_NONE)
 	{

@@ -615,6 +615,9 @@ gm_view_init(const GmGraph *g, int64_t now, GmView *view)
 void
 gm_view_settle(const GmGraph *g, GmView *view)
 {
+	/* what is known then is what is recorded now */
+	if (view->known_at >= g->root->gr_latest)
+		view->known_at = GM_TIME_MAX;
 	view->timed = view->known_at != GM_TIME_MAX ||
 		view->as_of < g->root->gr_built_at ||
 		view->as_of >= g->root->gr_next_flip;

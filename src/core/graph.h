@@ -201,6 +201,8 @@ typedef struct GmGraphRoot
 	bool		gr_slots_ascend;	/* with their ids, those of no use included */
 	int64_t		gr_built_at;	/* current runs are right from here */
 	int64_t		gr_next_flip;	/* to before here */
+	int64_t		gr_latest;		/* nothing was recorded, retired, asserted or created
+								 * after this; only grows, so it may be later than need be */
 
 	uint64_t	gr_dangling;	/* rows left out: see gm_apply_dangling */
 	uint64_t	gr_sequence;	/* of this version, the publisher's */
@@ -614,7 +616,10 @@ typedef struct GmView
 /* everything current at this time (the statement's) */
 extern void gm_view_init(const GmGraph *graph, int64_t now, GmView *view);
 
-/* derive the settled fields after as_of, known_at or a filter was set */
+/*
+ * Derive the settled fields after as_of, known_at or a filter was set; known_at
+ * becomes GM_TIME_MAX where no answer can differ.
+ */
 extern void gm_view_settle(const GmGraph *graph, GmView *view);
 
 /* may the view see slots of the first build that were not current then */

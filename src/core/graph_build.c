@@ -111,6 +111,7 @@ gm_graph_create(GmMem *mem, GmGraph **graph)
 	memset(g->root, 0, sizeof(*g->root));
 	g->root->gr_magic = GM_GRAPH_MAGIC;
 	g->root->gr_layout = GM_GRAPH_LAYOUT;
+	g->root->gr_latest = GM_TIME_MIN;
 	g->build->slots_ascend = true;
 	g->build->assertions_ascend = true;
 
@@ -263,6 +264,7 @@ void
 gm_graph_date_entity(GmGraph *g, int64_t created_at)
 {
 	GM_ARRAY_I64(&g->created, g->root->gr_nodes - 1) = created_at;
+	gm_latest_note(g->root, created_at);
 }
 
 /*
@@ -579,6 +581,7 @@ gm_graph_date_source(GmGraph *g, int64_t created_at)
 	GmSource   *s = gm_array_at(&g->source, g->root->gr_sources - 1);
 
 	s->created_at = created_at;
+	gm_latest_note(g->root, created_at);
 }
 
 static GmStatus
@@ -628,6 +631,7 @@ intern_times(GmGraph *g, const GmTimes *times, uint32_t *number)
 	{
 		GM_TRY(gm_array_reserve(g->mem, &g->times, (uint64_t) n + 1));
 		*(GmTimes *) gm_array_at(&g->times, n) = *times;
+		gm_latest_note_times(g->root, times);
 		g->root->gr_times.ar_length = (uint64_t) n + 1;
 		b->time_table[at] = n + 1;
 	}
@@ -713,6 +717,7 @@ gm_graph_add_assertion(GmGraph *g, int64_t fact_id, int64_t source_id,
 	a->source = source;
 	a->confidence = confidence;
 	a->asserted_at = asserted_at;
+	gm_latest_note(g->root, asserted_at);
 	if (n > 0)
 	{
 		const GmAssertion *before = gm_array_at(&g->assertion, n - 1);

@@ -8,7 +8,8 @@
  * incoming run, in the current runs exactly if it is valid at gr_built_at, and
  * in none if it belongs to nothing; runs are sorted and say of each record what
  * its slot says; every name and id finds what has it; facts and assertions are
- * found; confidence is what assertions make it; every count is right.
+ * found; confidence is what assertions make it; no time is later than the latest
+ * of all; every count is right.
  *
  *-------------------------------------------------------------------------
  */
@@ -266,6 +267,39 @@ check_uses(Check *c)
 }
 
 static void
+expect_latest(Check *c, int64_t time, uint64_t where)
+{
+	expect(c, time <= c->g->root->gr_latest, "later than the latest time of all", where);
+}
+
+static void
+check_latest(Check *c)
+{
+	const GmGraph *g = c->g;
+
+	for (GmSlot slot = 0; slot < g->root->gr_slots && !stop(c, 0); slot++)
+	{
+		GmTriple	t;
+
+		if (!gm_graph_slot_live(g, slot))
+			continue;
+		gm_graph_slot(g, slot, &t);
+		expect_latest(c, t.times.recorded_at, slot);
+		if (t.times.expired_at != GM_TIME_MAX)
+			expect_latest(c, t.times.expired_at, slot);
+	}
+	for (GmNode node = 0; node < g->root->gr_nodes && !stop(c, 0); node++)
+		if (gm_graph_node_live(g, node))
+			expect_latest(c, GM_ARRAY_I64(&g->created, node), node);
+	for (uint32_t i = 0; i < g->root->gr_sources && !stop(c, 0); i++)
+		if (gm_graph_source_live(g, i))
+			expect_latest(c, gm_graph_source(g, i)->created_at, i);
+	for (uint32_t i = 0; i < g->root->gr_assertions && !stop(c, 0); i++)
+		if (gm_graph_assertion(g, i) != NULL)
+			expect_latest(c, gm_graph_assertion(g, i)->asserted_at, i);
+}
+
+static void
 check_flips(Check *c)
 {
 	const GmGraph *g = c->g;
@@ -375,6 +409,7 @@ check_all(Check *c)
 	check_slots(c);
 	check_uses(c);
 	check_flips(c);
+	check_latest(c);
 	check_assertions(c);
 	check_others(c);
 	free(c->seen);

@@ -13,7 +13,7 @@
 #include "core/graph.h"
 
 #define GM_GRAPH_MAGIC		UINT32_C(0x676d6731)	/* "gmg1" */
-#define GM_GRAPH_LAYOUT		4
+#define GM_GRAPH_LAYOUT		5
 
 /* in loops over everything: i counts the iterations, each of which may miss the caches */
 #define GM_PAUSE(intr, i) \
@@ -123,6 +123,21 @@ static inline bool
 gm_times_current(const GmTimes *t, int64_t now)
 {
 	return t->expired_at == GM_TIME_MAX && t->valid_from <= now && now < t->valid_to;
+}
+
+static inline void
+gm_latest_note(GmGraphRoot *root, int64_t time)
+{
+	if (time > root->gr_latest)
+		root->gr_latest = time;
+}
+
+static inline void
+gm_latest_note_times(GmGraphRoot *root, const GmTimes *t)
+{
+	gm_latest_note(root, t->recorded_at);
+	if (t->expired_at != GM_TIME_MAX)
+		gm_latest_note(root, t->expired_at);
 }
 
 /* the last time at or before now, and the first one after it, at which what is current changes */
