@@ -8,7 +8,7 @@
  * that it asserts: one that takes part n times has the share n / sqrt(sum of
  * n^2), so that a source about many things says more in all and less of each,
  * and its main subject gets most.  Of a source the first SOURCE_FACTS facts
- * count, by id.
+ * count that the query may see, by id.
  *
  *-------------------------------------------------------------------------
  */
@@ -100,11 +100,13 @@ typedef struct Question
 } Question;
 
 static GmSql facts_of_sources = {
-	"SELECT u.n, a.fact_id FROM pg_catalog.unnest($2) WITH ORDINALITY AS u(source_id, n),"
+	"SELECT u.n, a.fact_id FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($5))"
+	" WITH ORDINALITY AS u(source_id, after, n),"
 	" LATERAL (SELECT b.fact_id FROM graphmem.assertions b WHERE b.graph_id" GM_EQ "$1"
 	" AND b.source_id" GM_EQ "u.source_id AND b.asserted_at OPERATOR(pg_catalog.<=) $3"
+	" AND b.fact_id OPERATOR(pg_catalog.>) u.after"
 	" ORDER BY b.fact_id LIMIT $4) AS a ORDER BY u.n, a.fact_id",
-	4, {INT4OID, INT8ARRAYOID, TIMESTAMPTZOID, INT8OID}
+	5, {INT4OID, INT8ARRAYOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
 };
 
 /*
@@ -170,48 +172,83 @@ share_hit(const GmGraph *g, Hits *h, GmNode *nodes, uint32_t n, uint32_t rank, c
 		}
 }
 
+/* what a source stands for, as far as it was read */
+typedef struct SourceFacts
+{
+	GmNode	   *nodes;			/* room for the ends of SOURCE_FACTS facts */
+	uint32_t	count;
+	int64_t		last;			/* fact */
+	bool		more;
+} SourceFacts;
+
+/* the next page of each source that has one and not yet its number of visible facts */
+static bool
+read_source_facts(Question *q, const SourceHit *hits, SourceFacts *facts, int n)
+{
+	const GmGraph *g = q->image->graph;
+	Datum	   *ids = palloc(n * sizeof(Datum));
+	Datum	   *after = palloc(n * sizeof(Datum));
+	SourceFacts **asked = palloc(n * sizeof(SourceFacts *));
+	Datum		args[5];
+	uint64		row = 0;
+	int			level;
+	int			pages = 0;
+	bool		again = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!facts[i].more)
+			continue;
+		asked[pages] = &facts[i];
+		ids[pages] = Int64GetDatum(gm_graph_source(g, hits[i].source)->source_id);
+		after[pages++] = Int64GetDatum(facts[i].last);
+	}
+	args[0] = Int32GetDatum(q->image->graph_id);
+	args[1] = gm_sql_array(INT8OID, ids, NULL, pages);
+	args[2] = TimestampTzGetDatum(q->view.known_at);
+	args[3] = Int64GetDatum(SOURCE_FACTS);
+	args[4] = gm_sql_array(INT8OID, after, NULL, pages);
+	level = gm_sql_enter();
+	gm_sql_read(&facts_of_sources, args, NULL);
+	for (int i = 0; i < pages; i++)
+	{
+		SourceFacts *f = asked[i];
+		uint64		first = row;
+
+		for (; row < SPI_processed && gm_sql_int8(row, 1) == i + 1; row++)
+		{
+			GmSlot		slot;
+
+			f->last = gm_sql_int8(row, 2);
+			if (f->count == 2 * SOURCE_FACTS)
+				continue;
+			slot = gm_graph_visible_version(g, &q->view, f->last);
+			if (slot == GM_NONE)
+				continue;
+			f->nodes[f->count++] = GM_ARRAY_U32(&g->subject, slot);
+			f->nodes[f->count++] = GM_ARRAY_U32(&g->object, slot);
+		}
+		f->more = row - first == SOURCE_FACTS && f->count < 2 * SOURCE_FACTS;
+		again |= f->more;
+	}
+	gm_sql_leave(level);
+	return again;
+}
+
 static void
 add_source_hits(Question *q, Hits *h, const SourceHit *hits, int n)
 {
-	const GmGraph *g = q->image->graph;
-	Datum	   *ids = palloc((n + 1) * sizeof(Datum));
-	GmNode	   *nodes = palloc(2 * SOURCE_FACTS * sizeof(GmNode));
-	Datum		args[4];
-	uint64		row = 0;
-	int			level;
+	SourceFacts *facts = palloc((n + 1) * sizeof(SourceFacts));
 
 	if (n == 0)
 		return;
 	for (int i = 0; i < n; i++)
-		ids[i] = Int64GetDatum(gm_graph_source(g, hits[i].source)->source_id);
-	args[0] = Int32GetDatum(q->image->graph_id);
-	args[1] = gm_sql_array(INT8OID, ids, NULL, n);
-	args[2] = TimestampTzGetDatum(q->view.known_at);
-	args[3] = Int64GetDatum(SOURCE_FACTS);
-	level = gm_sql_enter();
-	gm_sql_read(&facts_of_sources, args, NULL);
+		facts[i] = (SourceFacts) {palloc(2 * SOURCE_FACTS * sizeof(GmNode)), 0, PG_INT64_MIN, true};
+	while (read_source_facts(q, hits, facts, n))
+		CHECK_FOR_INTERRUPTS();
 	for (int i = 0; i < n; i++)
-	{
-		uint32_t	count = 0;
-
-		for (; row < SPI_processed && gm_sql_int8(row, 1) == i + 1; row++)
-		{
-			GmSlot		slot = gm_graph_visible_version(g, &q->view, gm_sql_int8(row, 2));
-
-			if (slot == GM_NONE)
-				continue;
-			nodes[count++] = GM_ARRAY_U32(&g->subject, slot);
-			nodes[count++] = GM_ARRAY_U32(&g->object, slot);
-		}
-		if (count > 0)
-		{
-			MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(nodes));
-
-			share_hit(g, h, nodes, count, (uint32_t) i + 1, &hits[i]);
-			MemoryContextSwitchTo(old);
-		}
-	}
-	gm_sql_leave(level);
+		if (facts[i].count > 0)
+			share_hit(q->image->graph, h, facts[i].nodes, facts[i].count, (uint32_t) i + 1, &hits[i]);
 }
 
 /*
