@@ -629,13 +629,7 @@ gm_view_settle(const GmGraph *g, GmView *view)
 static bool
 in_time(const GmGraph *g, const GmView *view, GmSlot slot)
 {
-	const GmTimes *t = gm_array_at(&g->times, GM_ARRAY_U32(&g->time, slot));
-
-	if (view->as_of < t->valid_from || view->as_of >= t->valid_to)
-		return false;
-	if (view->known_at == GM_TIME_MAX)
-		return t->expired_at == GM_TIME_MAX;
-	return view->known_at >= t->recorded_at && view->known_at < t->expired_at;
+	return gm_view_in_time(view, gm_array_at(&g->times, GM_ARRAY_U32(&g->time, slot)));
 }
 
 static bool

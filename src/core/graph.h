@@ -622,6 +622,17 @@ extern void gm_view_init(const GmGraph *graph, int64_t now, GmView *view);
  */
 extern void gm_view_settle(const GmGraph *graph, GmView *view);
 
+/* were these times in force, as far as the view asks */
+static inline bool
+gm_view_in_time(const GmView *view, const GmTimes *t)
+{
+	if (view->as_of < t->valid_from || view->as_of >= t->valid_to)
+		return false;
+	if (view->known_at == GM_TIME_MAX)
+		return t->expired_at == GM_TIME_MAX;
+	return view->known_at >= t->recorded_at && view->known_at < t->expired_at;
+}
+
 /* may the view see slots of the first build that were not current then */
 static inline bool
 gm_view_sees_past(const GmGraph *g, const GmView *view)

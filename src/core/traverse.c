@@ -55,6 +55,7 @@ gm_walk_look(GmWalk *walk)
  * most of the time otherwise, the slots of a run lying all over the image.
  */
 #define AHEAD_SLOTS		24
+#define AHEAD_TIMES		12		/* the intervals, once their number is there */
 #define BLOCK			128		/* records looked at together */
 
 typedef struct VisibleRun
@@ -106,6 +107,26 @@ prefetch_record(const GmWalk *walk, GmSlot slot)
 		gm_prefetch(gm_array_at(&walk->graph->confidence, slot));
 }
 
+/* after prefetch_record, some records later */
+static inline void
+prefetch_times(const GmWalk *walk, GmSlot slot)
+{
+	const GmGraph *g = walk->graph;
+
+	if (walk->view.timed)
+		gm_prefetch(gm_array_at(&g->times, GM_ARRAY_U32(&g->time, slot)));
+}
+
+/* what will be looked at after record i */
+static inline void
+prefetch_ahead(const GmWalk *walk, const GmRunView *run, uint32_t i)
+{
+	if (i + AHEAD_SLOTS < run->length)
+		prefetch_record(walk, run->slot[i + AHEAD_SLOTS]);
+	if (i + AHEAD_TIMES < run->length)
+		prefetch_times(walk, run->slot[i + AHEAD_TIMES]);
+}
+
 static inline bool
 is_visible(const GmWalk *walk, GmNode node, const VisibleRun *r, uint32_t i)
 {
@@ -121,8 +142,9 @@ is_visible(const GmWalk *walk, GmNode node, const VisibleRun *r, uint32_t i)
 		return false;
 	if (view->slots != NULL && !gm_bit_test(view->slots, slot))
 		return false;
-	if (view->timed)
-		return gm_graph_visible(walk->graph, view, slot);
+	if (view->timed && !gm_view_in_time(view, gm_array_at(&walk->graph->times,
+														  GM_ARRAY_U32(&walk->graph->time, slot))))
+		return false;
 	return !(view->min_confidence > 0) ||
 		gm_graph_confidence(walk->graph, view, slot) >= view->min_confidence;
 }
@@ -201,8 +223,7 @@ gm_walk_collect(GmWalk *walk, GmNode node, GmArcs *arcs)
 
 		for (uint32_t i = 0; i < r->run.length; i++)
 		{
-			if (i + AHEAD_SLOTS < r->run.length)
-				prefetch_record(walk, r->run.slot[i + AHEAD_SLOTS]);
+			prefetch_ahead(walk, &r->run, i);
 			if (!is_visible(walk, node, r, i))
 				continue;
 			base[at] = r->run.neighbor[i];
@@ -232,8 +253,7 @@ gm_walk_weight(GmWalk *walk, GmNode node, const float *weights, double most)
 
 		for (uint32_t i = 0; i < r->run.length; i++)
 		{
-			if (i + AHEAD_SLOTS < r->run.length)
-				prefetch_record(walk, r->run.slot[i + AHEAD_SLOTS]);
+			prefetch_ahead(walk, &r->run, i);
 			walk->work++;
 			if (is_visible(walk, node, r, i))
 				sum += weights == NULL ? 1 : weights[r->run.predicate[i]];
@@ -460,6 +480,8 @@ mark_visible(GmWalk *walk, GmNode node, uint64_t *seen, GmNode *queue, uint32_t 
 					count++;
 				}
 			}
+			for (uint32_t i = 0; walk->view.timed && i < count; i++)
+				prefetch_times(walk, run->slot[unseen[i]]);
 			for (uint32_t i = 0; i < count; i++)
 			{
 				GmNode		v = run->neighbor[unseen[i]];
