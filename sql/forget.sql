@@ -96,6 +96,32 @@ SELECT * FROM graphmem.forget_source('d') WHERE rows > 0;
 SELECT count(*) AS left_over FROM graphmem.merge_rows WHERE old::text LIKE '%secret%' OR new::text LIKE '%secret%';
 SELECT count(*) FROM graphmem.check('forget');
 
+-- merges into what was merged itself, of entities and of facts
+INSERT INTO graphmem.facts (subject, predicate, object, source) VALUES
+	('deep a', 'likes', 'x', 'd'), ('deep b', 'likes', 'y', 'd'), ('deep c', 'likes', 'z', 'd');
+SELECT count(*) FROM graphmem.merge_entities('deep b', 'deep a');
+SELECT count(*) FROM graphmem.merge_entities('deep c', 'deep b');
+SELECT * FROM graphmem.forget_source('d', dry_run => true) WHERE what = 'merges';
+SELECT * FROM graphmem.forget_source('d') WHERE rows > 0;
+SELECT count(*) AS left_over FROM graphmem.merges WHERE gone_name LIKE 'deep%';
+SELECT count(*) AS left_over FROM graphmem.merge_rows WHERE old::text LIKE '%deep%' OR new::text LIKE '%deep%';
+INSERT INTO graphmem.facts (subject, predicate, object, source, properties) VALUES
+	('ned', 'likes', 'oak', 'd', '{"secret": 1}'), ('ned b', 'likes', 'oak', 'd', '{"secret": 2}'), ('ned', 'likes', 'elm', 'e', NULL),
+	('ned', 'likes', 'oak b', 'd', '{"secret": 3}'), ('oak', 'is', 'tree', 'e', NULL), ('elm', 'is', 'tree', 'e', NULL);
+SELECT count(*) FROM graphmem.merge_entities('ned', 'ned b');
+SELECT count(*) FROM graphmem.merge_entities('oak b', 'oak');
+SELECT count(*) FROM graphmem.forget_source('d');
+SELECT count(*) AS left_over FROM graphmem.merge_rows WHERE old::text LIKE '%secret%' OR new::text LIKE '%secret%';
+
+-- a merge that could bring back, without a source, what only the erased one stated
+INSERT INTO graphmem.facts (subject, predicate, object, source) VALUES
+	('pam', 'likes', 'ivy', 'e'), ('pam b', 'likes', 'ivy', 'd'), ('pam b', 'likes', 'fern', 'e');
+SELECT count(*) FROM graphmem.merge_entities('pam', 'pam b');
+SELECT * FROM graphmem.forget_source('d') WHERE rows > 0;
+SELECT count(*) FROM graphmem.unmerge_entities('pam', 'pam b');
+SELECT subject, object, sources FROM graphmem.facts WHERE subject LIKE 'pam%' ORDER BY 1, 2;
+SELECT count(*) FROM graphmem.check('forget');
+
 -- gone with a rollback's undoing
 BEGIN;
 SELECT * FROM graphmem.forget_entity('hal') WHERE rows > 0;

@@ -94,14 +94,27 @@ typedef struct Forgetting
 
 /*
  * Merges of entities that go ($3), and those that keep for their undoing a row
- * of a fact that goes ($1), or of one that became it: in one pass over the graph's.
+ * of a fact that goes ($1) or of a statement by a source that does ($4).  What
+ * was merged into an entity, or became part of a fact, before that was merged
+ * itself is known only by the earlier merge: chains are followed to their ends,
+ * a pass over the undo rows for each link.
  */
-#define KEPT_FACT(column) "(r.old OPERATOR(pg_catalog.->>) '" column "')::pg_catalog.int8" ONE_OF("$1")
+#define MERGED_BEFORE \
+	"WITH RECURSIVE parts (id) AS (SELECT pg_catalog.unnest($1) UNION SELECT r.row_id FROM parts" \
+	" JOIN graphmem.merge_rows r ON r.other_id" GM_EQ "parts.id WHERE r.relation" GM_EQ "'facts'" \
+	" AND r.graph_id" GM_EQ "$2)," \
+	" ends (id) AS (SELECT pg_catalog.unnest($3) UNION SELECT o.gone_id FROM ends" \
+	" JOIN graphmem.merges o ON o.kept_id" GM_EQ "ends.id WHERE o.graph_id" GM_EQ "$2" \
+	" AND o.unmerged_at IS NULL) "
+#define AN_END GM_EQ "ANY (SELECT ends.id FROM ends)"
+#define A_PART GM_EQ "ANY (SELECT parts.id FROM parts)"
+#define KEPT_FACT(column) "(r.old OPERATOR(pg_catalog.->>) '" column "')::pg_catalog.int8" A_PART
 #define MENTIONED \
-	"m.graph_id" GM_EQ "$2 AND (m.kept_id" ONE_OF("$3") " OR m.gone_id" ONE_OF("$3") \
+	"m.graph_id" GM_EQ "$2 AND (m.kept_id" AN_END " OR m.gone_id" AN_END \
 	" OR EXISTS (SELECT FROM graphmem.merge_rows r WHERE r.merge_id" GM_EQ "m.merge_id" \
-	" AND CASE r.relation WHEN 'facts' THEN r.other_id" ONE_OF("$1") \
+	" AND CASE r.relation WHEN 'facts' THEN r.other_id" A_PART \
 	" WHEN 'triples' THEN " KEPT_FACT("fact_id") \
+	" WHEN 'assertions' THEN (r.old OPERATOR(pg_catalog.->>) 'source_id')::pg_catalog.int8" ONE_OF("$4") \
 	" WHEN 'supersessions' THEN " KEPT_FACT("old_fact_id") " OR " KEPT_FACT("new_fact_id") " END))"
 
 static GmSql find_source = {
@@ -244,10 +257,10 @@ typedef struct Step
 /* children first */
 static Step steps[] = {
 	{MERGES, FACT_IDS, false,
-		{"SELECT pg_catalog.count(*) FROM graphmem.merges m WHERE " MENTIONED, 3,
-		{INT8ARRAYOID, INT4OID, INT8ARRAYOID}},
-		{"DELETE FROM graphmem.merges m WHERE " MENTIONED, 3,
-	{INT8ARRAYOID, INT4OID, INT8ARRAYOID}}},
+		{MERGED_BEFORE "SELECT pg_catalog.count(*) FROM graphmem.merges m WHERE " MENTIONED, 4,
+		{INT8ARRAYOID, INT4OID, INT8ARRAYOID, INT8ARRAYOID}},
+		{MERGED_BEFORE "DELETE FROM graphmem.merges m WHERE " MENTIONED, 4,
+	{INT8ARRAYOID, INT4OID, INT8ARRAYOID, INT8ARRAYOID}}},
 	STEP(ASSERTIONS, SOURCE_IDS, false, "assertions", "", "*",
 		 "m.graph_id" GM_EQ "$2 AND m.source_id" GM_EQ "u.id"),
 	ON_ID(ASSERTIONS, FACT_IDS, "assertions", "fact_id"),
@@ -510,7 +523,8 @@ reopen(Forgetting *f)
 	n = SPI_processed;
 	for (int i = 0; i < lengthof(steps) && n > 0 && !f->dry_run; i++)
 	{
-		Datum		args[3] = {f->ids[steps[i].ids], Int32GetDatum(f->graph_id), f->ids[ENTITY_IDS]};
+		Datum		args[4] = {f->ids[steps[i].ids], Int32GetDatum(f->graph_id),
+		f->ids[ENTITY_IDS], f->ids[SOURCE_IDS]};
 
 		if (steps[i].what == VERSIONS || steps[i].what == SUPERSESSIONS)
 			f->before[steps[i].what] = count(&steps[i], args, FRESH);
@@ -533,7 +547,8 @@ take_steps(Forgetting *f)
 	for (int i = 0; i < lengthof(steps); i++)
 	{
 		Step	   *step = &steps[i];
-		Datum		args[3] = {f->ids[step->ids], Int32GetDatum(f->graph_id), f->ids[ENTITY_IDS]};
+		Datum		args[4] = {f->ids[step->ids], Int32GetDatum(f->graph_id),
+		f->ids[ENTITY_IDS], f->ids[SOURCE_IDS]};
 		bool		merges = step->what == MERGES;
 		bool		counted = step->what == ASSERTIONS && step->ids == FACT_IDS &&
 			id_count(f->ids[SOURCE_IDS]) > 0;
