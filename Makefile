@@ -8,6 +8,7 @@
 #							no part of pass or fail
 #	make bench-vector [QUICK=1] [PEERS=1]	vector search beside hnswlib and pgvector
 #	make bench-time [QUICK=1]	answers about other times, replay, what history costs
+#	make bench-quality [QUICK=1]	what embeddings are worth, and cost
 #	make torture [MINUTES=30]	crashes and disturbances under writers and readers
 #	make fuzz [MINUTES=6]	a coverage-guided fuzzer over every decoder of bytes and text
 #	make headers-check		compile against the headers of newer majors
@@ -19,6 +20,8 @@ DATA = $(sort $(wildcard graphmem--*.sql))
 PGFILEDESC = "graphmem - graph memory in PostgreSQL"
 
 CORE_SRCS = $(sort $(wildcard src/core/*.c))
+# no part of the module: OpenBLAS would start threads in whatever loads it
+COMPUTE_SRCS = $(sort $(wildcard src/compute/*.c))
 SERVER_SRCS = $(sort $(wildcard src/*.c src/api/*.c src/image/*.c src/shm/*.c src/worker/*.c))
 INCLUDED = $(wildcard src/*.h src/*/*.h)
 CORE_OBJS = $(CORE_SRCS:.c=.o)
@@ -52,8 +55,8 @@ EXTRA_CLEAN = build tmp_check tmp_check_iso output_iso results
 
 # Targets that need no installed server headers come without PGXS, whose own
 # "check" would take the name.
-OWN_TARGETS = check check-source unit unit-programs list-regress list-isolation demo \
-	bench bench-vector bench-time torture sqlsmith valgrind fuzz fuzz-programs headers-check
+OWN_TARGETS = check check-source unit unit-programs topology-core list-regress list-isolation demo \
+	bench bench-vector bench-time bench-quality torture sqlsmith valgrind fuzz fuzz-programs headers-check
 PG_CONFIG ?= pg_config
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(OWN_TARGETS),$(MAKECMDGOALS)),all),)
@@ -88,6 +91,9 @@ bench-vector:
 bench-time:
 	@exec test/bench/time.sh
 
+bench-quality:
+	@exec test/bench/quality.sh
+
 torture:
 	@MINUTES='$(MINUTES)' exec test/torture/run.sh
 
@@ -109,6 +115,14 @@ list-regress:
 list-isolation:
 	@echo $(ISOLATION)
 
+# ---- compute: a library for unit tests and measurements ----
+# OpenBLAS itself, not what alternatives make of libblas and liblapack; its
+# headers have a directory of their own, whose name tells the build's threads.
+
+BLAS_CFLAGS = $(addprefix -I,$(firstword $(wildcard /usr/include/*/openblas-pthread \
+	/usr/include/*/openblas-*)))
+BLAS_LIBS = -llapacke -lopenblas
+
 # ---- unit tests: the core as a static library, a program per test file ----
 # SAN takes what -fsanitize= takes; each choice has its own directory.
 
@@ -119,6 +133,8 @@ UNIT_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -fno-strict-aliasing -pthread \
 	$(if $(findstring thread,$(SAN)),-Wno-tsan)
 UNIT_OBJS = $(CORE_SRCS:src/core/%.c=$(UNIT_DIR)/core/%.o)
 UNIT_TESTS = $(patsubst test/unit/%.c,$(UNIT_DIR)/%,$(sort $(wildcard test/unit/test_*.c)))
+UNIT_COMPUTE_OBJS = $(COMPUTE_SRCS:src/compute/%.c=$(UNIT_DIR)/compute/%.o)
+UNIT_COMPUTE_TESTS = $(filter $(UNIT_DIR)/test_topology%,$(UNIT_TESTS))
 UNIT_RUNS = $(UNIT_TESTS:=.run)
 
 unit: $(UNIT_RUNS)
@@ -133,11 +149,35 @@ $(UNIT_DIR)/libcore.a: $(UNIT_OBJS)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(UNIT_TESTS): $(UNIT_DIR)/%: test/unit/%.c $(wildcard test/unit/*.h) $(UNIT_DIR)/libcore.a
+$(UNIT_COMPUTE_OBJS): $(UNIT_DIR)/compute/%.o: src/compute/%.c $(INCLUDED)
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) $(BLAS_CFLAGS) -Wsign-compare -Isrc -c -o $@ $<
+
+$(UNIT_DIR)/libcompute.a: $(UNIT_COMPUTE_OBJS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(UNIT_COMPUTE_TESTS): $(UNIT_DIR)/%: test/unit/%.c $(wildcard test/unit/*.h) \
+		$(UNIT_DIR)/libcompute.a $(UNIT_DIR)/libcore.a
+	$(CC) $(UNIT_CFLAGS) $(BLAS_CFLAGS) -Isrc -Itest/unit -o $@ $< \
+		$(UNIT_DIR)/libcompute.a $(UNIT_DIR)/libcore.a $(BLAS_LIBS) -lm
+
+$(filter-out $(UNIT_COMPUTE_TESTS),$(UNIT_TESTS)): $(UNIT_DIR)/%: test/unit/%.c $(wildcard test/unit/*.h) $(UNIT_DIR)/libcore.a
 	$(CC) $(UNIT_CFLAGS) -Isrc -Itest/unit -o $@ $< $(UNIT_DIR)/libcore.a -lm
 
 $(UNIT_RUNS): %.run: %
 	$<
+
+# ---- embeddings in process, for measurements: optimized as the core is ----
+
+TOPOLOGY_SRCS = test/bench/topology_core.c $(COMPUTE_SRCS) $(CORE_SRCS)
+
+topology-core: build/topology_core
+
+build/topology_core: $(TOPOLOGY_SRCS) $(INCLUDED) test/unit/teams.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(CORE_OPTIMIZE) -g $(WARNINGS) -fno-strict-aliasing -pthread \
+		$(BLAS_CFLAGS) -Isrc -Itest/unit -o $@ $(TOPOLOGY_SRCS) $(BLAS_LIBS) -lm
 
 # ---- fuzz targets: clang's libFuzzer, the core built with its counters ----
 # fuzz_queue takes a file of shm/ besides, and headers of the server for it.

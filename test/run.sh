@@ -12,8 +12,8 @@ cd "$(dirname "$0")/.." || exit 1
 . test/lib/server.sh
 
 ALL_STAGES="source unit sanitize threads regress isolation tap"
-PACKAGES="gcc libc6-dev libxxhash-dev make perl binutils libipc-run-perl
-	python3-networkx python3-numpy python3-psycopg2 python3-rdflib python3-scipy"
+PACKAGES="gcc libc6-dev liblapacke-dev libopenblas-dev libxxhash-dev make perl binutils
+	libipc-run-perl python3-networkx python3-numpy python3-psycopg2 python3-rdflib python3-scipy"
 
 if [ "${1:-}" != --inside ]; then
 	gm_packages $PACKAGES

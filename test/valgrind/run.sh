@@ -29,7 +29,8 @@ KEEP=${KEEP:-$(pwd -P)/build/valgrind}
 MEMCHECK="valgrind --quiet --vgdb=no --num-callers=40 --track-origins=yes --trace-children=yes --fair-sched=try"
 
 if [ "${1:-}" != --inside ]; then
-	gm_packages gcc libc6-dbg libc6-dev libxxhash-dev make perl python3 valgrind
+	gm_packages gcc libc6-dbg libc6-dev liblapacke-dev libopenblas-dev libxxhash-dev make perl \
+		python3 valgrind
 	gm_find_server
 	gm_work_dir
 	gm_copy_tree "$WORK/tree"
