@@ -114,7 +114,8 @@ gm_job_eigen(GmJob *job, uint32_t k)
  * bears matrices of any rank), columns brought to one length before.
  */
 static GmStatus
-orthonormalize_once(GmJob *job, GmOffset x, uint32_t k, double *condition)
+orthonormalize_once(GmJob *job, GmOffset x, uint32_t k, double *condition,
+					uint32_t *rank)
 {
 	double	   *length = job->values + k;
 	double		largest;
@@ -132,13 +133,17 @@ orthonormalize_once(GmJob *job, GmOffset x, uint32_t k, double *condition)
 	GM_TRY(gm_job_eigen(job, k));
 	largest = job->values[0];
 	*condition = 1;
+	*rank = 0;
 	for (uint32_t j = 0; j < k; j++)
 	{
 		bool		cut = !(job->values[j] > RANK_CUT * largest);
 		double		f = cut ? 0 : 1 / sqrt(job->values[j]);
 
 		if (!cut)
+		{
 			*condition = job->values[j] / largest;
+			*rank = j + 1;
+		}
 		for (uint32_t i = 0; i < k; i++)
 			job->vectors[(size_t) i * k + j] *= f * length[i];
 	}
@@ -146,13 +151,13 @@ orthonormalize_once(GmJob *job, GmOffset x, uint32_t k, double *condition)
 }
 
 GmStatus
-gm_job_orthonormalize(GmJob *job, GmOffset x, uint32_t k)
+gm_job_orthonormalize(GmJob *job, GmOffset x, uint32_t k, uint32_t *rank)
 {
 	double		condition;
 
-	GM_TRY(orthonormalize_once(job, x, k, &condition));
+	GM_TRY(orthonormalize_once(job, x, k, &condition, rank));
 	if (condition < WELL_CONDITIONED)
-		GM_TRY(orthonormalize_once(job, x, k, &condition));
+		GM_TRY(orthonormalize_once(job, x, k, &condition, rank));
 	return GM_OK;
 }
 

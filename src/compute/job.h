@@ -70,8 +70,9 @@ extern GmStatus gm_job_transform(GmJob *job, GmOffset x, uint32_t stride_x,
 /* vectors (columns, by falling value) and values of the symmetric gram */
 extern GmStatus gm_job_eigen(GmJob *job, uint32_t k);
 
-/* columns of x to an orthonormal basis of what they span, the rest to 0 */
-extern GmStatus gm_job_orthonormalize(GmJob *job, GmOffset x, uint32_t k);
+/* columns of x to an orthonormal basis of what they span, rank of them, the rest to 0 */
+extern GmStatus gm_job_orthonormalize(GmJob *job, GmOffset x, uint32_t k,
+									  uint32_t *rank);
 
 extern GmStatus gm_job_fill(GmJob *job, GmOffset x, uint32_t stride, uint32_t k,
 							GmFill fill, GmOffset row);

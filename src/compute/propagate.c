@@ -101,17 +101,18 @@ factorize(GmJob *job, GmOffset out)
 	GmOffset	x = job->matrix[0];
 	GmOffset	y = job->matrix[1];
 	uint32_t	k = job->columns;
+	uint32_t	rank;
 
 	GM_TRY(logarithms(job));
 	GM_TRY(gm_job_fill(job, x, k, k, GM_FILL_SIGNS, GM_NOWHERE));
 	GM_TRY(log_product(job, x, y, false));
 	for (uint32_t i = 0; i < job->opts->iterations; i++)
 	{
-		GM_TRY(gm_job_orthonormalize(job, y, k));
+		GM_TRY(gm_job_orthonormalize(job, y, k, &rank));
 		GM_TRY(log_product(job, y, x, true));
 		GM_TRY(log_product(job, x, y, false));
 	}
-	GM_TRY(gm_job_orthonormalize(job, y, k));
+	GM_TRY(gm_job_orthonormalize(job, y, k, &rank));
 	GM_TRY(log_product(job, y, x, true));
 	GM_TRY(gm_job_gram(job, x, k, k, GM_NOWHERE, 0, 0, false));
 	GM_TRY(gm_job_eigen(job, k));

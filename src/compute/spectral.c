@@ -53,16 +53,16 @@ filter(GmJob *job, GmOffset *x, GmOffset *other, double cut, uint32_t degree)
 	return GM_OK;
 }
 
-/* x to Ritz vectors, values to Ritz values, both by falling value */
+/* x to Ritz vectors, values to Ritz values, both by falling value; rank of them */
 static GmStatus
-rayleigh_ritz(GmJob *job, GmOffset x, GmOffset other)
+rayleigh_ritz(GmJob *job, GmOffset x, GmOffset other, uint32_t *rank)
 {
 	uint32_t	k = job->columns;
 	GmProductArgs args = {
 		.x = x, .out = other, .row = job->scale, .col = job->scale, .stride = k, .a = 1
 	};
 
-	GM_TRY(gm_job_orthonormalize(job, x, k));
+	GM_TRY(gm_job_orthonormalize(job, x, k, rank));
 	GM_TRY(gm_job_product(job, &args));
 	GM_TRY(gm_job_gram(job, x, k, k, other, k, k, false));
 	for (uint32_t i = 0; i < k; i++)
@@ -74,16 +74,19 @@ rayleigh_ritz(GmJob *job, GmOffset x, GmOffset other)
 			job->gram[(size_t) i * k + j] = mean;
 			job->gram[(size_t) j * k + i] = mean;
 		}
+	/* columns of zeros come after every eigenvalue there can be */
+	for (uint32_t j = *rank; j < k; j++)
+		job->gram[(size_t) j * k + j] = -2;
 	GM_TRY(gm_job_eigen(job, k));
 	return gm_job_transform(job, x, k, k, job->vectors, k, x, k, k);
 }
 
 static double
-leading_sum(const GmJob *job)
+leading_sum(const GmJob *job, uint32_t rank)
 {
 	double		sum = 0;
 
-	for (uint32_t j = 0; j < job->dim; j++)
+	for (uint32_t j = 0; j < job->dim && j < rank; j++)
 		sum += job->values[j];
 	return sum;
 }
@@ -94,6 +97,7 @@ gm_spectral_run(GmJob *job, GmOffset *out)
 	GmOffset	x = job->matrix[0];
 	GmOffset	other = job->matrix[1];
 	uint32_t	k = job->columns;
+	uint32_t	rank;
 	double		sum;
 	GmPackArgs	pack;
 
@@ -105,16 +109,16 @@ gm_spectral_run(GmJob *job, GmOffset *out)
 	GM_TRY(gm_job_fill(job, x, k, k, GM_FILL_SIGNS, job->scale));
 	if (!whole)
 		GM_TRY(filter(job, &x, &other, 0, FIRST_DEGREE));
-	GM_TRY(rayleigh_ritz(job, x, other));
-	sum = leading_sum(job);
+	GM_TRY(rayleigh_ritz(job, x, other, &rank));
+	sum = leading_sum(job, rank);
 	for (uint32_t i = 0; i < job->opts->iterations && !whole; i++)
 	{
-		double		cut = job->values[k - 1];
+		double		cut = rank > 0 ? job->values[rank - 1] : 0;
 		double		before = sum;
 
 		GM_TRY(filter(job, &x, &other, cut > LEAST_CUT ? cut : LEAST_CUT, DEGREE));
-		GM_TRY(rayleigh_ritz(job, x, other));
-		sum = leading_sum(job);
+		GM_TRY(rayleigh_ritz(job, x, other, &rank));
+		sum = leading_sum(job, rank);
 		job->report->change = fabs(sum - before) / fmax(fabs(sum), 1e-30);
 		if (job->report->change < job->opts->tolerance)
 			break;
