@@ -231,14 +231,15 @@ gm_job_finish(GmJob *job, GmOffset x, uint32_t stride, uint32_t k,
 }
 
 GmStatus
-gm_job_degree_power(GmJob *job, GmOffset scale, double exponent, double factor)
+gm_job_degree_power(GmJob *job, GmOffset scale, double more, double exponent,
+					double factor)
 {
 	const float *degree = GM_AT(job->team->base, job->degree, float);
 	float	   *out = GM_AT(job->team->base, scale, float);
 
 	for (uint32_t i = 0; i < job->n; i++)
 	{
-		out[i] = degree[i] > 0 ? (float) (factor * pow(degree[i], exponent)) : 0;
+		out[i] = degree[i] > 0 ? (float) (factor * pow(degree[i] + more, exponent)) : 0;
 		if (i % GM_INTERRUPT_EVERY == 0 && gm_interrupted(job->team->intr))
 			return GM_INTERRUPTED;
 	}

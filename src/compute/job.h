@@ -97,8 +97,8 @@ extern GmStatus gm_smooth_run(GmJob *job, GmOffset *out);
 extern uint32_t gm_walk_kept(const GmTopologyOpts *opts);
 extern uint32_t gm_walk_batch(const GmTopologyOpts *opts);
 
-/* scale_i = degree_i ^ exponent * factor, 0 where there are no neighbours */
-extern GmStatus gm_job_degree_power(GmJob *job, GmOffset scale, double exponent,
-									double factor);
+/* scale_i = (degree_i + more) ^ exponent * factor, 0 where there are no neighbours */
+extern GmStatus gm_job_degree_power(GmJob *job, GmOffset scale, double more,
+									double exponent, double factor);
 
 #endif							/* GM_COMPUTE_JOB_H */

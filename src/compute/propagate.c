@@ -271,9 +271,9 @@ gm_fastrp_run(GmJob *job, GmOffset *out)
 
 	*out = job->matrix[2];
 	job->phases = opts->powers;
-	GM_TRY(gm_job_degree_power(job, job->scale_b, opts->degree_exponent,
+	GM_TRY(gm_job_degree_power(job, job->scale_b, 0, opts->degree_exponent,
 							   pow(fmax(job->volume, 1e-30), -opts->degree_exponent)));
-	GM_TRY(gm_job_degree_power(job, job->scale, -1, 1));
+	GM_TRY(gm_job_degree_power(job, job->scale, 0, -1, 1));
 	GM_TRY(gm_job_fill(job, x, job->stride, job->dim, GM_FILL_SPARSE, job->scale_b));
 	GM_TRY(add_power(job, x, *out, opts->self_weight, true));
 	for (uint32_t i = 0; i < opts->powers; i++)

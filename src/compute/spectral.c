@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * spectral.c
- *	  Leading eigenvectors of the normalised adjacency D^-1/2 A D^-1/2.
+ *	  Leading eigenvectors of the normalised adjacency D^-1/2 A D^-1/2, D being
+ *	  the degrees plus a share of their mean.
  *
  * Subspace iteration, filtered: between two Rayleigh-Ritz steps the basis is
  * multiplied by a Chebyshev polynomial that stays within 1 on [-1, c], c being
@@ -9,13 +10,20 @@
  * the three-term recurrence can write over its oldest term.
  *
  * Leading means algebraically largest: an eigenvalue near -1 tells of a
- * bipartite part, not of a cluster.  The first eigenvector is that of the
- * degrees, one for each component.
+ * bipartite part, not of a cluster.
+ *
+ * Without that share every component has an eigenvalue 1, and a graph with a
+ * hundred pairs of nodes beside its great component has hardly any columns left
+ * for the latter.  A pair's eigenvalue is d / (d + share), however, and comes
+ * after what the great component has to tell.
  *
  * Reference	Zhou, Saad, Tiago, Chelikowsky: Self-consistent-field calculations
  *				using Chebyshev-filtered subspace iteration (J. Comput. Phys. 219,
  *				2006).  Here the first filter, before anything is known, takes
- *				c = 0; and the end is by the sum of the eigenvalues.
+ *				c = 0; and the end is by the sum of the eigenvalues.  Chaudhuri,
+ *				Chung, Tsiatas: Spectral clustering of graphs with general degrees
+ *				in the extended planted partition model (COLT 2012), for the
+ *				regularised degrees.
  *
  *-------------------------------------------------------------------------
  */
@@ -105,7 +113,8 @@ gm_spectral_run(GmJob *job, GmOffset *out)
 	bool		whole = job->n <= k;
 
 	job->phases = FIRST_DEGREE + 1 + job->opts->iterations * (DEGREE + 1);
-	GM_TRY(gm_job_degree_power(job, job->scale, -0.5, 1));
+	GM_TRY(gm_job_degree_power(job, job->scale,
+							   job->opts->regularization * job->volume / job->n, -0.5, 1));
 	GM_TRY(gm_job_fill(job, x, k, k, GM_FILL_SIGNS, job->scale));
 	if (!whole)
 		GM_TRY(filter(job, &x, &other, 0, FIRST_DEGREE));
@@ -126,8 +135,9 @@ gm_spectral_run(GmJob *job, GmOffset *out)
 	pack = (GmPackArgs) {x, other, job->n, k, job->stride};
 	GM_TRY(gm_job_run(job, GM_KERNEL_PACK, &pack, sizeof(pack),
 					  gm_blocks(job->n, GM_BLOCK_ROWS)));
-	/* what the padding holds is the next eigenvectors */
 	*out = other;
-	return gm_job_finish(job, other, job->stride, job->dim, NULL, GM_NOWHERE, true,
-						 job->opts->normalize);
+	for (uint32_t j = 0; j < job->dim; j++)
+		job->values[j] = pow(fabs(job->values[j]), job->opts->value_exponent);
+	return gm_job_finish(job, other, job->stride, job->dim, job->values, GM_NOWHERE,
+						 true, job->opts->normalize);
 }

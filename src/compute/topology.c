@@ -25,6 +25,8 @@ gm_topology_defaults(GmTopologyOpts *opts, GmTopologyMethod method)
 	opts->oversampling = method == GM_TOPOLOGY_WALK ? 32 : 16;
 	opts->iterations = method == GM_TOPOLOGY_PRONE ? 4 : 3;
 	opts->tolerance = 1e-3;
+	opts->regularization = 0.05;
+	opts->value_exponent = 0.5;
 	opts->window = 10;
 	opts->negative = 1;
 	opts->order = 10;
@@ -54,7 +56,8 @@ good_opts(const GmTopologyOpts *o)
 	switch (o->method)
 	{
 		case GM_TOPOLOGY_SPECTRAL:
-			return within(o->iterations, 1, 100) && within(o->tolerance, 0, 1);
+			return within(o->iterations, 1, 100) && within(o->tolerance, 0, 1) &&
+				within(o->regularization, 0, 100) && within(o->value_exponent, 0, 2);
 		case GM_TOPOLOGY_WALK:
 			return within(o->window, 1, 100) && within(o->negative, 1e-6, 1e6);
 		case GM_TOPOLOGY_PRONE:

@@ -63,6 +63,9 @@ typedef struct GmTopologyOpts
 	double		tolerance;		/* spectral: relative change of the eigenvalues' sum
 								 * that ends it; 1e-3 */
 
+	double		regularization;	/* spectral: of degrees, in mean degrees, 0 to 100; 0.05 */
+	double		value_exponent;	/* spectral: columns times eigenvalue to it, 0 to 2; 0.5 */
+
 	/* walk */
 	uint32_t	window;			/* steps, 1 to 100; 10 */
 	double		negative;		/* negative samples, > 0; 1 */

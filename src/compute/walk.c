@@ -302,7 +302,7 @@ gm_walk_run(GmJob *job, GmOffset *out)
 	status = draw_landmarks(job, landmarks, &count);
 	job->report->landmarks = count;
 	if (status == GM_OK)
-		status = gm_job_degree_power(job, job->scale, -1, 1);
+		status = gm_job_degree_power(job, job->scale, 0, -1, 1);
 	if (status == GM_OK)
 		status = fold_all(job, landmarks, count, out);
 	free(landmarks);

@@ -12,7 +12,7 @@
  * OUT		.npy file, float32, a row a node; "-" writes none
  *
  * NAME		dim, seed, normalize, oversampling, iterations, tolerance, window,
- *			negative, landmarks, order, mu, theta, powers, weights (a,b,...),
+ *			regularization, value_exponent, negative, landmarks, order, mu, theta, powers, weights (a,b,...),
  *			self, beta, damping: the fields of GmTopologyOpts; and
  *			members		processes (2)
  *			threads		1: threads in their place
@@ -186,6 +186,8 @@ set(Settings *s, const char *arg)
 	else if (IS("oversampling")) o->oversampling = (uint32_t) x;
 	else if (IS("iterations")) o->iterations = (uint32_t) x;
 	else if (IS("tolerance")) o->tolerance = x;
+	else if (IS("regularization")) o->regularization = x;
+	else if (IS("value_exponent")) o->value_exponent = x;
 	else if (IS("window")) o->window = (uint32_t) x;
 	else if (IS("negative")) o->negative = x;
 	else if (IS("landmarks")) o->landmarks = (uint32_t) x;

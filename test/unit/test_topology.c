@@ -503,6 +503,8 @@ check_eigenvectors(const Graph *g, uint32_t dim, uint32_t iterations, const doub
 	opts.normalize = false;
 	opts.iterations = iterations;
 	opts.tolerance = 0;
+	opts.regularization = 0;
+	opts.value_exponent = 0;
 	run_all(&r, g, &opts, &alone);
 	REQUIRE(r.status == GM_OK);
 	for (uint32_t j = 0; j < wanted; j++)
@@ -594,18 +596,21 @@ test_spectral_subspace(void)
 	double	   *d = row_sums(a, n);
 	double	   *values = dense(n, 1);
 	double		missing = 0;
+	double		share = 0;
 
 	gm_topology_defaults(&opts, GM_TOPOLOGY_SPECTRAL);
 	opts.dim = dim;
 	opts.normalize = false;
 	opts.iterations = 30;
 	opts.tolerance = 0;
+	opts.value_exponent = 0;
 	run_all(&r, &g, &opts, &alone);
 	REQUIRE(r.status == GM_OK);
 	for (uint32_t i = 0; i < n; i++)
+		share += 0.05 * d[i] / n;
+	for (uint32_t i = 0; i < n; i++)
 		for (uint32_t j = 0; j < n; j++)
-			if (d[i] > 0 && d[j] > 0)
-				a[(size_t) i * n + j] /= sqrt(d[i] * d[j]);
+			a[(size_t) i * n + j] /= sqrt((d[i] + share) * (d[j] + share));
 	REQUIRE(LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', (int) n, a, (int) n, values) == 0);
 	for (uint32_t j = 0; j < dim; j++)
 	{
@@ -1332,6 +1337,8 @@ test_options_out_of_range(void)
 	REFUSED(GM_TOPOLOGY_SPECTRAL, iterations, 0);
 	REFUSED(GM_TOPOLOGY_SPECTRAL, tolerance, NAN);
 	REFUSED(GM_TOPOLOGY_SPECTRAL, method, (GmTopologyMethod) 99);
+	REFUSED(GM_TOPOLOGY_SPECTRAL, regularization, -1);
+	REFUSED(GM_TOPOLOGY_SPECTRAL, value_exponent, INFINITY);
 	REFUSED(GM_TOPOLOGY_WALK, window, 0);
 	REFUSED(GM_TOPOLOGY_WALK, window, 101);
 	REFUSED(GM_TOPOLOGY_WALK, negative, 0);
