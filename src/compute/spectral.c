@@ -20,7 +20,7 @@
  * Reference	Zhou, Saad, Tiago, Chelikowsky: Self-consistent-field calculations
  *				using Chebyshev-filtered subspace iteration (J. Comput. Phys. 219,
  *				2006).  Here the first filter, before anything is known, takes
- *				c = 0; and the end is by the sum of the eigenvalues.  Chaudhuri,
+ *				c = 0.2; and the end is by the sum of the eigenvalues.  Chaudhuri,
  *				Chung, Tsiatas: Spectral clustering of graphs with general degrees
  *				in the extended planted partition model (COLT 2012), for the
  *				regularised degrees.
@@ -31,8 +31,9 @@
 
 #include <math.h>
 
-#define FIRST_DEGREE	4
-#define DEGREE			5
+#define FIRST_DEGREE	6
+#define FIRST_CUT		0.2
+#define DEGREE			8
 
 /* [-1, c] may not vanish */
 #define LEAST_CUT		(-0.9)
@@ -117,7 +118,7 @@ gm_spectral_run(GmJob *job, GmOffset *out)
 							   job->opts->regularization * job->volume / job->n, -0.5, 1));
 	GM_TRY(gm_job_fill(job, x, k, k, GM_FILL_SIGNS, job->scale));
 	if (!whole)
-		GM_TRY(filter(job, &x, &other, 0, FIRST_DEGREE));
+		GM_TRY(filter(job, &x, &other, FIRST_CUT, FIRST_DEGREE));
 	GM_TRY(rayleigh_ritz(job, x, other, &rank));
 	sum = leading_sum(job, rank);
 	for (uint32_t i = 0; i < job->opts->iterations && !whole; i++)

@@ -23,7 +23,7 @@ gm_topology_defaults(GmTopologyOpts *opts, GmTopologyMethod method)
 	opts->dim = GM_TOPOLOGY_DEFAULT_DIM;
 	opts->normalize = true;
 	opts->oversampling = method == GM_TOPOLOGY_WALK ? 32 : 16;
-	opts->iterations = method == GM_TOPOLOGY_PRONE ? 4 : 3;
+	opts->iterations = method == GM_TOPOLOGY_PRONE ? 4 : method == GM_TOPOLOGY_SMOOTH ? 3 : 2;
 	opts->tolerance = 1e-3;
 	opts->regularization = 0.05;
 	opts->value_exponent = 0.5;

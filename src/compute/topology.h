@@ -58,7 +58,7 @@ typedef struct GmTopologyOpts
 	/* spectral, prone, walk */
 	uint32_t	oversampling;	/* columns beyond dim while iterating; 16, walk dim/4 */
 	uint32_t	iterations;		/* spectral: most filterings after the first, 1 to
-								 * 100, 3; prone: power iterations, 0 to 100, 4;
+								 * 100, 2; prone: power iterations, 0 to 100, 4;
 								 * smooth: steps, 1 to 1000, 3 */
 	double		tolerance;		/* spectral: relative change of the eigenvalues' sum
 								 * that ends it; 1e-3 */

@@ -579,7 +579,7 @@ test_known_spectra(void)
 	g = cycle_graph(200);
 	for (int j = 0; j < 16; j++)
 		want[j] = cos(2 * pi * ((j + 1) / 2) / 200);
-	check_eigenvectors(&g, 15, 60, want, 15, 2e-3);
+	check_eigenvectors(&g, 15, 12, want, 15, 2e-3);
 	graph_free(&g);
 }
 
@@ -631,6 +631,81 @@ test_spectral_subspace(void)
 	free(d);
 	free(values);
 	run_end(&r);
+	graph_free(&g);
+}
+
+/* more rows than one partial sum has */
+static void
+test_orthonormal_over_strips(void)
+{
+	Graph		g = parts_graph(9000, 100, 50000);
+	GmTopologyOpts opts;
+	uint32_t	dim = 20;
+	Run			r;
+
+	gm_topology_defaults(&opts, GM_TOPOLOGY_SPECTRAL);
+	opts.dim = dim;
+	opts.normalize = false;
+	opts.value_exponent = 0;
+	run_all(&r, &g, &opts, &alone);
+	REQUIRE(r.status == GM_OK);
+	for (uint32_t j = 0; j < dim; j++)
+		for (uint32_t k = 0; k <= j; k++)
+		{
+			double		dot = 0;
+
+			for (uint32_t i = 0; i < g.n; i++)
+				dot += (double) r.x[i * dim + j] * r.x[i * dim + k];
+			CHECK_NEAR(dot, j == k, 1e-5);
+		}
+	run_end(&r);
+	graph_free(&g);
+}
+
+/* a path's even eigenvectors have a peak of either sign at its ends */
+static void
+test_signs_by_key(void)
+{
+	uint32_t	n = 31;
+	uint32_t	dim = 10;
+	Graph		g = path_graph(n);
+	uint64_t	keys[31];
+	GmTopologyOpts opts;
+
+	gm_topology_defaults(&opts, GM_TOPOLOGY_SPECTRAL);
+	opts.dim = dim;
+	opts.normalize = false;
+	for (int backwards = 0; backwards < 2; backwards++)
+	{
+		Where		where = alone;
+		Run			r;
+
+		for (uint32_t i = 0; i < n; i++)
+			keys[i] = 1000 + (backwards ? n - 1 - i : i);
+		where.keys = keys;
+		run_all(&r, &g, &opts, &where);
+		REQUIRE(r.status == GM_OK);
+		for (uint32_t j = 1; j < dim; j += 2)
+		{
+			uint32_t	first = 0;
+			float		peak = 0;
+
+			for (uint32_t i = 0; i < n; i++)
+				peak = fmaxf(peak, fabsf(r.x[i * dim + j]));
+			for (uint32_t i = 0; i < n; i++)
+			{
+				uint32_t	by_key = backwards ? n - 1 - i : i;
+
+				if (fabsf(r.x[by_key * dim + j]) >= 0.999f * peak)
+				{
+					first = by_key;
+					break;
+				}
+			}
+			CHECK(r.x[first * dim + j] > 0);
+		}
+		run_end(&r);
+	}
 	graph_free(&g);
 }
 
@@ -821,8 +896,13 @@ published_filter(double *x, const double *adj, const double *d, uint32_t n, uint
 static void
 test_prone_as_published(void)
 {
-	for (int weighted = 0; weighted < 2; weighted++)
+	int			near = 0;
+
+	/* singular values that nearly agree, or nearly vanish, make some of them differ more */
+	for (int run = 0; run < 10; run++)
 	{
+		int			weighted = run % 2;
+		double		apart;
 		uint32_t	n = 48;
 		uint32_t	dim = 48;
 		Graph		g = parts_graph(n, 8, 300);
@@ -856,7 +936,9 @@ test_prone_as_published(void)
 		published_filter(f, a, d, n, dim, 0.2, 0.5, 10);
 		dense_svd(f, n, n, NULL);
 		rows_to_length_one(f, n, n);
-		CHECK_NEAR(largest_difference_of_products(r.x, f, n, dim), 0, 2e-2);
+		apart = largest_difference_of_products(r.x, f, n, dim);
+		CHECK_NEAR(apart, 0, 0.05);
+		near += apart < 1e-5;
 		free(a);
 		free(d);
 		free(f);
@@ -864,6 +946,7 @@ test_prone_as_published(void)
 		run_end(&r);
 		graph_free(&g);
 	}
+	CHECK(near >= 6);
 }
 
 /* ---- FastRP, smoothing ---- */
@@ -1456,6 +1539,7 @@ test_align(void)
 }
 
 UNIT_MAIN(UNIT(test_product), UNIT(test_known_spectra), UNIT(test_spectral_subspace),
+		  UNIT(test_orthonormal_over_strips), UNIT(test_signs_by_key),
 		  UNIT(test_walk_is_netmf), UNIT(test_walk_of_few_landmarks),
 		  UNIT(test_prone_as_published), UNIT(test_fastrp_as_defined),
 		  UNIT(test_smooth_as_defined), UNIT(test_same_for_every_team),
