@@ -114,7 +114,7 @@ stage_build()
 
 # The tests in which threads play writer and readers.  Where addresses are
 # spread more widely than the sanitizer can bear it says so and ends.
-THREAD_TESTS="test_epoch test_apply test_hnsw"
+THREAD_TESTS="test_epoch test_apply test_hnsw test_topology"
 
 stage_threads()
 {
