@@ -381,6 +381,12 @@ def one_chains(graph):
     before = graph.done
     for _ in range(dice.choice([0, 0, 1, 2, 4])):
         graph.step()
+    later = None
+    if dice.random() < 0.3:
+        later = graph.call("SELECT * FROM graphmem.merge_entities(%s, %s)", *dice.sample(graph.NAMES, 2))
+        graph.step()
+    if later is not None and dice.random() < 0.7:
+        graph.call("SELECT * FROM graphmem.unmerge_entities(%s)", later[0][0])
     back = graph.call("SELECT * FROM graphmem.unmerge_entities(%s)", merged[0][0])
     if graph.done == before + (back is not None):
         expect(back is not None, "the merge was not undone")
