@@ -33,10 +33,15 @@ static GmSql lock_keys = {
 	3, {INT4OID, INT8ARRAYOID, INT8ARRAYOID}
 };
 
+/*
+ * The ids ascend.  A join would let a planner that takes the table for empty
+ * read all of it for each of them.
+ */
+#define PLACE_IN_IDS "pg_catalog.width_bucket(t.triple_id, $1)"
+
 static GmSql lock_rows = {
-	"SELECT u.i, t.xmin, t.recorded_at, t.expired_at FROM pg_catalog.unnest($1)"
-	" WITH ORDINALITY AS u(id, i) JOIN graphmem.triples t ON t.triple_id" GM_EQ "u.id"
-	" FOR NO KEY UPDATE OF t",
+	"SELECT " PLACE_IN_IDS "::pg_catalog.int8, t.xmin, t.recorded_at, t.expired_at"
+	" FROM graphmem.triples t WHERE t.triple_id" GM_EQ "ANY ($1) FOR NO KEY UPDATE",
 	1, {INT8ARRAYOID}
 };
 
@@ -52,9 +57,8 @@ static GmSql find_expired = {
 };
 
 static GmSql expire_rows = {
-	"UPDATE graphmem.triples AS t SET recorded_at = u.r, expired_at = u.x FROM ROWS FROM"
-	" (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) AS u(id, r, x)"
-	" WHERE t.triple_id" GM_EQ "u.id",
+	"UPDATE graphmem.triples AS t SET recorded_at = ($2)[" PLACE_IN_IDS "],"
+	" expired_at = ($3)[" PLACE_IN_IDS "] WHERE t.triple_id" GM_EQ "ANY ($1)",
 	3, {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
@@ -285,6 +289,15 @@ same_key(const GmVersion *a, const GmVersion *b)
 	return same_timeline(a, b) && a->object == b->object && a->from == b->from;
 }
 
+static int
+compare_endings_by_row(const void *a, const void *b)
+{
+	const Ending *x = *(Ending *const *) a;
+	const Ending *y = *(Ending *const *) b;
+
+	return compare_int8(x->version->triple_id, y->version->triple_id);
+}
+
 /* Locks the rows; false if one of them is not open any more. */
 static bool
 lock_endings(Ending *endings, int n)
@@ -298,12 +311,12 @@ lock_endings(Ending *endings, int n)
 
 	for (int i = 0; i < n; i++)
 		if (endings[i].version->stored)
-		{
-			of[nids] = &endings[i];
-			ids[nids++] = Int64GetDatum(endings[i].version->triple_id);
-		}
+			of[nids++] = &endings[i];
 	if (nids == 0)
 		return true;
+	qsort(of, nids, sizeof(Ending *), compare_endings_by_row);
+	for (int i = 0; i < nids; i++)
+		ids[i] = Int64GetDatum(of[i]->version->triple_id);
 	arg = gm_sql_array(INT8OID, ids, NULL, nids);
 	gm_sql_run(&lock_rows, &arg, NULL);
 	all = SPI_processed == (uint64) nids;
@@ -500,6 +513,15 @@ functional_column(const Columns *columns)
 	return gm_sql_array(BOOLOID, values, NULL, columns->n);
 }
 
+static int
+compare_rows(const void *a, const void *b)
+{
+	const GmVersion *x = *(GmVersion *const *) a;
+	const GmVersion *y = *(GmVersion *const *) b;
+
+	return compare_int8(x->triple_id, y->triple_id);
+}
+
 static void
 write_expired(const Columns *columns)
 {
@@ -507,6 +529,7 @@ write_expired(const Columns *columns)
 
 	if (columns->n == 0)
 		return;
+	qsort(columns->versions, columns->n, sizeof(GmVersion *), compare_rows);
 	args[0] = int8_column(columns, offsetof(GmVersion, triple_id));
 	args[1] = time_column(columns, offsetof(GmVersion, recorded_at));
 	args[2] = time_column(columns, offsetof(GmVersion, expired_at));
