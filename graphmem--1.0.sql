@@ -1323,7 +1323,7 @@ RETURNS bigint
 AS 'MODULE_PATHNAME', 'graphmem_add_alias'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION graphmem.add_alias(text, text, text) IS
-'Gives an entity another name, by which every function finds it. An entity''s own name goes before an alias, an alias before a literal. Returns alias_id. Errors: 22004 a name is NULL, 42704 unknown entity or graph, 22023 a literal, 23505 the name is an entity''s or an alias already.';
+'Gives an entity another name, by which every function finds it. An entity''s own name goes before an alias, an alias before a literal. Returns alias_id. Errors: 22004 a name is NULL, 42704 unknown entity or graph, 22023 a literal, 23505 the name is an entity''s or an alias already, 40001 it became one after the snapshot of REPEATABLE READ.';
 
 CREATE FUNCTION graphmem.drop_alias(
 	alias text, graph text DEFAULT NULL)

@@ -978,6 +978,13 @@ graphmem_add_alias(PG_FUNCTION_ARGS)
 		gm_graph_lock(graph_id, true);
 	id = find_or_report(graph_id, entity);
 	taken = gm_merge_find(graph_id, alias);
+	if (taken == 0 && IsolationUsesXactSnapshot())
+	{
+		gm_sql_read_latest(&find_entity, args, NULL);
+		if (SPI_processed > 0)
+			gm_names_report_taken();
+		gm_sql_done();
+	}
 	if (taken == 0)
 	{
 		args[2] = Int64GetDatum(id);

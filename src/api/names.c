@@ -550,6 +550,15 @@ check_flags_latest(Round *round, int32 graph_id, int *all)
 	gm_sql_done();
 }
 
+void
+gm_names_report_taken(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent use of a name"),
+			 errhint("Run the transaction again.")));
+}
+
 static void
 report_lost_name(const Round *round, int name)
 {
@@ -561,6 +570,16 @@ report_lost_name(const Round *round, int name)
 			 errmsg("%s \"%s\" can be neither seen nor created", nouns[round->class],
 					gm_error_quote(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value))),
 			 errhint("Row security may hide it from the current role.")));
+}
+
+/* The snapshot does not show an alias that came since; its name is taken all the same. */
+static void
+check_aliases_latest(Round *round, int32 graph_id, int *pending, int n)
+{
+	run_lookup(&lookup_alias, true, round, graph_id, pending, n);
+	if (SPI_processed > 0)
+		gm_names_report_taken();
+	gm_sql_done();
 }
 
 static void
@@ -591,7 +610,9 @@ resolve_round(GmNamePool *pool, Round *round, int32 graph_id)
 			if (nuntyped > 0)
 			{
 				run_lookup(&lookup_alias, false, round, graph_id, untyped, nuntyped);
-				(void) take_lookup(round, untyped, nuntyped);
+				nuntyped = take_lookup(round, untyped, nuntyped);
+				if (nuntyped > 0 && IsolationUsesXactSnapshot())
+					check_aliases_latest(round, graph_id, untyped, nuntyped);
 			}
 			for (int i = 0; i < n; i++)
 				if (!round->known[pending[i]])
