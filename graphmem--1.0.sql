@@ -2085,7 +2085,7 @@ COMMENT ON COLUMN graphmem.merge_rows.new IS 'the row after, but for vectors';
 COMMENT ON COLUMN graphmem.merge_rows.embedding IS 'the vector removed or added';
 
 COMMENT ON TABLE graphmem.predicates IS 'relation types';
-COMMENT ON COLUMN graphmem.predicates.functional IS 'a subject has one object at a time';
+COMMENT ON COLUMN graphmem.predicates.functional IS 'a subject has one object at a time; set_predicate() changes it, an UPDATE does not look at the facts that are there';
 COMMENT ON COLUMN graphmem.predicates."symmetric" IS 'walks take its facts in both directions';
 COMMENT ON COLUMN graphmem.predicates.weight IS 'of its facts in a random walk, relative to 1';
 
