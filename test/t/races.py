@@ -27,6 +27,7 @@ import sys
 import threading
 
 import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
@@ -115,8 +116,16 @@ class Session:
             self.thread.join()
             self.thread = None
 
-    def end(self, how):
+    def waits(self):
+        return self.thread is not None and self.thread.is_alive()
+
+    def end(self, rest, how):
+        """Does the rest first; nothing if it has ended."""
+        while rest:
+            self.do(rest.pop(0))
         self.join()
+        if self.connection.info.transaction_status == TRANSACTION_STATUS_IDLE:
+            return
         if self.error is None:
             try:
                 self.cursor.execute(how)
@@ -162,7 +171,7 @@ class Races:
             session.begin(level)
             for statement in statements:
                 session.do(statement)
-            session.end("COMMIT")
+            session.end([], "COMMIT")
         if session.error is None:
             return True
         self.errors[state_of(session.error)] += 1
@@ -177,7 +186,7 @@ class Races:
                 self.third.begin("READ COMMITTED")
                 for name, side in deeds:
                     self.third.do(self.deed(name, side, n, self.step))
-                self.third.end("COMMIT")
+                self.third.end([], "COMMIT")
             known = self.orders[str(transactions)] = self.left(n)
         return known
 
@@ -192,11 +201,16 @@ class Races:
         self.two.begin(level)
         for session in (self.one, self.two):    # the snapshot
             session.cursor.execute("SELECT count(*) FROM graphmem.graphs")
-        for i in range(len(first)):
-            self.one.do(statements[0][i])
-            self.two.do(statements[1][i])
-        self.one.end("ROLLBACK" if way == "rollback" else "COMMIT")
-        self.two.end("COMMIT")
+        todo = [list(own) for own in statements]
+        for session, own in zip((self.one, self.two), todo):
+            session.do(own.pop(0))
+        for session, own in zip((self.one, self.two), todo):
+            if own and not session.waits():
+                session.do(own.pop(0))
+        if self.one.waits() and not self.two.waits():
+            self.two.end(todo[1], "COMMIT")
+        self.one.end(todo[0], "ROLLBACK" if way == "rollback" else "COMMIT")
+        self.two.end(todo[1], "COMMIT")
         what = "%s, %s: %s beside %s" % (level, way, a, b)
         for session, own in ((self.one, statements[0]), (self.two, statements[1])):
             if not self.again(session, level, own if way != "rollback" or session is self.two else []):
