@@ -86,7 +86,7 @@ extern uint32 gm_names_add_entity(GmNamePool *pool, const text *name, const text
 /* Phases 2 to 5; between gm_sql_enter() and gm_sql_leave(). */
 extern void gm_names_resolve(GmNamePool *pool, int32 graph_id);
 /* a name means by now what the snapshot does not show: 40001 */
-extern void gm_names_report_taken(void) pg_attribute_noreturn();
+extern void gm_names_report_taken(void) __attribute__((noreturn));
 extern int64 gm_names_id(const GmNamePool *pool, uint32 number);
 /* Of a predicate. */
 extern bool gm_names_functional(const GmNamePool *pool, uint32 number);
