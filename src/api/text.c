@@ -157,11 +157,13 @@ static Leg	entity_leg = {
 	"graphmem.search_name_vector(graph_id, name) OPERATOR(pg_catalog.@@) $2",
 	true
 };
+/* with the entity, or untyped literal, of that name */
 static Leg	alias_leg = {
-	"aliases", "entity_id, name",
-	"EXISTS (SELECT FROM graphmem.entities e WHERE e.entity_id OPERATOR(pg_catalog.=) aliases.entity_id)"
-	" AND NOT EXISTS (SELECT FROM graphmem.entities e WHERE e.graph_id OPERATOR(pg_catalog.=) aliases.graph_id"
+	"aliases",
+	"entity_id, name, (SELECT e.entity_id FROM graphmem.entities e"
+	" WHERE e.graph_id OPERATOR(pg_catalog.=) aliases.graph_id"
 	" AND graphmem.name_key(e.name, e.literal_type) OPERATOR(pg_catalog.=) graphmem.name_key(aliases.name))",
+	"EXISTS (SELECT FROM graphmem.entities e WHERE e.entity_id OPERATOR(pg_catalog.=) aliases.entity_id)",
 	"graphmem.search_name_vector(graph_id, name) OPERATOR(pg_catalog.@@) $2",
 	true
 };
@@ -383,9 +385,17 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	double		score;
 	int64		id = DatumGetInt64(slot_getattr(slot, 1, &isnull));
 	const GmTextKnown *known = sink->search->known;
+	int			columns = 2;
 
 	if (known != NULL && !known->is_known(known->arg, id))
 		return true;
+	if (sink->search->leg == &alias_leg)
+	{
+		int64		namesake = DatumGetInt64(slot_getattr(slot, ++columns, &isnull));
+
+		if (!isnull && (known == NULL || known->is_known(known->arg, namesake)))
+			return true;
+	}
 	sink->rows++;
 	if (sink->only_count)
 		return sink->rows < sink->max_rows;
@@ -396,8 +406,8 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	if (len >= GM_NAME_BYTES - VARHDRSZ)
 		len = pg_mbcliplen(VARDATA_ANY(t), len, len - MAX_CONVERSION_GROWTH);
 	score = score_text(sink->search, VARDATA_ANY(t), len);
-	if (slot->tts_tupleDescriptor->natts > 2)
-		score = Max(score, 0.9 * DatumGetFloat4(slot_getattr(slot, 3, &isnull)));
+	if (slot->tts_tupleDescriptor->natts > columns)
+		score = Max(score, 0.9 * DatumGetFloat4(slot_getattr(slot, columns + 1, &isnull)));
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(sink->search->row_context);
 	add_hit(sink->search, id, score);
