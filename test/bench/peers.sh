@@ -53,7 +53,7 @@ fi
 if [ "${1:-}" = --vector ]; then
 	shift
 	gm_chroot_run "$ROOT" env PG_CONFIG="/usr/lib/postgresql/$major/bin/pg_config" QUICK="${QUICK:-}" \
-		SETS="${SETS:-}" SHARE="${SHARE:-}" /srv/graphmem/test/bench/vector.sh "$@"
+		SETS="${SETS:-}" /srv/graphmem/test/bench/vector.sh "$@"
 	mkdir -p build/bench
 	cp "$ROOT"/srv/graphmem/build/bench/vector.* build/bench/
 	exit

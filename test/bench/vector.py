@@ -24,7 +24,6 @@ import vector_sets
 from measure import Session, say
 
 QUICK = bool(os.environ.get("QUICK"))
-SHARE = bool(os.environ.get("SHARE"))
 WORK = os.environ["WORK"]
 M = 16
 EF_CONSTRUCTION = 200
@@ -384,14 +383,12 @@ def section_search(table, chosen, sections, sweeps):
     if "search" in sections:
         builds[SQL] = build_ours(table, chosen)
         programs.append(searching(chosen))
-        if SHARE:
-            programs[-1].ask("share")
+        programs[-1].ask("share")
         asks[SQL] = lambda ef, p=programs[-1]: p.ask("pass %d", ef)
         found = prepare_pgvector(chosen)
         if found:
             programs.append(found[0])
-            if SHARE:
-                programs[-1].ask("share")
+            programs[-1].ask("share")
             asks[PGVECTOR], builds[PGVECTOR] = found[1:3]
             table.add("%s: pgvector's index" % chosen.name, "%.1f MB" % (found[3] / 2 ** 20))
     points = sweep(asks)

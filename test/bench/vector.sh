@@ -34,7 +34,7 @@ if [ "${1:-}" != --inside ]; then
 	gm_copy_tree "$WORK/tree"
 	gm_private_prefix
 	gm_as_user "$WORK/tree" env -i PATH="$BIN:/usr/bin:/bin" LANG=C.UTF-8 HOME="$WORK" \
-		WORK="$WORK" BIN="$BIN" TMPDIR="$WORK" QUICK="${QUICK:-}" SETS="${SETS:-}" SHARE="${SHARE:-}" \
+		WORK="$WORK" BIN="$BIN" TMPDIR="$WORK" QUICK="${QUICK:-}" SETS="${SETS:-}" \
 		test/bench/vector.sh --inside "$@"
 	mkdir -p build/bench
 	cp "$WORK"/results/* build/bench/
