@@ -25,8 +25,8 @@
  *				by then stays.  In REPEATABLE READ that is looked for among what
  *				is committed now, and is 40001.
  * Memory		8 bytes a fact and entity that goes, a few times over
- * Complexity	a few index lookups for each row that goes; 1 million facts of one
- *				source: test/bench/run.sh forget
+ * Complexity	a few index lookups for each row that goes; a subtransaction for each
+ *				step that is undone
  * Limits		100 million facts a call
  *
  *-------------------------------------------------------------------------
