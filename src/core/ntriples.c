@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "core/utf8.h"
+
 /* ---- characters ---- */
 
 /* The character at p, and its bytes; what is no UTF-8 counts byte by byte. */
@@ -30,34 +32,6 @@ character(const char *p, size_t left, size_t *bytes)
 	}
 	*bytes = n;
 	return code;
-}
-
-static size_t
-put_character(uint32_t code, char *to)
-{
-	if (code < 0x80)
-	{
-		to[0] = (char) code;
-		return 1;
-	}
-	if (code < 0x800)
-	{
-		to[0] = (char) (0xC0 | code >> 6);
-		to[1] = (char) (0x80 | (code & 0x3F));
-		return 2;
-	}
-	if (code < 0x10000)
-	{
-		to[0] = (char) (0xE0 | code >> 12);
-		to[1] = (char) (0x80 | (code >> 6 & 0x3F));
-		to[2] = (char) (0x80 | (code & 0x3F));
-		return 3;
-	}
-	to[0] = (char) (0xF0 | code >> 18);
-	to[1] = (char) (0x80 | (code >> 12 & 0x3F));
-	to[2] = (char) (0x80 | (code >> 6 & 0x3F));
-	to[3] = (char) (0x80 | (code & 0x3F));
-	return 4;
 }
 
 static bool
@@ -237,7 +211,7 @@ read_code(GmNtReader *r)
 		return fail(r, start, "a character, which a surrogate is not");
 	if (code == 0)
 		return fail(r, start, "a character other than NUL");
-	r->to += put_character(code, r->to);
+	r->to += gm_utf8_write(code, r->to);
 	return true;
 }
 

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "core/utf8.h"
+
 #define COUNT(list)	(sizeof(list) / sizeof((list)[0]))
 
 typedef struct CodeRange
@@ -169,27 +171,6 @@ lower_code(uint32_t code)
 	return code;
 }
 
-/* no capital's small letter has more than three bytes */
-static size_t
-write_char(uint32_t code, char *to)
-{
-	if (code < 0x80)
-	{
-		to[0] = (char) code;
-		return 1;
-	}
-	if (code < 0x800)
-	{
-		to[0] = (char) (0xC0 | code >> 6);
-		to[1] = (char) (0x80 | (code & 0x3F));
-		return 2;
-	}
-	to[0] = (char) (0xE0 | code >> 12);
-	to[1] = (char) (0x80 | (code >> 6 & 0x3F));
-	to[2] = (char) (0x80 | (code & 0x3F));
-	return 3;
-}
-
 size_t
 gm_word_fold(const char *text, size_t len, GmCharLength length, char *to)
 {
@@ -203,7 +184,7 @@ gm_word_fold(const char *text, size_t len, GmCharLength length, char *to)
 		step = read_char(text + i, len - i, length, &code);
 		lower = code == NO_CODE ? code : lower_code(code);
 		if (lower != code)
-			out += write_char(lower, out);
+			out += gm_utf8_write(lower, out);
 		else
 		{
 			memcpy(out, text + i, step);

@@ -14,8 +14,7 @@ my $steps = $ENV{GRAPHMEM_STEPS} // 600;
 my $seconds = $ENV{GRAPHMEM_SECONDS} // 8;
 my $seed = $ENV{GRAPHMEM_SEED} // int(rand(1000000));
 
-my ($python) = grep { system("$_ -c 'import psycopg2' >/dev/null 2>&1") == 0 }
-  ('/usr/bin/python3', 'python3');
+my $python = python_with('psycopg2');
 plan skip_all => 'no psycopg2 (Debian: python3-psycopg2)' unless defined $python;
 
 my $node = start_node('supersede');
@@ -23,27 +22,8 @@ create_database($node, 'supersede');
 note "seed $seed";
 
 my $dsn = 'host=' . $node->host . ' port=' . $node->port . ' dbname=supersede';
-open(my $answers, '-|', $python, dirname(__FILE__) . '/supersede.py', $seed, $steps, $seconds, $dsn)
-  or die "could not start $python: $!";
-my $done = 0;
-while (my $line = <$answers>)
-{
-	chomp $line;
-	if ($line =~ /^(not )?ok - (.*)/)
-	{
-		ok(!defined $1, $2);
-		diag("GRAPHMEM_SEED=$seed repeats this") if defined $1;
-	}
-	elsif ($line eq 'done')
-	{
-		$done = 1;
-	}
-	else
-	{
-		note($line);
-	}
-}
-close($answers);
+my $done = report_of($python, dirname(__FILE__) . '/supersede.py', $seed, $steps, $seconds, $dsn);
+diag("GRAPHMEM_SEED=$seed repeats this") unless Test::More->builder->is_passing;
 ok($done, 'the model came to its end');
 
 $node->stop;
