@@ -35,6 +35,7 @@
 
 #include "api/facts.h"
 #include "api/names.h"
+#include "api/sql.h"
 #include "compat.h"
 #include "error.h"
 
@@ -212,12 +213,6 @@ run_import(Import *import, char *graph)
 
 /* ---- edges ---- */
 
-static text *
-optional_text(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : PG_GETARG_TEXT_PP(n);
-}
-
 static Oid
 table_arg(FunctionCallInfo fcinfo, int n)
 {
@@ -297,8 +292,8 @@ graphmem_import_edges(PG_FUNCTION_ARGS)
 	const char *id;
 	const char *name;
 	const char *kind;
-	Import		import = {.source = optional_text(fcinfo, 9)};
-	char	   *graph = gm_graph_name(optional_text(fcinfo, 10));
+	Import		import = {.source = gm_sql_text_arg(fcinfo, 9)};
+	char	   *graph = gm_graph_name(gm_sql_text_arg(fcinfo, 10));
 	StringInfoData query;
 	int64		count;
 
@@ -450,10 +445,10 @@ age_schema(const char *name)
 Datum
 graphmem_import_age(PG_FUNCTION_ARGS)
 {
-	char	   *graph = gm_graph_name(optional_text(fcinfo, 1));
+	char	   *graph = gm_graph_name(gm_sql_text_arg(fcinfo, 1));
 	char	   *property = PG_ARGISNULL(2) ? "name" : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	char	   *key = quote_literal_cstr(property);
-	Import		import = {.source = optional_text(fcinfo, 3)};
+	Import		import = {.source = gm_sql_text_arg(fcinfo, 3)};
 	const char *schema;
 	int64		count;
 

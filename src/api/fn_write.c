@@ -116,22 +116,6 @@ static GmSql drop_space = {
 
 /* ---- arguments ---- */
 
-static text *
-text_arg(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : PG_GETARG_TEXT_PP(n);
-}
-
-static text *
-required_arg(FunctionCallInfo fcinfo, int n, const char *what)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", what)));
-	return PG_GETARG_TEXT_PP(n);
-}
-
 static Jsonb *
 object_arg(FunctionCallInfo fcinfo, int n, const char *what)
 {
@@ -201,7 +185,7 @@ graphmem_current_graph_id(PG_FUNCTION_ARGS)
 		CommandId	command;
 		int32		id;
 	}			kept;
-	text	   *graph = text_arg(fcinfo, 0);
+	text	   *graph = gm_sql_text_arg(fcinfo, 0);
 	Snapshot	snapshot = GetActiveSnapshot();
 	LocalTransactionId transaction = gm_compat_lxid(MyProc);
 	char	   *name;
@@ -324,16 +308,16 @@ one_name(int32 graph_id, GmNameClass class, const text *name, const text *type, 
 Datum
 graphmem_add_entity(PG_FUNCTION_ARGS)
 {
-	text	   *name = required_arg(fcinfo, 0, "name of an entity");
-	text	   *kind = text_arg(fcinfo, 1);
+	text	   *name = gm_sql_required_text(fcinfo, 0, "name of an entity");
+	text	   *kind = gm_sql_text_arg(fcinfo, 1);
 	Jsonb	   *properties = object_arg(fcinfo, 2, "properties of an entity");
-	char	   *graph = gm_graph_name(text_arg(fcinfo, 4));
+	char	   *graph = gm_graph_name(gm_sql_text_arg(fcinfo, 4));
 	int			level = gm_sql_enter();
 	int32		graph_id = gm_graph_for_write(graph);
 	int64		id;
 
 	gm_graph_lock(graph_id, false);
-	id = one_name(graph_id, GM_NAME_ENTITY, name, text_arg(fcinfo, 3), kind);
+	id = one_name(graph_id, GM_NAME_ENTITY, name, gm_sql_text_arg(fcinfo, 3), kind);
 	if (kind != NULL || properties != NULL)
 	{
 		Datum		args[3] = {Int64GetDatum(id), PointerGetDatum(kind), PointerGetDatum(properties)};
@@ -349,8 +333,8 @@ graphmem_add_entity(PG_FUNCTION_ARGS)
 Datum
 graphmem_add_source(PG_FUNCTION_ARGS)
 {
-	text	   *name = required_arg(fcinfo, 0, "name of a source");
-	char	   *graph = gm_graph_name(text_arg(fcinfo, 7));
+	text	   *name = gm_sql_required_text(fcinfo, 0, "name of a source");
+	char	   *graph = gm_graph_name(gm_sql_text_arg(fcinfo, 7));
 	Datum		args[7];
 	char		nulls[7] = {' '};
 	bool		given = false;
@@ -384,13 +368,13 @@ graphmem_add_source(PG_FUNCTION_ARGS)
 Datum
 graphmem_add_triple(PG_FUNCTION_ARGS)
 {
-	GmFactWriter *writer = gm_facts_begin(CurrentMemoryContext, gm_graph_name(text_arg(fcinfo, 9)));
+	GmFactWriter *writer = gm_facts_begin(CurrentMemoryContext, gm_graph_name(gm_sql_text_arg(fcinfo, 9)));
 	GmFact		fact = {0};
 
-	fact.subject = text_arg(fcinfo, 0);
-	fact.predicate = text_arg(fcinfo, 1);
-	fact.object = text_arg(fcinfo, 2);
-	fact.source = text_arg(fcinfo, 3);
+	fact.subject = gm_sql_text_arg(fcinfo, 0);
+	fact.predicate = gm_sql_text_arg(fcinfo, 1);
+	fact.object = gm_sql_text_arg(fcinfo, 2);
+	fact.source = gm_sql_text_arg(fcinfo, 3);
 	fact.has_confidence = !PG_ARGISNULL(4);
 	if (fact.has_confidence)
 		fact.confidence = PG_GETARG_FLOAT4(4);
@@ -401,7 +385,7 @@ graphmem_add_triple(PG_FUNCTION_ARGS)
 	if (fact.has_to)
 		fact.valid_to = PG_GETARG_TIMESTAMPTZ(6);
 	fact.properties = PG_ARGISNULL(7) ? NULL : PG_GETARG_JSONB_P(7);
-	fact.object_type = text_arg(fcinfo, 8);
+	fact.object_type = gm_sql_text_arg(fcinfo, 8);
 	gm_facts_state(writer, &fact);
 	PG_RETURN_INT64(gm_facts_finish(writer));
 }
@@ -439,8 +423,8 @@ set_functional(int64 predicate, bool functional)
 Datum
 graphmem_set_predicate(PG_FUNCTION_ARGS)
 {
-	text	   *name = required_arg(fcinfo, 0, "name of a predicate");
-	char	   *graph = gm_graph_name(text_arg(fcinfo, 4));
+	text	   *name = gm_sql_required_text(fcinfo, 0, "name of a predicate");
+	char	   *graph = gm_graph_name(gm_sql_text_arg(fcinfo, 4));
 	Datum		args[4];
 	char		nulls[4] = {' ', null_flag(fcinfo, 1), null_flag(fcinfo, 2), null_flag(fcinfo, 3)};
 	int32		graph_id;
@@ -493,8 +477,8 @@ graphmem_create_vector_space(PG_FUNCTION_ARGS)
 	static const char *const metrics[] = {"cosine", "l2", "ip", NULL};
 	static const char *const quantisations[] = {"int8", "f16", "none", NULL};
 	static const char *const precisions[] = {"image", "table", NULL};
-	text	   *name = required_arg(fcinfo, 0, "name of a vector space");
-	char	   *graph = gm_graph_name(text_arg(fcinfo, 8));
+	text	   *name = gm_sql_required_text(fcinfo, 0, "name of a vector space");
+	char	   *graph = gm_graph_name(gm_sql_text_arg(fcinfo, 8));
 	Datum		args[9];
 	bool		isnull;
 	int32		id;
@@ -532,8 +516,8 @@ graphmem_create_vector_space(PG_FUNCTION_ARGS)
 Datum
 graphmem_drop_vector_space(PG_FUNCTION_ARGS)
 {
-	text	   *name = required_arg(fcinfo, 0, "name of a vector space");
-	char	   *graph = gm_graph_name(text_arg(fcinfo, 1));
+	text	   *name = gm_sql_required_text(fcinfo, 0, "name of a vector space");
+	char	   *graph = gm_graph_name(gm_sql_text_arg(fcinfo, 1));
 	int			level = gm_sql_enter();
 	Datum		args[2] = {Int32GetDatum(gm_graph_find(graph)), PointerGetDatum(name)};
 	bool		isnull;
@@ -562,10 +546,10 @@ Datum
 graphmem_set_embedding(PG_FUNCTION_ARGS)
 {
 	GmVectorWriter *writer = gm_vectors_begin(CurrentMemoryContext,
-											  gm_graph_name(text_arg(fcinfo, 3)), GM_VECTOR_PUT);
+											  gm_graph_name(gm_sql_text_arg(fcinfo, 3)), GM_VECTOR_PUT);
 
-	gm_vectors_put(writer, text_arg(fcinfo, 0),
-				   PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1), text_arg(fcinfo, 2), NULL);
+	gm_vectors_put(writer, gm_sql_text_arg(fcinfo, 0),
+				   PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1), gm_sql_text_arg(fcinfo, 2), NULL);
 	PG_RETURN_INT64(gm_vectors_finish(writer));
 }
 
@@ -613,7 +597,7 @@ graphmem_set_embeddings(PG_FUNCTION_ARGS)
 				 errdetail("Element %d is null.", at % dim + 1)));
 	}
 	floats = (const float4 *) ARR_DATA_PTR(flat);
-	writer = gm_vectors_begin(CurrentMemoryContext, gm_graph_name(text_arg(fcinfo, 4)),
+	writer = gm_vectors_begin(CurrentMemoryContext, gm_graph_name(gm_sql_text_arg(fcinfo, 4)),
 							  GM_VECTOR_PUT);
 	outermost = gm_call_begin(GM_CALL_graphmem_set_embeddings);
 	for (int i = 0; i < nitems; i++)
@@ -621,7 +605,7 @@ graphmem_set_embeddings(PG_FUNCTION_ARGS)
 		gm_call_phase(GM_PHASE_VECTORS, i, nitems);
 		CHECK_FOR_INTERRUPTS();
 		gm_vectors_put_floats(writer, no_name[i] ? NULL : DatumGetTextPP(names[i]),
-							  floats + (Size) i * dim, dim, text_arg(fcinfo, 3));
+							  floats + (Size) i * dim, dim, gm_sql_text_arg(fcinfo, 3));
 	}
 	(void) gm_vectors_finish(writer);
 	if (outermost)

@@ -502,16 +502,6 @@ quoted(const text *value)
 	return gm_error_quote(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
 
-static text *
-required_arg(FunctionCallInfo fcinfo, int n, const char *what)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", what)));
-	return PG_GETARG_TEXT_PP(n);
-}
-
 static void
 report_no_entity(int32 graph_id, const text *name)
 {
@@ -902,8 +892,8 @@ merge_and_roll_back(GmMerge *merge)
 Datum
 graphmem_merge_entities(PG_FUNCTION_ARGS)
 {
-	text	   *keep = required_arg(fcinfo, 0, "name of the entity to keep");
-	text	   *gone = required_arg(fcinfo, 1, "name of the entity to merge into it");
+	text	   *keep = gm_sql_required_text(fcinfo, 0, "name of the entity to keep");
+	text	   *gone = gm_sql_required_text(fcinfo, 1, "name of the entity to merge into it");
 	bool		dry_run = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
 	char	   *graph = gm_graph_name(PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3));
 	Datum		values[1 + GM_MERGE_COUNTS];
@@ -965,8 +955,8 @@ entity_name(int64 id)
 Datum
 graphmem_add_alias(PG_FUNCTION_ARGS)
 {
-	text	   *entity = required_arg(fcinfo, 0, "name of an entity");
-	text	   *alias = required_arg(fcinfo, 1, "alias of an entity");
+	text	   *entity = gm_sql_required_text(fcinfo, 0, "name of an entity");
+	text	   *alias = gm_sql_required_text(fcinfo, 1, "alias of an entity");
 	char	   *graph = gm_graph_name(PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2));
 	int			level = gm_sql_enter();
 	int32		graph_id = gm_graph_find(graph);
@@ -1008,7 +998,7 @@ graphmem_add_alias(PG_FUNCTION_ARGS)
 Datum
 graphmem_drop_alias(PG_FUNCTION_ARGS)
 {
-	text	   *alias = required_arg(fcinfo, 0, "alias of an entity");
+	text	   *alias = gm_sql_required_text(fcinfo, 0, "alias of an entity");
 	char	   *graph = gm_graph_name(PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1));
 	int			level = gm_sql_enter();
 	Datum		args[2] = {Int32GetDatum(gm_graph_find(graph)), PointerGetDatum(alias)};

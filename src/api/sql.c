@@ -170,6 +170,22 @@ gm_sql_array(Oid type, Datum *values, bool *nulls, int n)
 											  len, byval, align));
 }
 
+text *
+gm_sql_text_arg(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_TEXT_PP(n);
+}
+
+text *
+gm_sql_required_text(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", what)));
+	return PG_GETARG_TEXT_PP(n);
+}
+
 Oid
 gm_sql_relid(const char *name)
 {

@@ -85,6 +85,10 @@ typedef enum GmIdKind
 
 extern int64 gm_sql_next_id(GmIdKind kind);
 
+/* Arguments of functions that write: NULL if missing, or 22004 "WHAT must not be null". */
+extern text *gm_sql_text_arg(FunctionCallInfo fcinfo, int n);
+extern text *gm_sql_required_text(FunctionCallInfo fcinfo, int n, const char *what);
+
 /* oid of a table or index of the schema graphmem */
 extern Oid	gm_sql_relid(const char *name);
 

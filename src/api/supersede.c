@@ -168,22 +168,6 @@ static GmSql mark_undone = {
 
 /* ---- arguments ---- */
 
-static text *
-optional_text(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : PG_GETARG_TEXT_PP(n);
-}
-
-static const text *
-required_text(FunctionCallInfo fcinfo, int n, const char *what)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", what)));
-	return PG_GETARG_TEXT_PP(n);
-}
-
 static int64
 first_id(GmSql *sql, Datum *args, const char *nulls)
 {
@@ -495,11 +479,11 @@ new_type(const NamedFact *fact, const text *given)
 Datum
 graphmem_supersede(PG_FUNCTION_ARGS)
 {
-	const text *subject = required_text(fcinfo, 0, "subject");
-	const text *predicate = required_text(fcinfo, 1, "predicate");
-	const text *object = required_text(fcinfo, 2, "object");
-	const text *new_object = required_text(fcinfo, 3, "new_object");
-	text	   *source = optional_text(fcinfo, 6);
+	const text *subject = gm_sql_required_text(fcinfo, 0, "argument \"subject\"");
+	const text *predicate = gm_sql_required_text(fcinfo, 1, "argument \"predicate\"");
+	const text *object = gm_sql_required_text(fcinfo, 2, "argument \"object\"");
+	const text *new_object = gm_sql_required_text(fcinfo, 3, "argument \"new_object\"");
+	text	   *source = gm_sql_text_arg(fcinfo, 6);
 	NamedFact	fact;
 	Successor	successor = {.confidence = 1};
 	uint32		object_number;
@@ -511,16 +495,16 @@ graphmem_supersede(PG_FUNCTION_ARGS)
 	successor.has_time = !PG_ARGISNULL(4);
 	if (successor.has_time)
 		successor.time = PG_GETARG_TIMESTAMPTZ(4);
-	successor.reason = PointerGetDatum(optional_text(fcinfo, 5));
+	successor.reason = PointerGetDatum(gm_sql_text_arg(fcinfo, 5));
 	if (!PG_ARGISNULL(7))
 		successor.confidence = PG_GETARG_FLOAT4(7);
 	gm_check_confidence(successor.confidence);
 
 	level = gm_sql_enter();
-	find_named(&fact, optional_text(fcinfo, 10), subject, predicate, object,
-			   optional_text(fcinfo, 8));
+	find_named(&fact, gm_sql_text_arg(fcinfo, 10), subject, predicate, object,
+			   gm_sql_text_arg(fcinfo, 8));
 	object_number = gm_names_add(fact.names, GM_NAME_ENTITY, new_object,
-								 new_type(&fact, optional_text(fcinfo, 9)), NULL);
+								 new_type(&fact, gm_sql_text_arg(fcinfo, 9)), NULL);
 	if (source != NULL)
 		source_number = gm_names_add(fact.names, GM_NAME_SOURCE, source, NULL, NULL);
 	settle(&fact);
@@ -582,19 +566,19 @@ write_retraction(const NamedFact *fact, const TimestampTz *as_of, Datum reason)
 Datum
 graphmem_retract(PG_FUNCTION_ARGS)
 {
-	const text *subject = required_text(fcinfo, 0, "subject");
-	const text *predicate = required_text(fcinfo, 1, "predicate");
-	const text *object = required_text(fcinfo, 2, "object");
+	const text *subject = gm_sql_required_text(fcinfo, 0, "argument \"subject\"");
+	const text *predicate = gm_sql_required_text(fcinfo, 1, "argument \"predicate\"");
+	const text *object = gm_sql_required_text(fcinfo, 2, "argument \"object\"");
 	TimestampTz as_of = PG_ARGISNULL(3) ? 0 : PG_GETARG_TIMESTAMPTZ(3);
 	int			level = gm_sql_enter();
 	NamedFact	fact;
 	int64		step_id;
 
-	find_named(&fact, optional_text(fcinfo, 6), subject, predicate, object,
-			   optional_text(fcinfo, 5));
+	find_named(&fact, gm_sql_text_arg(fcinfo, 6), subject, predicate, object,
+			   gm_sql_text_arg(fcinfo, 5));
 	settle(&fact);
 	step_id = write_retraction(&fact, PG_ARGISNULL(3) ? NULL : &as_of,
-							   PointerGetDatum(optional_text(fcinfo, 4)));
+							   PointerGetDatum(gm_sql_text_arg(fcinfo, 4)));
 	gm_sql_leave(level);
 	PG_RETURN_INT64(step_id);
 }
