@@ -245,6 +245,8 @@ CREATE TABLE graphmem.vector_spaces (
 				CHECK (ef_construction BETWEEN 4 AND 10000),
 	origin		text NOT NULL DEFAULT 'user'
 				CHECK (origin IN ('user', 'topology')),
+	state		text NOT NULL DEFAULT 'ready'
+				CHECK (state IN ('ready', 'computing')),
 	parameters	jsonb NOT NULL DEFAULT '{}',
 	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	UNIQUE (graph_id, name)
@@ -262,6 +264,8 @@ CREATE INDEX embeddings_item ON graphmem.embeddings (item_id);
 CREATE TABLE graphmem.topology_vectors (
 	space_id	int NOT NULL,
 	entity_id	bigint NOT NULL,
+	graph_id	int NOT NULL,
+	shape		bigint,
 	embedding	real[] NOT NULL,
 	PRIMARY KEY (space_id, entity_id)
 );
@@ -2125,6 +2129,7 @@ COMMENT ON COLUMN graphmem.vector_spaces.full_precision IS 'where the vectors th
 COMMENT ON COLUMN graphmem.vector_spaces.m IS 'HNSW: links of a node per layer';
 COMMENT ON COLUMN graphmem.vector_spaces.ef_construction IS 'HNSW: candidates kept while linking a node';
 COMMENT ON COLUMN graphmem.vector_spaces.origin IS 'user, or topology for embeddings computed from the graph';
+COMMENT ON COLUMN graphmem.vector_spaces.state IS 'ready, or computing: a computed space that will take the place of the one of its name';
 COMMENT ON COLUMN graphmem.vector_spaces.parameters IS 'of the method that computed it';
 
 COMMENT ON TABLE graphmem.embeddings IS 'the user''s vectors';
@@ -2212,6 +2217,8 @@ COMMENT ON COLUMN graphmem.supersessions.superseded_at IS 'when';
 COMMENT ON COLUMN graphmem.supersessions.undone_at IS 'when it was undone; NULL: it stands';
 COMMENT ON COLUMN graphmem.topology_vectors.space_id IS 'space that the vector belongs to';
 COMMENT ON COLUMN graphmem.topology_vectors.entity_id IS 'whose vector it is';
+COMMENT ON COLUMN graphmem.topology_vectors.graph_id IS 'graph of the entity';
+COMMENT ON COLUMN graphmem.topology_vectors.shape IS 'hash of the facts around the entity that the vector was computed from; NULL: the mean of its neighbours, until the space is computed again';
 COMMENT ON COLUMN graphmem.topology_vectors.embedding IS 'the vector, of the spaces dimension';
 COMMENT ON COLUMN graphmem.triples.graph_id IS 'graph of subject, predicate and object';
 COMMENT ON COLUMN graphmem.triples.subject_id IS 'entity that the fact is about';

@@ -34,6 +34,8 @@ int			gm_guc_worker_naptime = 1000;
 bool		gm_guc_admin_friendly = true;
 int			gm_guc_memory_limit = 1024;
 int			gm_guc_build_workers = 2;
+int			gm_guc_compute_workers = 1;
+double		gm_guc_topology_threshold = 0.1;
 bool		gm_guc_index_file = true;
 int			gm_guc_recall_sample_rate = 0;
 bool		gm_guc_shared_image = true;
@@ -164,6 +166,16 @@ gm_guc_define(void)
 							"0: the worker does it alone.",
 							&gm_guc_build_workers, 2, 0, GM_MOST_BUILD_WORKERS,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("graphmem.compute_workers",
+							"Sets how many processes compute vectors from the shape of a graph.",
+							"They take up to that many of max_worker_processes while they compute.",
+							&gm_guc_compute_workers, 1, 1, GM_MOST_COMPUTE_WORKERS,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("graphmem.topology_threshold",
+							 "Sets the share of changed entities from which a graph's computed vectors are computed again.",
+							 "0: only when refresh_topology is called.",
+							 &gm_guc_topology_threshold, 0.1, 0.0, 1.0,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("graphmem.index_file",
 							 "Keeps indexes of vectors in files, so that a restart need not build them again.",
 							 "Base backups leave the files out; what is in them is never trusted.",

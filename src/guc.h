@@ -23,6 +23,7 @@ typedef enum GmConsistency
 } GmConsistency;
 
 #define GM_MOST_BUILD_WORKERS	64
+#define GM_MOST_COMPUTE_WORKERS	64
 
 extern char *gm_guc_graph;
 extern int	gm_guc_private_memory_limit;	/* MB */
@@ -45,6 +46,8 @@ extern int	gm_guc_worker_naptime;	/* ms */
 extern bool gm_guc_admin_friendly;
 extern int	gm_guc_memory_limit;	/* MB; 0: none */
 extern int	gm_guc_build_workers;
+extern int	gm_guc_compute_workers;
+extern double gm_guc_topology_threshold;	/* 0: never */
 extern bool gm_guc_index_file;
 extern int	gm_guc_recall_sample_rate;	/* a minute; 0: none */
 extern bool gm_guc_shared_image;

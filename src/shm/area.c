@@ -10,6 +10,7 @@
 #include "shm/area.h"
 #include "shm/builds.h"
 #include "shm/spaces.h"
+#include "shm/topology.h"
 
 #define LINE	64
 #define ALIGN_LINE(n)	(((n) + LINE - 1) & ~((Size) LINE - 1))
@@ -42,9 +43,15 @@ builds_at(uint32 slots)
 }
 
 static Size
-queue_at(uint32 slots)
+topology_at(uint32 slots)
 {
 	return builds_at(slots) + ALIGN_LINE(sizeof(GmBuilds));
+}
+
+static Size
+queue_at(uint32 slots)
+{
+	return topology_at(slots) + ALIGN_LINE(sizeof(GmTopologyArea));
 }
 
 Size
@@ -69,9 +76,11 @@ gm_area_init(GmArea *area, uint32 slots, Oid db, uint64 generation)
 	area->ar_graphs_at = graphs_at(slots);
 	area->ar_spaces_at = spaces_at(slots);
 	area->ar_builds_at = builds_at(slots);
+	area->ar_topology_at = topology_at(slots);
 	area->ar_queue_at = queue_at(slots);
 	atomic_store(&area->ar_epoch, 1);
 	LWLockInitialize(&area->ar_queue_lock, control->tranche_queue);
+	gm_topology_area_init(gm_area_topology(area));
 }
 
 static inline uint32
@@ -80,7 +89,7 @@ home(int32_t graph_id)
 	return ((uint32) graph_id * UINT32_C(0x9e3779b1)) >> 18;
 }
 
-StaticAssertDecl(sizeof(GmSpaceEntry) == LINE, "spaces do not share a line");
+StaticAssertDecl(sizeof(GmSpaceEntry) % LINE == 0, "spaces do not share a line");
 StaticAssertDecl(GM_AREA_GRAPHS == 1 << 14, "home() must give a place in the directory");
 
 GmGraphEntry *

@@ -57,7 +57,7 @@
 #include "shm/control.h"
 
 #define GM_AREA_MAGIC		0x676d6131	/* "gma1" */
-#define GM_AREA_LAYOUT		4
+#define GM_AREA_LAYOUT		5
 #define GM_AREA_EXTENTS		GM_MEM_FORK_FROM
 #define GM_AREA_BUCKETS		1024		/* of ar_last_ticket, by graph_id */
 #define GM_AREA_PARKED		1024
@@ -302,6 +302,7 @@ typedef struct GmArea
 	uint32		ar_graphs_at;	/* offset of GmGraphEntry [GM_AREA_GRAPHS] */
 	uint32		ar_spaces_at;	/* offset of GmSpaceEntry [GM_AREA_SPACES] */
 	uint32		ar_builds_at;	/* offset of GmBuilds */
+	uint32		ar_topology_at; /* offset of GmTopologyArea */
 	uint32		ar_queue_at;	/* offset of char [GM_QUEUE_BYTES] */
 } GmArea;
 

@@ -59,6 +59,7 @@ initialise(GmControl *c)
 	c->layout = GM_CONTROL_LAYOUT;
 	c->tranche_control = LWLockNewTrancheId();
 	c->tranche_queue = LWLockNewTrancheId();
+	c->tranche_topology = LWLockNewTrancheId();
 	LWLockInitialize(&c->lock, c->tranche_control);
 	for (int i = 0; i < GM_MAX_DATABASES; i++)
 		ConditionVariableInit(&c->db[i].changed);
@@ -80,6 +81,7 @@ place(void)
 	Assert(c->magic == GM_CONTROL_MAGIC && c->layout == GM_CONTROL_LAYOUT);
 	LWLockRegisterTranche(c->tranche_control, "graphmem control");
 	LWLockRegisterTranche(c->tranche_queue, "graphmem queue");
+	LWLockRegisterTranche(c->tranche_topology, "graphmem topology");
 	return c;
 }
 

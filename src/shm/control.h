@@ -108,6 +108,7 @@ typedef struct GmControl
 	uint32		layout;
 	int			tranche_control;	/* of lock */
 	int			tranche_queue;	/* of the areas' queue locks */
+	int			tranche_topology;	/* of their tp_lock */
 	LWLock		lock;			/* guards the entries; held for a few instructions */
 	uint64		last_generation;	/* under lock */
 	_Atomic uint64_t stop_points;	/* test builds: bit by number in shm/stop_points.h */

@@ -8,7 +8,7 @@
  * Shared		a table in the area, with which it goes.  Entries are found by hash
  *				of the id, linearly, and keep their space.
  * Writer		any process makes an entry, by compare and swap of its id, and adds to
- *				its counters; the worker alone writes the rest.
+ *				its counters; the worker alone writes the rest, but for what the topology process writes.
  * Readers		load each field by itself: those of one entry may be a moment apart.
  * Full			spaces without an entry are not counted; nothing else is lost.
  * Tests		test/t/172_vector_search.pl
@@ -34,6 +34,14 @@ typedef struct GmSpaceEntry
 	_Atomic uint32_t se_recall; /* mean of the last samples, in millionths */
 	_Atomic uint32_t se_samples;
 	_Atomic uint64_t se_recall_at;	/* when, TimestampTz; 0: never */
+
+	/* of computed spaces, written by the topology process */
+	_Atomic uint64_t se_dirty;	/* nodes whose facts changed since they were computed, those
+								 * without a vector, or with one from their neighbours, too */
+	_Atomic uint64_t se_missing;	/* of them, without a vector */
+	_Atomic uint64_t se_nodes;	/* that should have one */
+	_Atomic uint64_t se_dirty_at;	/* when that was looked at, TimestampTz; 0: never */
+	uint64_t	se_unused[4];
 } GmSpaceEntry;
 
 static inline GmSpaceEntry *

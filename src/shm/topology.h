@@ -1,0 +1,105 @@
+/*-------------------------------------------------------------------------
+ *
+ * topology.h
+ *	  Jobs of the process that computes vectors from the shape of graphs.
+ *
+ * PROTOCOL topology
+ * Shared		a table of jobs in the area, with which it goes.
+ * Writer		whoever asks takes a free entry under tp_lock, fills it and makes it
+ *				QUEUED; the topology process alone makes it RUNNING and then one of
+ *				the ended states.  tj_cancel may be set by anybody.  Who waits for the
+ *				end frees the entry after reading it; entries that nobody waits for
+ *				(tj_waiter 0) the process frees itself.
+ * Readers		under tp_lock, shared; counters of progress without it.
+ * Publication	tj_state is changed under tp_lock, then tp_changed is broadcast.
+ * Death		of who waits: its before_shmem_exit or error path sets tj_waiter 0 and,
+ *				if it was cancelled, tj_cancel.  Of the topology process: tp_pid is 0
+ *				then, and what was RUNNING is FAILED; it is started again when
+ *				somebody asks or the worker has a use for it.  Of the worker: the area
+ *				is over, who waits sees another generation.
+ * Locks		tp_lock alone; nothing is done under it that could wait.
+ * Tests		test/t/190_topology.pl
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef GM_SHM_TOPOLOGY_H
+#define GM_SHM_TOPOLOGY_H
+
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+
+#include "shm/area.h"
+
+#define GM_TOPOLOGY_JOBS	16
+#define GM_TOPOLOGY_TEXT	8192	/* bytes of a job's specification */
+#define GM_TOPOLOGY_MESSAGE	512
+
+typedef enum GmTopologyState
+{
+	GM_TOPOLOGY_FREE = 0,
+	GM_TOPOLOGY_QUEUED,
+	GM_TOPOLOGY_RUNNING,
+	GM_TOPOLOGY_DONE,
+	GM_TOPOLOGY_FAILED,
+	GM_TOPOLOGY_CANCELLED
+} GmTopologyState;
+
+typedef enum GmTopologyPhase
+{
+	GM_TOPOLOGY_WAITING = 0,
+	GM_TOPOLOGY_READING,		/* the adjacency; nodes */
+	GM_TOPOLOGY_COMPUTING,		/* phases of the algorithm, as far as they can be known */
+	GM_TOPOLOGY_ALIGNING,
+	GM_TOPOLOGY_STORING,		/* rows */
+	GM_TOPOLOGY_INDEXING,		/* rows that are linked; only if it replaces an indexed space */
+	GM_TOPOLOGY_REPLACING
+} GmTopologyPhase;
+
+typedef struct GmTopologyJob
+{
+	uint32		tj_state;		/* GmTopologyState */
+	int32		tj_graph;
+	uint64		tj_number;		/* grows; tells a job from the next in its entry */
+	int			tj_waiter;		/* pid of who waits for the end; 0 nobody */
+	Oid			tj_role;		/* that asked; InvalidOid: the process itself */
+	TimestampTz tj_queued_at;
+	_Atomic uint32_t tj_cancel;
+	_Atomic uint32_t tj_phase;	/* GmTopologyPhase */
+	_Atomic uint64_t tj_done;	/* of the phase */
+	_Atomic uint64_t tj_total;	/* 0: not known */
+	_Atomic uint64_t tj_started_at; /* TimestampTz; 0 not yet */
+	_Atomic uint64_t tj_members;	/* processes that compute */
+	_Atomic uint64_t tj_nodes;
+	_Atomic uint64_t tj_arcs;
+	_Atomic uint64_t tj_bytes;	/* of memory for computing */
+	char		tj_spec[GM_TOPOLOGY_TEXT];	/* JSON: api/topology_spec.h */
+
+	/* once it has ended */
+	double		tj_seconds;		/* from start to end */
+	double		tj_compute_seconds;
+	int			tj_sqlstate;
+	char		tj_error[GM_TOPOLOGY_MESSAGE];
+	char		tj_detail[GM_TOPOLOGY_MESSAGE];
+	char		tj_hint[GM_TOPOLOGY_MESSAGE];
+} GmTopologyJob;
+
+typedef struct GmTopologyArea
+{
+	LWLock		tp_lock;
+	ConditionVariable tp_changed;
+	_Atomic uint32_t tp_pid;	/* of the topology process; 0: there is none */
+	_Atomic uint32_t tp_proc;	/* its place, to set its latch, plus 1 */
+	_Atomic uint32_t tp_wanted; /* a graph with computed spaces was loaded or changed */
+	uint64		tp_number;		/* last given out; under tp_lock */
+	GmTopologyJob job[GM_TOPOLOGY_JOBS];
+} GmTopologyArea;
+
+extern void gm_topology_area_init(GmTopologyArea *topology);
+
+static inline GmTopologyArea *
+gm_area_topology(GmArea *area)
+{
+	return (GmTopologyArea *) GM_AREA_AT(area, area->ar_topology_at);
+}
+
+#endif							/* GM_SHM_TOPOLOGY_H */
