@@ -37,6 +37,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 import psycopg2
 
@@ -194,7 +195,11 @@ class Session(threading.Thread):
                     self.connected()
                 self.turn()
             except psycopg2.Error as error:
-                self.failed(error)
+                try:
+                    self.failed(error)
+                except psycopg2.Error:          # of what it asked afterwards
+                    self.connection.close()
+                    self.connection = None
             except Exception as error:          # a fault of this program
                 self.campaign.violation("%s: %r" % (self.name, error))
                 time.sleep(0.5)
@@ -778,20 +783,25 @@ class Events:
         self.campaign, self.server, self.dice = campaign, campaign.server, dice
         self.churned = 0
 
-    def query(self, statement, database="torture", fetch=False):
-        """On a connection of its own, again as long as the server is away."""
+    def ask(self, work, database="torture"):
+        """work(cursor) on a connection of its own, again as long as the server is away."""
         for last in [False] * 20 + [True]:
             connection = self.server.connect_at_last("events", database)
             try:
-                cursor = connection.cursor()
-                for one in [statement] if isinstance(statement, str) else statement:
-                    cursor.execute(one)
-                return cursor.fetchall() if fetch else None
+                return work(connection.cursor())
             except psycopg2.Error:
                 if last or not connection.closed:
                     raise
             finally:
                 connection.close()
+
+    def query(self, statement, database="torture", fetch=False):
+        def work(cursor):
+            for one in [statement] if isinstance(statement, str) else statement:
+                cursor.execute(one)
+            return cursor.fetchall() if fetch else None
+
+        return self.ask(work, database)
 
     def worker(self):
         rows = self.query("SELECT pid FROM graphmem.stat_worker WHERE pid IS NOT NULL", fetch=True)
@@ -1046,9 +1056,7 @@ class Events:
             if gid in there:
                 continue
             recorder.set(key, UNKNOWN)
-            connection = self.server.connect_at_last("settling")
-            now = recorder.in_table(connection.cursor()).get(key)
-            connection.close()
+            now = self.ask(recorder.in_table).get(key)
             if now not in (before, value):
                 self.campaign.violation("prepared %s %s was %s, to become %s, and is %s"
                                         % (recorder.subject, key, before, value, now))
@@ -1302,13 +1310,15 @@ def main():
     say("seed %d" % options.seed)
     server = Server(options.bin, options.work, options.socket or options.work, options.preload)
     try:
-        with open(os.path.join(options.work, "acknowledged.log"), "w", buffering=1) as log:
-            campaign = Campaign(server, options.seed, log)
-            rounds, happened = run(campaign, dice, stop_at, options.events)
+        # never closed: where the campaign breaks off, its sessions still write
+        log = open(os.path.join(options.work, "acknowledged.log"), "w", buffering=1)
+        campaign = Campaign(server, options.seed, log)
+        rounds, happened = run(campaign, dice, stop_at, options.events)
         server.stop("fast")
     except BaseException:
+        say("broken off: " + traceback.format_exc())
         server.stop("immediate")
-        raise
+        os._exit(1)
     read_log(campaign)
     say("%d rounds; %s" % (rounds, ", ".join("%s %d" % pair for pair in sorted(happened.items()))))
     say(", ".join("%s %d" % pair for pair in sorted(campaign.counts.items())))
