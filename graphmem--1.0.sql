@@ -249,7 +249,9 @@ CREATE TABLE graphmem.vector_spaces (
 				CHECK (state IN ('ready', 'computing')),
 	parameters	jsonb NOT NULL DEFAULT '{}',
 	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	UNIQUE (graph_id, name)
+	UNIQUE (graph_id, name),
+	CHECK (origin = 'user' AND state = 'ready'
+		OR origin = 'topology' AND target = 'entity' AND full_precision = 'image')
 );
 
 CREATE TABLE graphmem.embeddings (
@@ -550,7 +552,8 @@ BEGIN ATOMIC
 				THEN 72 + 9 * v.m + (v.dim * CASE v.quantisation WHEN 'int8' THEN 1 WHEN 'f16' THEN 2 ELSE 4 END + 71) / 64 * 64
 				ELSE 24 + 4 * CASE WHEN v.dim < 160 THEN v.dim ELSE (v.dim + 15) / 16 * 16 END END), 0)
 		FROM graphmem.vector_spaces v JOIN g USING (graph_id),
-			LATERAL (SELECT pg_catalog.count(*) AS vectors FROM graphmem.embeddings m WHERE m.space_id = v.space_id) n
+			LATERAL (SELECT (SELECT pg_catalog.count(*) FROM graphmem.embeddings m WHERE m.space_id = v.space_id)
+				+ (SELECT pg_catalog.count(*) FROM graphmem.topology_vectors m WHERE m.space_id = v.space_id) AS vectors) n
 	), parts(place, part, items, bytes) AS (
 		SELECT c.place, c.part, c.items, c.bytes::bigint FROM counted c
 		UNION ALL
@@ -1618,7 +1621,7 @@ BEGIN
 			('predicates', 'predicate_id, graph_id'),
 			('triples', 'graph_id, fact_id'),
 			('sources', 'source_id, graph_id'),
-			('vector_spaces', 'space_id, graph_id, target, dim, metric'),
+			('vector_spaces', 'space_id, graph_id, target, dim, metric, origin'),
 			('merges', 'merge_id, graph_id')) AS v (name, fixed)
 	LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER %1$s_enforce_delete AFTER DELETE ON graphmem.%1$s
@@ -1708,7 +1711,7 @@ DECLARE
 	captured text;
 BEGIN
 	FOREACH captured IN ARRAY '{graphs, entities, aliases, predicates, triples, sources, assertions, vector_spaces,
-		embeddings}'::pg_catalog.text[]
+		embeddings, topology_vectors}'::pg_catalog.text[]
 	LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER %1$s_capture AFTER INSERT OR UPDATE OR DELETE ON graphmem.%1$s
 			FOR EACH ROW EXECUTE FUNCTION graphmem.capture_change()', captured);
@@ -2134,7 +2137,7 @@ COMMENT ON COLUMN graphmem.vector_spaces.parameters IS 'of the method that compu
 
 COMMENT ON TABLE graphmem.embeddings IS 'the user''s vectors';
 COMMENT ON COLUMN graphmem.embeddings.item_id IS 'entity_id, fact_id or source_id, as the space''s target says';
-COMMENT ON TABLE graphmem.topology_vectors IS 'cache of embeddings computed from the graph; not dumped';
+COMMENT ON TABLE graphmem.topology_vectors IS 'vectors of computed spaces; not dumped, and neither are those spaces';
 COMMENT ON TABLE graphmem.accesses IS 'when and how often entities were used';
 COMMENT ON TABLE graphmem.activations IS 'working sets: what a session has in mind';
 COMMENT ON COLUMN graphmem.activations.pinned IS 'does not fade';
@@ -2291,7 +2294,7 @@ COMMENT ON FUNCTION graphmem.set_embeddings(text[], real[], int, text, text) IS
 -- also INSERT, UPDATE and DELETE may write.
 GRANT USAGE ON SCHEMA graphmem TO PUBLIC;
 
--- All tables and sequences but caches.
+-- All tables and sequences but caches: what is computed is computed again.
 DO $$
 DECLARE
 	relation pg_catalog.regclass;
@@ -2303,7 +2306,8 @@ BEGIN
 			AND c.relname <> 'topology_vectors'
 		ORDER BY c.oid
 	LOOP
-		PERFORM pg_catalog.pg_extension_config_dump(relation, '');
+		PERFORM pg_catalog.pg_extension_config_dump(relation,
+			CASE relation WHEN 'graphmem.vector_spaces'::pg_catalog.regclass THEN 'WHERE origin = ''user''' ELSE '' END);
 	END LOOP;
 END
 $$;

@@ -331,6 +331,8 @@ check_space(Check *check, GmImage *image, GmSpaceInfo *mine, GmImage *truth,
 	check->space_id = theirs->space_id;
 	if (strcmp(mine->name, theirs->name) != 0)
 		add_violation(check, "name of a vector space", theirs->space_id, NULL);
+	if (mine->computed != theirs->computed || mine->computing != theirs->computing)
+		add_violation(check, "origin or state of a vector space", theirs->space_id, NULL);
 	if (mine->target != theirs->target || mine->metric != theirs->metric ||
 		mine->dim != theirs->dim)
 		add_violation(check, "target, metric or dimension of a vector space",

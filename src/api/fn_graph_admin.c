@@ -29,11 +29,12 @@
 PG_FUNCTION_INFO_V1(graphmem_create_graph);
 PG_FUNCTION_INFO_V1(graphmem_drop_graph);
 
-/* Children first.  The count of the triples is what drop_graph returns. */
+/*
+ * Children first, but for vectors of computed spaces, which go with those.  The
+ * count of the triples is what drop_graph returns.
+ */
 static const char *const drop_statements[] = {
 	"DELETE FROM graphmem.embeddings WHERE graph_id OPERATOR(pg_catalog.=) $1",
-	"DELETE FROM graphmem.topology_vectors WHERE space_id OPERATOR(pg_catalog.=) ANY (ARRAY("
-	"SELECT v.space_id FROM graphmem.vector_spaces v WHERE v.graph_id OPERATOR(pg_catalog.=) $1))",
 	"DELETE FROM graphmem.activations WHERE graph_id OPERATOR(pg_catalog.=) $1",
 	"DELETE FROM graphmem.accesses WHERE graph_id OPERATOR(pg_catalog.=) $1",
 	"DELETE FROM graphmem.functional_keys WHERE graph_id OPERATOR(pg_catalog.=) $1",

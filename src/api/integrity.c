@@ -144,6 +144,7 @@ static const Reference references[] = {
 	{"embeddings", "graph_id", GRAPH},
 	{"embeddings", "space_id", SPACE},
 	{"embeddings", "item_id", BY_SPACE},
+	{"topology_vectors", "graph_id", GRAPH},
 	{"topology_vectors", "space_id", SPACE},
 	{"topology_vectors", "entity_id", BY_SPACE},
 };
@@ -195,9 +196,7 @@ static const Action actions[] = {
 	CASCADE(ENTITY, "functional_keys", "m.subject_id" IN_IDS),
 	CASCADE(ENTITY, "accesses", "m.entity_id" IN_IDS),
 	CASCADE(ENTITY, "activations", "m.entity_id" IN_IDS " AND m.graph_id" IN_GRAPHS),
-	CASCADE(ENTITY, "topology_vectors", "m.entity_id" IN_IDS
-			" AND m.space_id OPERATOR(pg_catalog.=) ANY (ARRAY("
-			"SELECT v.space_id FROM ONLY graphmem.vector_spaces v WHERE v.graph_id" IN_GRAPHS "))"),
+	CASCADE(ENTITY, "topology_vectors", "m.entity_id" IN_IDS),
 	CASCADE(ENTITY, "embeddings", "m.item_id" IN_IDS " AND " ITEMS_OF("entity")),
 	CASCADE(PREDICATE, "functional_keys", "m.predicate_id" IN_IDS),
 	CASCADE(FACT, "assertions", "m.fact_id" IN_IDS),
@@ -252,6 +251,7 @@ typedef struct Space
 	Parent		target;
 	int32		dim;
 	bool		cosine;
+	bool		computed;
 	char	   *name;
 } Space;
 
@@ -269,13 +269,18 @@ typedef struct ChildCheck
 	Relation	rel;
 	int			column_count;
 	Column		columns[MAX_COLUMNS];
-	AttrNumber	graph_attno;	/* 0: the row's space tells */
+	AttrNumber	graph_attno;
 	AttrNumber	fact_attno;		/* 0 unless the child is triples */
-	AttrNumber	vector_attno;	/* 0 unless the child is embeddings */
+	AttrNumber	vector_attno;	/* 0 unless the child is embeddings or topology_vectors */
+	bool		computed;		/* it is topology_vectors */
 	refset_hash *refs[PARENT_COUNT];
 	refset_hash *left;			/* facts that updated rows left */
 	List	   *spaces;
 } ChildCheck;
+
+/* by id; while what they had goes along */
+static const RefKey *gone_spaces;
+static uint32 gone_space_count;
 
 static bool drop_active = false;
 static int32 drop_graph_id;
@@ -601,7 +606,9 @@ read_space(ParentScan *scan, int32 id)
 	bool		isnull;
 	char	   *target;
 	char	   *metric;
+	char	   *origin;
 
+	origin = TextDatumGetCString(slot_getattr(scan->slot, attribute(scan->rel, "origin"), &isnull));
 	target = TextDatumGetCString(slot_getattr(scan->slot, attribute(scan->rel, "target"), &isnull));
 	metric = TextDatumGetCString(slot_getattr(scan->slot, attribute(scan->rel, "metric"), &isnull));
 	space->id = id;
@@ -610,6 +617,7 @@ read_space(ParentScan *scan, int32 id)
 		strcmp(target, "fact") == 0 ? FACT : SOURCE;
 	space->dim = DatumGetInt32(slot_getattr(scan->slot, attribute(scan->rel, "dim"), &isnull));
 	space->cosine = strcmp(metric, "cosine") == 0;
+	space->computed = strcmp(origin, "topology") == 0;
 	space->name = TextDatumGetCString(slot_getattr(scan->slot, attribute(scan->rel, "name"), &isnull));
 	return space;
 }
@@ -641,6 +649,19 @@ space_of(ChildCheck *check, int32 id, AttrNumber column)
 	close_parent(&scan);
 	check->spaces = lcons(space, check->spaces);
 	return space;
+}
+
+static void
+report_other_origin(const Space *space)
+{
+	if (space->computed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("vectors of space \"%s\" are computed and cannot be written", space->name)));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("vectors of space \"%s\" are not computed", space->name),
+			 errhint("They belong into table \"embeddings\".")));
 }
 
 static void
@@ -719,10 +740,11 @@ prepare_check(ChildCheck *check, Relation rel)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("table \"%s\" has no references to check",
 						RelationGetRelationName(rel))));
-	check->graph_attno = get_attnum(RelationGetRelid(rel), "graph_id");
+	check->graph_attno = attribute(rel, "graph_id");
+	check->computed = strcmp(RelationGetRelationName(rel), "topology_vectors") == 0;
 	if (strcmp(RelationGetRelationName(rel), "triples") == 0)
 		check->fact_attno = attribute(rel, "fact_id");
-	if (strcmp(RelationGetRelationName(rel), "embeddings") == 0)
+	if (check->computed || strcmp(RelationGetRelationName(rel), "embeddings") == 0)
 		check->vector_attno = attribute(rel, "embedding");
 }
 
@@ -745,11 +767,10 @@ static void
 collect_row(ChildCheck *check, TupleTableSlot *slot)
 {
 	Space	   *space = NULL;
-	int32		graph = 0;
+	int32		graph;
 
 	slot_getallattrs(slot);
-	if (check->graph_attno != InvalidAttrNumber)
-		graph = DatumGetInt32(slot->tts_values[check->graph_attno - 1]);
+	graph = DatumGetInt32(slot->tts_values[check->graph_attno - 1]);
 	for (int i = 0; i < check->column_count; i++)
 	{
 		Column	   *column = &check->columns[i];
@@ -764,17 +785,16 @@ collect_row(ChildCheck *check, TupleTableSlot *slot)
 			RefKey		key = {id, graph, column->attno};
 
 			space = space_of(check, (int32) id, column->attno);
-			if (check->graph_attno == InvalidAttrNumber)
-				graph = space->graph;
-			else if (space->graph != graph)
+			if (space->graph != graph)
 				report_other_graph(check, SPACE, &key, space->graph);
+			if (space->computed != check->computed)
+				report_other_origin(space);
 			continue;
 		}
 		if (parent == BY_SPACE)
 		{
-			parent = check->vector_attno ? space->target : ENTITY;
-			if (check->vector_attno)
-				check_vector(space, id, slot->tts_values[check->vector_attno - 1]);
+			parent = space->target;
+			check_vector(space, id, slot->tts_values[check->vector_attno - 1]);
 		}
 		collect(check, parent, id, graph, column->attno);
 	}
@@ -794,8 +814,7 @@ same_references(ChildCheck *check, TupleTableSlot *old, TupleTableSlot *new)
 			(!old->tts_isnull[a] && old->tts_values[a] != new->tts_values[a]))
 			return false;
 	}
-	if (check->graph_attno &&
-		old->tts_values[check->graph_attno - 1] != new->tts_values[check->graph_attno - 1])
+	if (old->tts_values[check->graph_attno - 1] != new->tts_values[check->graph_attno - 1])
 		return false;
 	return check->vector_attno == InvalidAttrNumber ||
 		datumIsEqual(old->tts_values[check->vector_attno - 1],
@@ -879,6 +898,47 @@ report_referenced(Relation rel, Parent parent, const Action *action, int64 id)
 			 errtable(rel)));
 }
 
+bool
+gm_integrity_space_goes(int32 space_id)
+{
+	uint32		lo = 0;
+	uint32		hi = gone_space_count;
+
+	while (lo < hi)
+	{
+		uint32		middle = lo + (hi - lo) / 2;
+
+		if (gone_spaces[middle].id < space_id)
+			lo = middle + 1;
+		else
+			hi = middle;
+	}
+	return lo < gone_space_count && gone_spaces[lo].id == space_id;
+}
+
+/* An action on what spaces had, which are gone by id. */
+static int
+execute_with_spaces(SPIPlanPtr plan, Datum *values, const RefKey *keys, uint32 count)
+{
+	const RefKey *outer = gone_spaces;
+	uint32		outer_count = gone_space_count;
+	int			result;
+
+	gone_spaces = keys;
+	gone_space_count = count;
+	PG_TRY();
+	{
+		result = gm_integrity_execute(plan, values, 0);
+	}
+	PG_FINALLY();
+	{
+		gone_spaces = outer;
+		gone_space_count = outer_count;
+	}
+	PG_END_TRY();
+	return result;
+}
+
 /* Refuses or removes the children of what is gone. */
 static void
 act_on_children(Relation rel, Parent parent, const RefKey *keys, uint32 count)
@@ -902,7 +962,8 @@ act_on_children(Relation rel, Parent parent, const RefKey *keys, uint32 count)
 
 		if (actions[i].parent != parent)
 			continue;
-		result = gm_integrity_execute(action_plan(i), values, 0);
+		result = parent == SPACE ? execute_with_spaces(action_plan(i), values, keys, count) :
+			gm_integrity_execute(action_plan(i), values, 0);
 		if (result != (actions[i].refuse ? SPI_OK_SELECT : SPI_OK_DELETE))
 			elog(ERROR, "\"%s\" returned %s", actions[i].sql, SPI_result_code_string(result));
 		if (actions[i].refuse && SPI_processed > 0)
@@ -980,7 +1041,7 @@ enforce_delete(TriggerData *trigger)
 		int32		graph = DatumGetInt32(slot_getattr(slot, graph_attno, &isnull));
 
 		CHECK_FOR_INTERRUPTS();
-		if (parent != GRAPH && is_dropped(graph))
+		if (parent != GRAPH && parent != SPACE && is_dropped(graph))
 			continue;
 		add_ref(gone, id_of(slot_getattr(slot, key_attno, &isnull), narrow), graph, key_attno);
 		if (gone->members >= GM_INTEGRITY_BATCH)

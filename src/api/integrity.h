@@ -32,4 +32,10 @@ extern bool gm_integrity_lock_graph(int32 graph_id);
 extern void gm_integrity_begin_drop(int32 graph_id);
 extern void gm_integrity_end_drop(void);
 
+/*
+ * Is this space being deleted by the statement whose rows go along now?  What
+ * images keep of a computed space they drop with its own row.
+ */
+extern bool gm_integrity_space_goes(int32 space_id);
+
 #endif							/* GM_INTEGRITY_H */

@@ -296,8 +296,8 @@ static GmMergeStep steps[] = {
 	{{"INSERT INTO graphmem.embeddings (space_id, item_id, graph_id, embedding)"
 		" SELECT r.other_id::int, r.row_id, $4, r.embedding" FROM_UNDO("embeddings")
 		" AND r.change" GM_EQ "'added'", GM_MERGE_ARGS}, GM_MERGE_VECTORS},
-	{{INTO_UNDO "embedding) SELECT $1, $4, 'topology_vectors', m.entity_id, m.space_id, 'removed',"
-		" m.embedding FROM graphmem.topology_vectors m WHERE m.entity_id" GM_EQ "$3", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
+	{{INTO_UNDO "old, embedding) SELECT $1, $4, 'topology_vectors', m.entity_id, m.space_id, 'removed',"
+		" pg_catalog.jsonb_build_object('shape', m.shape), m.embedding FROM graphmem.topology_vectors m WHERE m.entity_id" GM_EQ "$3", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 
 	/* versions: a fact keeps at least one while others go, so that nothing of it goes along */
 	{{"DELETE FROM graphmem.triples t USING graphmem.merge_rows r WHERE r.merge_id" GM_EQ "$1"

@@ -18,7 +18,8 @@
  *	   subject, object, both	this end of a version became the kept entity
  *	   changed			columns of the row; old is all of it, new at least those
  *	   refiled			a version that went to another fact; likewise
- *	   removed			the row is gone; old has it, or embedding; of a version,
+ *	   removed			the row is gone; old has it, or embedding, or of
+ *						topology_vectors both have a part of it; of a version,
  *						new is what the one that stands for it was made
  *	   added			the row is new; new has it, or embedding
  *	   joined			see facts

@@ -591,6 +591,8 @@ look_at_tables(Call *c)
 	s->nodes = rows_of_a_graph(GM_TABLE_ENTITIES);
 	s->predicates = Max(rows_of_a_graph(GM_TABLE_PREDICATES), 1);
 	s->vectors = rows_of_a_graph(GM_TABLE_EMBEDDINGS);
+	if (rows_of_a_graph(GM_TABLE_TOPOLOGY) > 0)
+		s->vectors = Max(s->vectors, 0) + rows_of_a_graph(GM_TABLE_TOPOLOGY);
 	if (s->facts <= 0 || s->nodes <= 0 || (s->vectors < 0 && (c->f->kind == VECTOR_SEARCH || c->f->kind == VECTOR_BATCH)))
 		return false;
 	s->vectors = Max(s->vectors, 0);

@@ -19,6 +19,7 @@
 
 #include "api/notify.h"
 #include "compat.h"
+#include "integrity.h"
 #include "image/call.h"
 #include "image/fetch.h"
 #include "shm/capture.h"
@@ -72,6 +73,15 @@ tell_listeners(Relation rel, GmTable table, int32 graph_id, HeapTuple before, He
 		gm_notify_graphs();
 }
 
+static bool
+goes_with_space(Relation rel, HeapTuple tuple)
+{
+	GmRow		row;
+
+	gm_row_key_from_tuple(rel, GM_TABLE_TOPOLOGY, tuple, &row);
+	return gm_integrity_space_goes(row.u.embedding.space_id);
+}
+
 static void
 capture_one(Relation rel, GmTable table, HeapTuple tuple, bool inserted)
 {
@@ -82,6 +92,8 @@ capture_one(Relation rel, GmTable table, HeapTuple tuple, bool inserted)
 	CommandId	cid = inserted ? inserted_by(tuple) : HeapTupleHeaderGetCmax(tuple->t_data);
 
 	gm_call_wrote();
+	if (!inserted && table == GM_TABLE_TOPOLOGY && goes_with_space(rel, tuple))
+		return;
 	if (gm_capture_carries())
 		gm_row_view(rel, table, tuple, &view);
 	place = describe(rel, table, tuple, &view, &row, &at);

@@ -174,9 +174,10 @@ static GmMergeStep steps[] = {
 	{{"DELETE FROM graphmem.embeddings m USING graphmem.merge_rows r WHERE r.merge_id" GM_EQ "$1"
 		" AND r.relation" GM_EQ "'embeddings' AND r.change" GM_EQ "'added' AND m.space_id" GM_EQ "r.other_id::int"
 		" AND m.item_id" GM_EQ "r.row_id AND m.embedding" GM_EQ "r.embedding", GM_MERGE_ARGS}, GM_MERGE_VECTORS},
-	{{"INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding)"
-		" SELECT v.space_id, r.row_id, r.embedding FROM graphmem.merge_rows r JOIN graphmem.vector_spaces v"
-		" ON v.space_id::bigint" GM_EQ "r.other_id WHERE r.merge_id" GM_EQ "$1"
+	{{"INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, shape, embedding)"
+		" SELECT v.space_id, r.row_id, $4, (r.old" GM_TEXT "'shape')::bigint, r.embedding"
+		" FROM graphmem.merge_rows r JOIN graphmem.vector_spaces v"
+		" ON v.space_id::bigint" GM_EQ "r.other_id WHERE r.merge_id" GM_EQ "$1 AND v.origin" GM_EQ "'topology'"
 		" AND r.relation" GM_EQ "'topology_vectors' AND v.dim" GM_EQ "pg_catalog.cardinality(r.embedding)",
 		GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 

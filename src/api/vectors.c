@@ -135,7 +135,8 @@ load_space(GmVectorWriter *writer, const char *name)
 	if (strcmp(TextDatumGetCString(gm_sql_datum(0, 5, &isnull)), "user") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("vectors of space \"%s\" are computed and cannot be written", name)));
+				 errmsg("vectors of space \"%s\" are computed and cannot be written", name),
+				 errhint("They change by graphmem.refresh_topology(); give vectors of your own a space of another name.")));
 	old = MemoryContextSwitchTo(writer->context);
 	space.name = pstrdup(name);
 	space.id = DatumGetInt32(gm_sql_datum(0, 1, &isnull));

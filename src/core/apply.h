@@ -49,7 +49,11 @@ extern void gm_apply_set_sequence(GmApply *apply, uint64_t sequence, uint64_t ma
  * The row's graph is not looked at.  GM_BAD_VALUE, and nothing done, for a
  * vector that its space cannot hold; GM_NO_MEMORY, GM_OVER_BUDGET: abort.
  * Tables: entities, aliases, predicates, triples, sources, assertions, spaces,
- * embeddings.
+ * embeddings, topology.
+ *
+ * The rows of a computed space go with it, without a change of theirs.  So one
+ * that comes back since its end is taken back (u.space.unread) comes without
+ * them, and what is done to its rows is of no effect: GmGraphSpace.unread.
  */
 extern GmStatus gm_apply_put(GmApply *apply, const GmRow *row);
 extern GmStatus gm_apply_remove(GmApply *apply, const GmRow *row);

@@ -222,6 +222,20 @@ gm_late_drop(GmApply *ap, const GmRow *row)
 		}
 }
 
+void
+gm_late_drop_space(GmApply *ap, int32_t space_id)
+{
+	GmLate	   *l = ap->graph->late;
+
+	if (l == NULL || l->live == 0)
+		return;
+	for (uint32_t i = 0; i < l->count; i++)
+		if ((l->rows[i].state == GM_LATE_KEPT || l->rows[i].state == GM_LATE_ADDED) &&
+			l->rows[i].row.table == GM_TABLE_EMBEDDINGS &&
+			l->rows[i].row.u.embedding.space_id == space_id)
+			drop_at(ap->graph, i);
+}
+
 /* does what the row refers to exist */
 static bool
 has_all(const GmGraph *g, const GmRow *row)

@@ -198,6 +198,9 @@ extern void gm_late_add(GmApply *ap, const GmRow *row);
 
 /* the row of this key does not wait any more */
 extern void gm_late_drop(GmApply *ap, const GmRow *row);
+
+/* nor do those of the space's vectors */
+extern void gm_late_drop_space(GmApply *ap, int32_t space_id);
 extern GmStatus gm_late_retry(GmApply *ap);
 extern void gm_late_begin(GmGraph *graph);
 extern void gm_late_commit(GmGraph *graph);

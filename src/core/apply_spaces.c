@@ -99,7 +99,10 @@ insert_space(GmApply *ap, uint32_t at, const GmRow *row)
 	GmGraph    *g = ap->graph;
 	uint32_t	n = gm_graph_spaces(g);
 	GmGraphSpace info = {
-		row->u.space.space_id, row->u.space.target, row->u.space.metric, row->u.space.dim, 0, 0
+		.space_id = row->u.space.space_id, .target = row->u.space.target,
+		.metric = row->u.space.metric, .computed = row->u.space.computed,
+		.computing = row->u.space.computing, .dim = row->u.space.dim,
+		.unread = row->u.space.unread
 	};
 	GmGraphSpace *to;
 	GmSpace    *space;
@@ -169,7 +172,10 @@ delete_space(GmApply *ap, uint32_t at)
 	GmGraphSpace *to;
 	GmSpace    *space;
 
-	GM_TRY(drop_rows(ap, at));
+	if (gm_graph_space_info(g, at)->computed)
+		gm_late_drop_space(ap, gm_graph_space_info(g, at)->space_id);
+	else
+		GM_TRY(drop_rows(ap, at));
 	GM_TRY(open_space(ap, at, &space));
 	gm_retire_string(ap, gm_graph_space_info(g, at)->name);
 	GM_TRY(gm_space_free(space));
@@ -237,13 +243,19 @@ gm_put_space(GmApply *ap, const GmRow *row)
 	spare_space(ap, row->u.space.space_id);
 	have = gm_graph_space_info(g, at);
 	if (have->dim != row->u.space.dim || have->metric != row->u.space.metric ||
-		have->target != row->u.space.target)
+		have->target != row->u.space.target || have->computed != row->u.space.computed)
 	{
 		GM_TRY(delete_space(ap, at));
 		return insert_space(ap, at, row);
 	}
 	GM_TRY(tune_space(ap, at, &row->u.space.tuning));
 	have = gm_graph_space_info(g, at);
+	if (have->computing != row->u.space.computing)
+	{
+		GM_TRY(gm_apply_write(ap, &g->space, at, &info));
+		info->computing = row->u.space.computing;
+		have = info;
+	}
 	if (gm_same_string(gm_graph_string(g, have->name), name.bytes, name.length))
 		return GM_OK;
 	old = have->name;
@@ -258,11 +270,14 @@ gm_remove_space(GmApply *ap, const GmRow *row)
 {
 	int32_t		space_id = row->u.space.space_id;
 	bool		found;
+	uint32_t	at = gm_graph_space_at(ap->graph, space_id, &found);
 	int32_t    *doomed;
 
-	(void) gm_graph_space_at(ap->graph, space_id, &found);
 	if (!found || find_doomed(ap, space_id) < ap->doomed_spaces.n)
 		return GM_OK;
+	/* should one of that id come again in this version, it has none of the rows */
+	if (gm_graph_space_info(ap->graph, at)->computed)
+		return delete_space(ap, at);
 	GM_TRY(gm_list_add(ap, &ap->doomed_spaces, sizeof(int32_t), &doomed));
 	*doomed = space_id;
 	return GM_OK;
@@ -315,6 +330,8 @@ gm_put_embedding(GmApply *ap, const GmRow *row)
 	if (row->u.embedding.vector == NULL ||
 		(found && row->u.embedding.dim != gm_graph_space_info(g, at)->dim))
 		return GM_BAD_VALUE;
+	if (found && gm_graph_space_info(g, at)->unread)
+		return GM_OK;
 	if (!found || !find_item(g, gm_graph_space_info(g, at)->target, row->u.embedding.item_id,
 							 &number))
 	{

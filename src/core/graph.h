@@ -118,7 +118,10 @@ typedef struct GmGraphSpace
 	int32_t		space_id;
 	char		target;			/* 'e'ntity, 'f'act, 's'ource */
 	uint8_t		metric;			/* GmMetric */
+	bool		computed;		/* from the graph */
+	bool		computing;		/* to take another's place; not to be searched yet */
 	uint32_t	dim;
+	bool		unread;			/* of a fork: its rows are in the table only */
 	GmRef		name;
 	GmRef		root;			/* GmSpaceRoot */
 } GmGraphSpace;
@@ -362,6 +365,15 @@ extern GmStatus gm_graph_add_space(GmGraph *graph, int32_t space_id,
 								   char target, GmMetric metric, uint32_t dim,
 								   GmSpace **space);
 extern GmStatus gm_graph_finish_space(GmGraph *graph, int32_t space_id);
+
+/* the space is computed from the graph */
+extern void gm_graph_set_computed(GmGraph *graph, int32_t space_id, bool computing);
+
+/*
+ * Of a fork: these are the rows of a space that is unread.  The handle belongs
+ * to the graph from then on.
+ */
+extern void gm_graph_give_space(GmGraph *graph, int32_t space_id, GmSpace *space);
 
 /* what whoever publishes the image keeps in it, copied; before that */
 extern GmStatus gm_graph_set_base(GmGraph *graph, const GmGraphBase *base);

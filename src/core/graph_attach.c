@@ -135,7 +135,7 @@ gm_graph_add_space(GmGraph *g, int32_t space_id, const char *name, uint32_t leng
 				   char target, GmMetric metric, uint32_t dim, GmSpace **space)
 {
 	uint32_t	n = gm_graph_spaces(g);
-	GmGraphSpace info = {space_id, target, (uint8_t) metric, dim, 0, 0};
+	GmGraphSpace info = {.space_id = space_id, .target = target, .metric = (uint8_t) metric, .dim = dim};
 	GmStatus	status;
 	bool		found;
 	uint32_t	at = gm_graph_space_at(g, space_id, &found);
@@ -154,6 +154,32 @@ gm_graph_add_space(GmGraph *g, int32_t space_id, const char *name, uint32_t leng
 	if (status != GM_OK)
 		gm_space_destroy(*space);
 	return status;
+}
+
+void
+gm_graph_set_computed(GmGraph *g, int32_t space_id, bool computing)
+{
+	bool		found;
+	uint32_t	at = gm_graph_space_at(g, space_id, &found);
+	GmGraphSpace *info = gm_array_at(&g->space, at);
+
+	info->computed = true;
+	info->computing = computing;
+}
+
+void
+gm_graph_give_space(GmGraph *g, int32_t space_id, GmSpace *space)
+{
+	bool		found;
+	uint32_t	at = gm_graph_space_at(g, space_id, &found);
+	GmGraphSpace *info = gm_array_at(&g->space, at);
+
+	/* there is room for the handle: that of the space without rows was looked at */
+	gm_space_destroy(g->spaces[at]);
+	g->spaces[at] = space;
+	g->space_current[at] = true;
+	info->root = gm_space_root_ref(space);
+	info->unread = false;
 }
 
 GmStatus

@@ -13,7 +13,7 @@
 #include "core/graph.h"
 
 #define GM_GRAPH_MAGIC		UINT32_C(0x676d6731)	/* "gmg1" */
-#define GM_GRAPH_LAYOUT		5
+#define GM_GRAPH_LAYOUT		6
 
 /* in loops over everything: i counts the iterations, each of which may miss the caches */
 #define GM_PAUSE(intr, i) \

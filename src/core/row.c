@@ -109,6 +109,8 @@ static const Field space_fields[] = {
 	FIELD(METRIC, space.metric),
 	FIELD(CODE_KIND, space.tuning.kind),
 	FIELD(BOOL, space.tuning.in_table),
+	FIELD(BOOL, space.computed),
+	FIELD(BOOL, space.computing),
 };
 
 static const Field embedding_fields[] = {
@@ -134,8 +136,9 @@ static const Layout layouts[GM_TABLES] = {
 	[GM_TABLE_TRIPLES] = LAYOUT(triple_fields, 9 * 8 + 4),
 	[GM_TABLE_SOURCES] = LAYOUT(source_fields, 2 * 8 + 3 * 4 + 4),
 	[GM_TABLE_ASSERTIONS] = LAYOUT(assertion_fields, 3 * 8 + 4),
-	[GM_TABLE_SPACES] = LAYOUT(space_fields, 4 * 4 + 4 + 4),
+	[GM_TABLE_SPACES] = LAYOUT(space_fields, 4 * 4 + 4 + 6),
 	[GM_TABLE_EMBEDDINGS] = LAYOUT(embedding_fields, 8 + 4 + 4),
+	[GM_TABLE_TOPOLOGY] = LAYOUT(embedding_fields, 8 + 4 + 4),
 };
 
 /* ---- rows ---- */
@@ -329,6 +332,7 @@ gm_row_key(const GmRow *row, int64_t key[2])
 			key[0] = row->u.space.space_id;
 			break;
 		case GM_TABLE_EMBEDDINGS:
+		case GM_TABLE_TOPOLOGY:
 			key[0] = row->u.embedding.space_id;
 			key[1] = row->u.embedding.item_id;
 			break;
@@ -356,6 +360,7 @@ gm_row_set_key(GmTable table, int32_t graph_id, const int64_t key[2], GmRow *row
 			row->u.space.space_id = (int32_t) key[0];
 			break;
 		case GM_TABLE_EMBEDDINGS:
+		case GM_TABLE_TOPOLOGY:
 			row->u.embedding.space_id = (int32_t) key[0];
 			row->u.embedding.item_id = key[1];
 			break;

@@ -37,6 +37,7 @@ typedef enum GmTable
 	GM_TABLE_ASSERTIONS,
 	GM_TABLE_SPACES,
 	GM_TABLE_EMBEDDINGS,
+	GM_TABLE_TOPOLOGY,			/* vectors of computed spaces: u.embedding too */
 	GM_TABLES					/* how many, plus one */
 } GmTable;
 
@@ -46,7 +47,7 @@ typedef struct GmText
 	uint32_t	length;
 } GmText;
 
-/* the first id is the key, but for assertions and embeddings both are */
+/* the first id is the key, but for assertions and vectors both are */
 typedef struct GmRow
 {
 	GmTable		table;
@@ -113,6 +114,9 @@ typedef struct GmRow
 			GmText		name;
 			char		target; /* 'e'ntity, 'f'act, 's'ource */
 			uint8_t		metric; /* GmMetric */
+			bool		computed;	/* from the graph: rows of GM_TABLE_TOPOLOGY */
+			bool		computing;	/* not to be searched yet */
+			bool		unread; /* not in the bytes: see gm_apply_put */
 			GmSpaceTuning tuning;
 		}			space;
 		struct

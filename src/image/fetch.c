@@ -66,9 +66,12 @@ static const Table tables[GM_TABLES] = {
 	{"source_id", INT8OID}, {"confidence", FLOAT4OID}, {"asserted_at", TIMESTAMPTZOID}}},
 	[GM_TABLE_SPACES] = {"vector_spaces", 1, {GRAPH, {"space_id", INT4OID}, {"name", TEXTOID},
 	{"target", TEXTOID}, {"metric", TEXTOID}, {"dim", INT4OID}, {"m", INT4OID},
-	{"ef_construction", INT4OID}, {"quantisation", TEXTOID}, {"full_precision", TEXTOID}}},
+	{"ef_construction", INT4OID}, {"quantisation", TEXTOID}, {"full_precision", TEXTOID},
+	{"origin", TEXTOID}, {"state", TEXTOID}}},
 	[GM_TABLE_EMBEDDINGS] = {"embeddings", 2, {GRAPH, {"space_id", INT4OID},
 	{"item_id", INT8OID}, {"embedding", FLOAT4ARRAYOID}}},
+	[GM_TABLE_TOPOLOGY] = {"topology_vectors", 2, {GRAPH, {"space_id", INT4OID},
+	{"entity_id", INT8OID}, {"embedding", FLOAT4ARRAYOID}}},
 };
 
 /* what is known of the tables, until their definitions change */
@@ -376,9 +379,12 @@ gm_row_from_view(GmTable table, const GmRowView *view, size_t limit, GmRow *row)
 			row->u.space.tuning.m = Max(DatumGetInt32(v[6]), 0);
 			row->u.space.tuning.ef_construction = Max(DatumGetInt32(v[7]), 0);
 			row->u.space.tuning.kind = get_code_kind(view, 8);
-			row->u.space.tuning.in_table = get_letter(view, 9) == 't';
+			row->u.space.computed = get_letter(view, 10) == 't';
+			row->u.space.computing = get_letter(view, 11) == 'c';
+			row->u.space.tuning.in_table = get_letter(view, 9) == 't' && !row->u.space.computed;
 			break;
 		case GM_TABLE_EMBEDDINGS:
+		case GM_TABLE_TOPOLOGY:
 			get_vector(view, 3, row);
 			break;
 		default:

@@ -23,7 +23,7 @@
 
 #include "core/row.h"
 
-#define GM_ROW_COLUMNS	11		/* as many as the widest of the tables has */
+#define GM_ROW_COLUMNS	12		/* as many as the widest of the tables has */
 
 /* values as they are stored, perhaps out of line; they point into the tuple */
 typedef struct GmRowView

@@ -36,8 +36,10 @@ typedef struct GmSpaceInfo
 	char		target;			/* 'e'ntity, 'f'act, 's'ource */
 	GmMetric	metric;
 	uint32_t	dim;
+	bool		computed;		/* from the graph; never meant where none is named */
+	bool		computing;		/* not to be searched yet */
 	GmSpaceTuning tuning;		/* as read; the space has it too */
-	GmSpace    *space;			/* NULL until gm_image_space loads it */
+	GmSpace    *space;			/* NULL until gm_image_load_space loads it */
 } GmSpaceInfo;
 
 typedef struct GmImage
@@ -79,8 +81,9 @@ extern Datum gm_image_call(FunctionCallInfo fcinfo, PGFunction body, GmCall call
 
 /*
  * The space of this name with its vectors loaded.  name NULL: "default", else
- * the only space of that target; NULL if there is none then.  A name that does
- * not exist raises 42704.  target 0: any.
+ * the only space of that target, of those that are not computed; NULL if there
+ * is none then.  A name that does not exist, or is that of a space being
+ * computed, raises 42704.  target 0: any.
  */
 extern GmSpaceInfo *gm_image_space(GmImage *image, const char *name, char target);
 
@@ -132,6 +135,7 @@ extern bool gm_shared_peek(const char *graph_name, GmPeek look, void *arg);
  */
 extern GmImage *gm_shared_open(const char *graph_name, const char **why);
 extern GmSpaceEntry *gm_shared_space(const GmImage *image, int32_t space_id);
+extern void gm_shared_load_space(GmImage *image, GmSpaceInfo *info);
 extern void gm_shared_close(GmImage *image);
 extern bool gm_shared_is_overlay(const GmImage *image);
 extern void gm_shared_forget(GmImage *image);	/* after an error: no look at shared memory */

@@ -101,7 +101,7 @@ receive_end(DestReceiver *self)
 /* what an image is made of */
 static const char *const tables[] = {
 	"graphs", "entities", "aliases", "predicates", "triples", "sources",
-	"assertions", "vector_spaces", "embeddings"
+	"assertions", "vector_spaces", "embeddings", "topology_vectors"
 };
 
 /* as of the last load */
@@ -148,11 +148,15 @@ static LoadPlan assertions_plan = {
 	" WHERE graph_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 static LoadPlan spaces_plan = {
-	"SELECT space_id, name, target, metric, dim, m, ef_construction, quantisation, full_precision"
-	" FROM graphmem.vector_spaces WHERE graph_id OPERATOR(pg_catalog.=) $1 ORDER BY space_id", INT4OID
+	"SELECT space_id, name, target, metric, dim, m, ef_construction, quantisation, full_precision,"
+	" origin, state FROM graphmem.vector_spaces WHERE graph_id OPERATOR(pg_catalog.=) $1 ORDER BY space_id", INT4OID
 };
 static LoadPlan embeddings_plan = {
 	"SELECT item_id, embedding FROM graphmem.embeddings"
+	" WHERE space_id OPERATOR(pg_catalog.=) $1", INT4OID
+};
+static LoadPlan topology_plan = {
+	"SELECT entity_id, embedding FROM graphmem.topology_vectors"
 	" WHERE space_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 
@@ -403,6 +407,8 @@ space_row(Loader *loader, Datum *values, bool *nulls)
 	char	   *target = TextDatumGetCString(values[2]);
 	char	   *quantisation = TextDatumGetCString(values[7]);
 	char	   *full_precision = TextDatumGetCString(values[8]);
+	char	   *origin = TextDatumGetCString(values[9]);
+	char	   *state = TextDatumGetCString(values[10]);
 
 	loader->spaces = repalloc(loader->spaces, (loader->n_spaces + 1) * sizeof(GmSpaceInfo));
 	info = &loader->spaces[loader->n_spaces++];
@@ -416,7 +422,9 @@ space_row(Loader *loader, Datum *values, bool *nulls)
 	info->tuning.ef_construction = Max(DatumGetInt32(values[6]), 0);
 	info->tuning.kind = strcmp(quantisation, "f16") == 0 ? GM_CODE_F16 :
 		strcmp(quantisation, "none") == 0 ? GM_CODE_NONE : GM_CODE_INT8;
-	info->tuning.in_table = strcmp(full_precision, "table") == 0;
+	info->computed = strcmp(origin, "topology") == 0;
+	info->computing = strcmp(state, "computing") == 0;
+	info->tuning.in_table = strcmp(full_precision, "table") == 0 && !info->computed;
 	info->space = NULL;
 	MemoryContextSwitchTo(old);
 }
@@ -449,7 +457,8 @@ embedding_row(Loader *loader, Datum *values, bool *nulls)
 	if (info->target == 'f' ? gm_graph_latest_version(loader->graph, item_id) == GM_NONE :
 		number == GM_NONE)
 	{
-		missing_reference(loader, "graphmem.embeddings");
+		missing_reference(loader, info->computed ? "graphmem.topology_vectors" :
+						  "graphmem.embeddings");
 		return;
 	}
 	array = DatumGetArrayTypeP(values[1]);
@@ -462,6 +471,14 @@ embedding_row(Loader *loader, Datum *values, bool *nulls)
 	check(gm_space_add(info->space, item_id, number, (const float *) ARR_DATA_PTR(array)));
 }
 
+static void
+load_vectors(Loader *loader, GmSpaceInfo *info)
+{
+	loader->info = info;
+	run(info->computed ? &topology_plan : &embeddings_plan, Int32GetDatum(info->space_id), loader,
+		info->computed ? GM_TABLE_TOPOLOGY : GM_TABLE_EMBEDDINGS, embedding_row);
+}
+
 void
 gm_load_space(const GmGraph *graph, GmMem *mem, GmSpaceInfo *info)
 {
@@ -470,10 +487,9 @@ gm_load_space(const GmGraph *graph, GmMem *mem, GmSpaceInfo *info)
 	memset(&loader, 0, sizeof(loader));
 	loader.graph = unconstify(GmGraph *, graph);
 	loader.row_security = gm_load_row_security();
-	loader.info = info;
 	check(gm_space_create(mem, info->dim, info->metric, &info->space));
 	gm_space_tune(info->space, &info->tuning);
-	run(&embeddings_plan, Int32GetDatum(info->space_id), &loader, GM_TABLE_EMBEDDINGS, embedding_row);
+	load_vectors(&loader, info);
 	check(gm_space_finish(info->space,
 						  info->target == 'e' ? graph->root->gr_nodes :
 						  info->target == 's' ? graph->root->gr_sources : 0));
@@ -503,9 +519,9 @@ gm_load_graph_and_spaces(int32_t graph_id, int64_t now, GmMem *mem, bool encode,
 			check(gm_space_set_apart(info->space));
 		if (info->tuning.in_table && encode)
 			check(gm_space_encode(info->space));
-		loader.info = info;
-		run(&embeddings_plan, Int32GetDatum(info->space_id), &loader, GM_TABLE_EMBEDDINGS,
-			embedding_row);
+		if (info->computed)
+			gm_graph_set_computed(*graph, info->space_id, info->computing);
+		load_vectors(&loader, info);
 		check(gm_graph_finish_space(*graph, info->space_id));
 	}
 }
@@ -553,8 +569,8 @@ static LoadPlan vector_count_plan = {
 	" s.dim OPERATOR(pg_catalog.*) CASE WHEN s.quantisation OPERATOR(pg_catalog.=) 'int8' THEN 1"
 	" WHEN s.quantisation OPERATOR(pg_catalog.=) 'f16' THEN 2 ELSE 4 END"
 	" ELSE 24 OPERATOR(pg_catalog.+) 4 OPERATOR(pg_catalog.*) s.dim END"
-	" FROM graphmem.vector_spaces s JOIN graphmem.embeddings e"
-	" ON e.space_id OPERATOR(pg_catalog.=) s.space_id"
+	" FROM graphmem.vector_spaces s JOIN (SELECT m.space_id FROM graphmem.embeddings m"
+	" UNION ALL SELECT t.space_id FROM graphmem.topology_vectors t) e ON e.space_id OPERATOR(pg_catalog.=) s.space_id"
 	" WHERE s.graph_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 

@@ -399,7 +399,11 @@ gm_image_open(const char *graph_name)
 void
 gm_image_load_space(GmImage *image, GmSpaceInfo *info)
 {
-	if (info->space == NULL)
+	if (gm_likely(info->space != NULL))
+		return;
+	if (image->shared)
+		gm_shared_load_space(image, info);
+	else
 		gm_private_load_space(image, info);
 }
 
@@ -427,7 +431,7 @@ gm_image_space_of(GmImage *image, char target, uint32_t dim)
 	{
 		GmSpaceInfo *info = &image->spaces[i];
 
-		if ((target != 0 && info->target != target) || (dim != 0 && info->dim != dim))
+		if (info->computed || (target != 0 && info->target != target) || (dim != 0 && info->dim != dim))
 			continue;
 		found = info;
 		candidates++;
@@ -449,7 +453,7 @@ gm_image_space(GmImage *image, const char *name, char target)
 	if (name == NULL)
 		return gm_image_space_of(image, target, 0);
 	for (int i = 0; i < image->n_spaces; i++)
-		if (strcmp(image->spaces[i].name, name) == 0)
+		if (strcmp(image->spaces[i].name, name) == 0 && !image->spaces[i].computing)
 		{
 			gm_image_load_space(image, &image->spaces[i]);
 			return &image->spaces[i];

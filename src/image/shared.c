@@ -284,6 +284,10 @@ describe_spaces(Handle *h, GmGraph *graph)
 		if (info->space == NULL)
 			gm_error_check(GM_NO_MEMORY, "attaching a graph");
 		gm_space_set_table(info->space, gm_table_of_space(space->space_id));
+		if (space->unread)
+			info->space = NULL;
+		info->computed = space->computed;
+		info->computing = space->computing;
 		if (info->name != NULL && info->space_id == space->space_id &&
 			strlen(info->name) == name->length &&
 			memcmp(info->name, name->bytes, name->length) == 0)
@@ -566,6 +570,34 @@ GmSpaceEntry *
 gm_shared_space(const GmImage *image, int32_t space_id)
 {
 	return gm_area_space(((const Handle *) image)->area, space_id, true);
+}
+
+/*
+ * A computed space that a later transaction dropped: its rows are where the
+ * snapshot sees them.
+ */
+void
+gm_shared_load_space(GmImage *image, GmSpaceInfo *info)
+{
+	Handle	   *h = (Handle *) image;
+
+	Assert(image->graph == h->fork);
+	PG_TRY();
+	{
+		SPI_connect();
+		gm_load_space(h->fork, h->fork_mem, info);
+		SPI_finish();
+	}
+	PG_CATCH();
+	{
+		/* no key fits a fork that has half a space */
+		gm_space_destroy(info->space);
+		info->space = NULL;
+		memset(&h->fork_key, 0, sizeof(h->fork_key));
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	gm_graph_give_space(h->fork, info->space_id, info->space);
 }
 
 void

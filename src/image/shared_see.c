@@ -223,6 +223,8 @@ take_back(GmApply *apply, const GmChange *change)
 	{
 		if (!content_row(change, true, true, &row))
 			return not_taken_back;
+		if (change->table == GM_TABLE_SPACES && (change->flags & GM_CHANGE_NEW) == 0)
+			row.u.space.unread = row.u.space.computed;
 		gm_error_check(gm_apply_put(apply, &row), "taking back changes");
 	}
 	else
