@@ -20,12 +20,20 @@ DATA = $(sort $(wildcard graphmem--*.sql))
 PGFILEDESC = "graphmem - graph memory in PostgreSQL"
 
 CORE_SRCS = $(sort $(wildcard src/core/*.c))
-# no part of the module: OpenBLAS would start threads in whatever loads it
+# A module of its own, since OpenBLAS would start threads in whatever loads it;
+# what needs no OpenBLAS is in both.
 COMPUTE_SRCS = $(sort $(wildcard src/compute/*.c))
-SERVER_SRCS = $(sort $(wildcard src/*.c src/api/*.c src/image/*.c src/shm/*.c src/worker/*.c))
+PLAIN_COMPUTE_SRCS = src/compute/csr.c src/compute/options.c
+COMPUTE_ENTRY = src/graphmem_compute.c
+SERVER_SRCS = $(filter-out $(COMPUTE_ENTRY),$(sort $(wildcard src/*.c src/api/*.c src/image/*.c \
+	src/shm/*.c src/worker/*.c)))
 INCLUDED = $(wildcard src/*.h src/*/*.h)
 CORE_OBJS = $(CORE_SRCS:.c=.o)
-OBJS = $(CORE_OBJS) $(SERVER_SRCS:.c=.o)
+COMPUTE_OBJS = $(COMPUTE_SRCS:.c=.o)
+COMPUTE_ENTRY_OBJ = $(COMPUTE_ENTRY:.c=.o)
+# of core/, what compute/ uses
+COMPUTE_CORE_OBJS = $(filter src/core/hash.o src/core/vec_%.o src/core/code%.o,$(CORE_OBJS))
+OBJS = $(CORE_OBJS) $(PLAIN_COMPUTE_SRCS:.c=.o) $(SERVER_SRCS:.c=.o)
 
 # make valgrind lowers it, for true line numbers
 CORE_OPTIMIZE = -O3
@@ -51,7 +59,16 @@ REGRESS_OPTS = --inputdir=. $(TEST_EXTENSIONS)
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --outputdir=output_iso $(TEST_EXTENSIONS)
 
-EXTRA_CLEAN = build tmp_check tmp_check_iso output_iso results
+# OpenBLAS itself, not what alternatives make of libblas and liblapack: its
+# headers have a directory of their own, whose name tells the build's threads,
+# and LAPACKE's library would bring the alternatives along unless it is linked in.
+BLAS_CFLAGS = $(addprefix -I,$(firstword $(wildcard /usr/include/*/openblas-pthread \
+	/usr/include/*/openblas-*)))
+BLAS_HEADERS = cblas.h lapacke.h
+BLAS_LIBS = $(firstword $(wildcard $(shell $(CC) -print-file-name=liblapacke.a)) -llapacke) -lopenblas
+COMPUTE_MODULE = graphmem_compute$(DLSUFFIX)
+
+EXTRA_CLEAN = $(COMPUTE_OBJS) $(COMPUTE_ENTRY_OBJ) $(COMPUTE_MODULE) build tmp_check tmp_check_iso output_iso results
 
 # Targets that need no installed server headers come without PGXS, whose own
 # "check" would take the name.
@@ -66,11 +83,37 @@ $(error the server headers are missing (Debian: postgresql-server-dev-15 or late
 endif
 include $(PGXS)
 
-$(OBJS): $(INCLUDED)
+all: $(COMPUTE_MODULE)
+install: install-compute
+uninstall: uninstall-compute
+
+$(OBJS) $(COMPUTE_OBJS) $(COMPUTE_ENTRY_OBJ): $(INCLUDED)
 # without the server's include path: core/ cannot come to depend on it
 $(CORE_OBJS): override CPPFLAGS := -Isrc
-$(CORE_OBJS): override CFLAGS += $(CORE_OPTIMIZE) -fvisibility=hidden -Wsign-compare
+$(COMPUTE_OBJS): override CPPFLAGS := -Isrc $(BLAS_CFLAGS)
+$(CORE_OBJS) $(COMPUTE_OBJS): override CFLAGS += $(CORE_OPTIMIZE) -fvisibility=hidden -Wsign-compare
+$(COMPUTE_OBJS): | blas-headers
 $(shlib): src/graphmem.map
+
+$(COMPUTE_MODULE): $(COMPUTE_OBJS) $(COMPUTE_ENTRY_OBJ) $(COMPUTE_CORE_OBJS) src/graphmem_compute.map
+	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ \
+		-Wl,--version-script=src/graphmem_compute.map -Wl,--no-undefined $(BLAS_LIBS) -lm
+
+blas-headers:
+	@for header in $(BLAS_HEADERS); do \
+		echo "#include <$$header>" | $(CC) $(CPPFLAGS) $(BLAS_CFLAGS) -E -o /dev/null - 2>/dev/null || \
+		{ echo "the headers of OpenBLAS or LAPACKE are missing (Debian: libopenblas-dev, liblapacke-dev)" >&2; \
+		exit 1; }; \
+	done
+
+install-compute: $(COMPUTE_MODULE)
+	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)'
+	$(INSTALL_SHLIB) $(COMPUTE_MODULE) '$(DESTDIR)$(pkglibdir)/$(COMPUTE_MODULE)'
+
+uninstall-compute:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(COMPUTE_MODULE)'
+
+.PHONY: blas-headers install-compute uninstall-compute
 else
 check:
 	@exec test/run.sh
@@ -114,14 +157,6 @@ list-regress:
 
 list-isolation:
 	@echo $(ISOLATION)
-
-# ---- compute: a library for unit tests and measurements ----
-# OpenBLAS itself, not what alternatives make of libblas and liblapack; its
-# headers have a directory of their own, whose name tells the build's threads.
-
-BLAS_CFLAGS = $(addprefix -I,$(firstword $(wildcard /usr/include/*/openblas-pthread \
-	/usr/include/*/openblas-*)))
-BLAS_LIBS = -llapacke -lopenblas
 
 # ---- unit tests: the core as a static library, a program per test file ----
 # SAN takes what -fsanitize= takes; each choice has its own directory.

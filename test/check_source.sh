@@ -2,7 +2,7 @@
 # Rules that the sources keep, as TAP.
 #
 #	test/check_source.sh				what can be read in the files
-#	test/check_source.sh graphmem.so	what can be read in the module
+#	test/check_source.sh graphmem.so	what can be read in the modules
 #
 # A rule fails with the lines that break it.
 
@@ -35,6 +35,24 @@ sql_entry_points()
 	grep -ho "'graphmem_[a-z0-9_]*'" graphmem--*.sql | tr -d "'" | sort -u
 }
 
+# BLAS and LAPACK by the name of its own library only: what alternatives make of
+# libblas may start threads, and gives other results
+check_compute_module()
+{
+	nm -D --defined-only "$1" | awk '{print $3}' |
+		grep -Ev '^(Pg_magic_func|graphmem_compute_api)$' |
+		rule "the module that computes exports its table only"
+	{
+		nm -D --defined-only "$1" | awk '{print $3}' | grep -qx graphmem_compute_api ||
+			echo graphmem_compute_api
+	} | rule "and that it does export"
+	readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
+		grep -E '^lib(blas|cblas|lapack|lapacke)\.' |
+		rule "it takes BLAS and LAPACK from OpenBLAS"
+	readelf -d "$2" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -E 'blas|lapack|gomp' |
+		rule "the other module needs no OpenBLAS"
+}
+
 check_module()
 {
 	nm -D --defined-only "$1" | awk '{print $3}' |
@@ -60,8 +78,8 @@ allowed()
 		compute) echo "compute core" ;;
 		shm) echo "shm core top" ;;
 		image) echo "image shm core top" ;;
-		worker) echo "worker image shm core top" ;;
-		api) echo "api worker image shm core top" ;;
+		worker) echo "worker image shm compute core top" ;;
+		api) echo "api worker image shm compute core top" ;;
 		top) echo "core top" ;;
 		entry) echo "api worker image shm core top" ;;
 	esac
@@ -95,7 +113,7 @@ check_files()
 				*) echo "$file:$line" ;;
 			esac
 		done
-	done | rule "includes point one way: api, worker -> image, shm -> core"
+	done | rule "includes point one way: api, worker -> image, shm -> core, compute -> core"
 
 	grep -n '^#[[:space:]]*include "' $core_sources | grep -v 'include "core/' |
 		rule "core includes libc and core only"
@@ -138,7 +156,7 @@ check_files()
 }
 
 if [ $# -gt 0 ]; then
-	check_module "$1" | numbered
+	{ check_module "$1"; check_compute_module "$(dirname "$1")/graphmem_compute.so" "$1"; } | numbered
 else
 	check_files | numbered
 fi

@@ -85,6 +85,10 @@ extern GmStatus gm_job_finish(GmJob *job, GmOffset x, uint32_t stride,
 							  uint32_t k, const double *factor, GmOffset row,
 							  bool signs, bool normalize);
 
+/* scale_i = (degree_i + more) ^ exponent * factor, 0 where there are no neighbours */
+extern GmStatus gm_job_degree_power(GmJob *job, GmOffset scale, double more,
+									double exponent, double factor);
+
 /* ---- methods: the result is at *out, of stride job->stride ---- */
 
 extern GmStatus gm_spectral_run(GmJob *job, GmOffset *out);
@@ -93,12 +97,14 @@ extern GmStatus gm_prone_run(GmJob *job, GmOffset *out);
 extern GmStatus gm_fastrp_run(GmJob *job, GmOffset *out);
 extern GmStatus gm_smooth_run(GmJob *job, GmOffset *out);
 
+/* ---- options.c ---- */
+
+/* everything in the work memory, from at on; returns the end of it */
+extern GmOffset gm_job_lay_out(GmJob *job, const GmTopologyOpts *opts, uint32_t n,
+							   GmOffset at);
+
 /* walk's columns while iterating: those kept, and those of a batch */
 extern uint32_t gm_walk_kept(const GmTopologyOpts *opts);
 extern uint32_t gm_walk_batch(const GmTopologyOpts *opts);
-
-/* scale_i = (degree_i + more) ^ exponent * factor, 0 where there are no neighbours */
-extern GmStatus gm_job_degree_power(GmJob *job, GmOffset scale, double more,
-									double exponent, double factor);
 
 #endif							/* GM_COMPUTE_JOB_H */

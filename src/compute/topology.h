@@ -37,6 +37,7 @@
 #define GM_TOPOLOGY_DEFAULT_DIM		128
 #define GM_TOPOLOGY_MAX_DIM			512
 #define GM_TOPOLOGY_MAX_POWERS		16
+#define GM_TOPOLOGY_MAX_OVERSAMPLING	128
 
 typedef enum GmTopologyMethod
 {
@@ -47,7 +48,7 @@ typedef enum GmTopologyMethod
 	GM_TOPOLOGY_SMOOTH
 } GmTopologyMethod;
 
-/* gm_topology_defaults() fills it; values out of range are GM_BAD_VALUE */
+/* gm_topology_defaults() fills it; values out of range (gm_topology_check()) are GM_BAD_VALUE */
 typedef struct GmTopologyOpts
 {
 	GmTopologyMethod method;
@@ -56,7 +57,7 @@ typedef struct GmTopologyOpts
 	bool		normalize;		/* rows to length 1; true */
 
 	/* spectral, prone, walk */
-	uint32_t	oversampling;	/* columns beyond dim while iterating; 16, walk dim/4 */
+	uint32_t	oversampling;	/* columns beyond dim while iterating, to 128; 16, walk 32 */
 	uint32_t	iterations;		/* spectral: most filterings after the first, 1 to
 								 * 100, 2; prone: power iterations, 0 to 100, 4;
 								 * smooth: steps, 1 to 1000, 3 */
@@ -94,7 +95,20 @@ typedef struct GmTopologyReport
 	double		change;			/* spectral: the last relative change */
 } GmTopologyReport;
 
+/* an option and what it may be */
+typedef struct GmTopologyRange
+{
+	const char *name;			/* of its field */
+	double		least;
+	double		most;
+} GmTopologyRange;
+
+/* ---- options.c: no OpenBLAS ---- */
+
 extern void gm_topology_defaults(GmTopologyOpts *opts, GmTopologyMethod method);
+
+/* false: one of the method's is out of *bad (NULL: nobody wants to know) */
+extern bool gm_topology_check(const GmTopologyOpts *opts, GmTopologyRange *bad);
 
 /* columns that walk computes of a graph, by default */
 extern uint32_t gm_topology_landmarks(uint32_t n, uint64_t arcs);
@@ -102,6 +116,8 @@ extern uint32_t gm_topology_landmarks(uint32_t n, uint64_t arcs);
 /* of work memory, the graph's not included; 0 where options are out of range */
 extern size_t gm_topology_bytes(const GmTopologyOpts *opts, uint32_t n,
 								uint64_t arcs);
+
+/* ---- the rest needs it ---- */
 
 /*
  * The work memory begins at offset work, a multiple of 64 and not 0.  *out is

@@ -43,40 +43,6 @@
 
 #include "core/hash.h"
 
-#define MOST_BATCH			128
-#define MOST_LANDMARKS		4096
-#define LEAST_LANDMARKS		1024
-
-/* landmarks x arcs, while that leaves LEAST_LANDMARKS: seconds rather than minutes */
-#define COLUMN_ARCS			(UINT64_C(1) << 34)
-
-uint32_t
-gm_topology_landmarks(uint32_t n, uint64_t arcs)
-{
-	uint64_t	m = COLUMN_ARCS / (arcs + 1);
-
-	if (m > MOST_LANDMARKS)
-		m = MOST_LANDMARKS;
-	if (m < LEAST_LANDMARKS)
-		m = LEAST_LANDMARKS;
-	m = m / MOST_BATCH * MOST_BATCH;
-	return m < n ? (uint32_t) m : n;
-}
-
-uint32_t
-gm_walk_kept(const GmTopologyOpts *opts)
-{
-	return gm_stride(opts->dim + opts->oversampling);
-}
-
-uint32_t
-gm_walk_batch(const GmTopologyOpts *opts)
-{
-	uint32_t	stride = gm_stride(opts->dim);
-
-	return stride < MOST_BATCH ? stride : MOST_BATCH;
-}
-
 /* ---- landmarks ---- */
 
 typedef struct Draw

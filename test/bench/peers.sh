@@ -36,7 +36,7 @@ major=$(gm_chroot_run "$ROOT" apt-cache pkgnames postgresql- | sed -n 's/^postgr
 		! gm_chroot_run "$ROOT" apt-cache pkgnames "postgresql-$m-pgvector" | grep -qx "postgresql-$m-pgvector" || { echo "$m"; break; }
 	done)
 [ -n "$major" ] || gm_die "${SUITE:-sid} has no server with both Apache AGE and pgvector"
-gm_chroot_install "$ROOT" gcc g++ libc6-dev libxxhash-dev make perl binutils libipc-run-perl wordnet-base \
+gm_chroot_install "$ROOT" gcc g++ libc6-dev liblapacke-dev libopenblas-dev libxxhash-dev make perl binutils libipc-run-perl wordnet-base \
 	libhnswlib-dev libpq-dev python3-networkx python3-numpy python3-scipy python3-psycopg2 python3-matplotlib \
 	"postgresql-$major" "postgresql-server-dev-$major" "postgresql-$major-age" \
 	"postgresql-$major-pgvector" || gm_die "could not install the peers"

@@ -32,7 +32,7 @@ if [ "${1:-}" != --inside ]; then
 	if [ -n "${PEERS:-}" ]; then
 		exec test/bench/peers.sh "$@"
 	fi
-	gm_packages gcc libc6-dev libxxhash-dev make perl wordnet-base python3-numpy python3-scipy python3-psycopg2 \
+	gm_packages gcc libc6-dev liblapacke-dev libopenblas-dev libxxhash-dev make perl wordnet-base python3-numpy python3-scipy python3-psycopg2 \
 		python3-matplotlib
 	gm_find_server
 	gm_work_dir

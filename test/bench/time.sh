@@ -24,7 +24,7 @@ cd "$(dirname "$0")/../.." || exit 1
 
 if [ "${1:-}" != --inside ]; then
 	DATA=$(cd "${DATA:-../shared/data}" 2>/dev/null && pwd -P || echo "${DATA:-../shared/data}")
-	gm_packages gcc libc6-dev libxxhash-dev make perl python3-numpy python3-scipy python3-psycopg2
+	gm_packages gcc libc6-dev liblapacke-dev libopenblas-dev libxxhash-dev make perl python3-numpy python3-scipy python3-psycopg2
 	gm_find_server
 	gm_work_dir
 	gm_copy_tree "$WORK/tree"

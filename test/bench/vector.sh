@@ -27,7 +27,7 @@ if [ "${1:-}" != --inside ]; then
 	if [ -n "${PEERS:-}" ]; then
 		exec test/bench/peers.sh --vector "$@"
 	fi
-	gm_packages gcc g++ libc6-dev libxxhash-dev make perl wordnet-base libhnswlib-dev libpq-dev \
+	gm_packages gcc g++ libc6-dev liblapacke-dev libopenblas-dev libxxhash-dev make perl wordnet-base libhnswlib-dev libpq-dev \
 		python3-numpy python3-scipy python3-psycopg2
 	gm_find_server
 	gm_work_dir

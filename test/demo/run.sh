@@ -11,7 +11,7 @@ DATABASE=wordnet
 QUESTION=${QUESTION:-"disease spread by mosquitoes"}
 
 if [ "${1:-}" != --inside ]; then
-	gm_packages gcc libc6-dev libxxhash-dev make wordnet-base python3-numpy python3-scipy
+	gm_packages gcc libc6-dev liblapacke-dev libopenblas-dev libxxhash-dev make wordnet-base python3-numpy python3-scipy
 	gm_find_server
 	gm_work_dir
 	gm_copy_tree "$WORK/tree"

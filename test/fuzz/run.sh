@@ -87,7 +87,7 @@ done
 seconds=$(awk "BEGIN { s = int($MINUTES * 60 / $count); print s < 1 ? 1 : s }") ||
 	gm_die "MINUTES must be a number"
 
-gm_packages gcc clang libc6-dev libxxhash-dev make perl python3-psycopg2
+gm_packages gcc clang libc6-dev liblapacke-dev libopenblas-dev libxxhash-dev make perl python3-psycopg2
 gm_packages "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
 gm_find_server
 gm_work_dir

@@ -19,7 +19,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/lib/server.sh
 
 KEEP=${KEEP:-$(pwd -P)/build/sqlsmith}
-gm_packages binutils gcc libc6-dev libxxhash-dev make perl python3-psycopg2 sqlsmith
+gm_packages binutils gcc libc6-dev liblapacke-dev libopenblas-dev libxxhash-dev make perl python3-psycopg2 sqlsmith
 gm_find_server
 gm_work_dir
 gm_copy_tree "$WORK/tree"

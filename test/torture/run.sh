@@ -19,7 +19,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/lib/server.sh
 
 KEEP=${KEEP:-$(pwd -P)/build/torture}
-gm_packages gcc libc6-dev libxxhash-dev make perl python3-psycopg2
+gm_packages gcc libc6-dev liblapacke-dev libopenblas-dev libxxhash-dev make perl python3-psycopg2
 gm_find_server
 gm_work_dir
 gm_copy_tree "$WORK/tree"

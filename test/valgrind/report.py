@@ -1,6 +1,6 @@
 """Reads memcheck's XML reports: report.py DIR
 
-Counts every error that has graphmem.so in one of its stacks, prints each kind
+Counts every error that has a module of ours in one of its stacks, prints each kind
 once with the frames, and how many others there were.  Exit status 1 if one has.
 Processes are forked without exec, so most files begin in the middle; they are
 read piece by piece.
@@ -12,7 +12,7 @@ import os
 import re
 import sys
 
-MODULE = "/graphmem.so"
+MODULES = ("/graphmem.so", "/graphmem_compute.so")
 
 
 def part(name, text):
@@ -24,7 +24,7 @@ def frames(stack):
     for frame in re.findall(r"<frame>(.*?)</frame>", stack, re.S):
         name, file, line = part("fn", frame), part("file", frame), part("line", frame)
         place = "%s:%s" % (file, line) if file else os.path.basename(part("obj", frame))
-        yield MODULE in part("obj", frame), "%s (%s)" % (name or part("ip", frame), place)
+        yield part("obj", frame).endswith(MODULES), "%s (%s)" % (name or part("ip", frame), place)
 
 
 def main():

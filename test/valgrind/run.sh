@@ -13,7 +13,7 @@
 #	PG_CONFIG	the server
 #
 # The server is Debian's.  Of what memcheck reports there counts what has
-# graphmem.so in one of its stacks: where it happened, or where the memory or
+# one of our modules in one of its stacks: where it happened, or where the memory or
 # the undefined value came from (report.py).  What the server does wrong by
 # itself under graphmem's frames stands in postgres.supp.  memcheck knows what
 # malloc hands out, not what palloc does: an overrun within a memory context's
