@@ -732,7 +732,9 @@ BEGIN
     BEGIN
         EXECUTE 'SELECT array_agg(x::text) FROM ' || question || ' AS x' INTO rows;
         SELECT b.path, b.reason INTO path, reason FROM graphmem.stat_backend b;
-    EXCEPTION WHEN OTHERS THEN
+    EXCEPTION WHEN serialization_failure OR deadlock_detected THEN
+        RAISE;                      -- what others write is in the way: no answer
+    WHEN OTHERS THEN
         rows := ARRAY['ERROR ' || SQLSTATE || ' ' || SQLERRM];
         path := 'error';
     END;
