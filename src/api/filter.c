@@ -107,15 +107,18 @@ gm_arg_space(FunctionCallInfo fcinfo, int n, GmImage *image)
 {
 	char	   *name = gm_arg_cstring(fcinfo, n);
 	GmSpaceInfo *info = gm_image_space(image, name, 'e');
+	int			computed = 0;
 
 	if (info == NULL)
 		info = gm_image_space(image, name, 0);
-	if (info == NULL && image->n_spaces > 0)
+	for (int i = 0; i < image->n_spaces; i++)
+		computed += image->spaces[i].computed;
+	if (info == NULL && image->n_spaces > computed)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"space\" is missing"),
 				 errdetail("The graph has %d vector spaces, none of them called \"default\".",
-						   image->n_spaces)));
+						   image->n_spaces - computed)));
 	return info;
 }
 

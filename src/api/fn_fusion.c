@@ -426,19 +426,27 @@ use_space(Question *q, const GmSpaceInfo *info)
 static void
 refuse_vector(Question *q)
 {
+	const GmSpaceInfo *other = NULL;
 	int			fit = 0;
 
 	for (int i = 0; i < q->image->n_spaces; i++)
-		fit += q->image->spaces[i].dim == q->dim;
+	{
+		const GmSpaceInfo *info = &q->image->spaces[i];
+
+		if (info->computed)
+			continue;
+		fit += info->dim == q->dim;
+		if (other == NULL)
+			other = info;
+	}
 	if (fit > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"space\" is missing"),
 				 errdetail("The graph has %d vector spaces of %u dimensions, none of them called \"default\".",
 						   fit, q->dim)));
-	if (q->image->n_spaces > 0)
-		gm_arg_vector_check(&q->image->spaces[0], q->vector, q->dim, "query_embedding",
-							&q->prepared);
+	if (other != NULL)
+		gm_arg_vector_check(other, q->vector, q->dim, "query_embedding", &q->prepared);
 }
 
 /*

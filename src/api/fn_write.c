@@ -110,6 +110,10 @@ static GmSql drop_vectors = {
 	"DELETE FROM graphmem.embeddings WHERE space_id" GM_EQ "$1", 1, {INT4OID}
 };
 
+static GmSql count_computed = {
+	"SELECT pg_catalog.count(*) FROM graphmem.topology_vectors WHERE space_id" GM_EQ "$1", 1, {INT4OID}
+};
+
 static GmSql drop_space = {
 	"DELETE FROM graphmem.vector_spaces WHERE space_id" GM_EQ "$1", 1, {INT4OID}
 };
@@ -533,6 +537,11 @@ graphmem_drop_vector_space(PG_FUNCTION_ARGS)
 	gm_sql_done();
 	gm_sql_run(&drop_vectors, args, NULL);
 	dropped = (int64) SPI_processed;
+	gm_sql_done();
+
+	/* they go with the space */
+	gm_sql_run(&count_computed, args, NULL);
+	dropped += gm_sql_int8(0, 1);
 	gm_sql_done();
 	gm_sql_run(&drop_space, args, NULL);
 	gm_sql_done();

@@ -469,6 +469,8 @@ compare_spaces(Pair *p)
 
 		CHECK(info->space_id == other->space_id && info->target == other->target &&
 			  info->dim == other->dim && info->metric == other->metric);
+		CHECK(info->computed == other->computed && info->computing == other->computing);
+		CHECK(!info->unread);
 		CHECK(a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0);
 		if (!CHECK(space[0] != NULL && space[1] != NULL))
 			return;

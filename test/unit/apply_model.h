@@ -13,7 +13,7 @@
 #define GM_TEST_APPLY_MODEL_H
 
 #include "core/apply.h"
-#include "core/graph.h"
+#include "core/graph_private.h"
 #include "unit.h"
 
 #define M_ENTITIES		48
@@ -22,7 +22,8 @@
 #define M_TRIPLES		220
 #define M_FACTS			110
 #define M_SOURCES		9
-#define M_SPACES		3
+#define M_SPACES		4
+#define M_COMPUTED		3		/* the space whose rows go with it, untold */
 #define M_ITEMS			M_FACTS		/* the most of any target */
 #define M_DIM			4
 
@@ -124,19 +125,35 @@ m_cells(Model *m, GmTable table, int *count)
 static inline char
 m_target(int space)
 {
-	return "efs"[space];
+	return "efse"[space];
 }
 
 static inline int
 m_items(int space)
 {
-	return space == 0 ? M_ENTITIES : space == 1 ? M_FACTS : M_SOURCES;
+	switch (m_target(space))
+	{
+		case 'e':
+			return M_ENTITIES;
+		case 'f':
+			return M_FACTS;
+		default:
+			return M_SOURCES;
+	}
 }
 
 static inline int64_t
 m_item_id(int space, int item)
 {
-	return space == 0 ? m_entity_id(item) : space == 1 ? m_fact_id(item) : m_source_id(item);
+	switch (m_target(space))
+	{
+		case 'e':
+			return m_entity_id(item);
+		case 'f':
+			return m_fact_id(item);
+		default:
+			return m_source_id(item);
+	}
 }
 
 static inline GmText
@@ -203,12 +220,16 @@ m_fill_row(GmTable table, int at, const Cell *c, GmRow *row)
 			row->u.space.dim = M_DIM;
 			row->u.space.name = m_text(c->name);
 			row->u.space.target = m_target(at);
-			row->u.space.metric = (uint8_t) at;
+			row->u.space.metric = (uint8_t) (at % 3);
+			row->u.space.computed = at == M_COMPUTED;
+			row->u.space.computing = at == M_COMPUTED && c->symmetric;
 			row->u.space.tuning = (GmSpaceTuning) {
-				c->type * 80, 200 + c->kind, c->kind, c->number < 0.5f
+				c->type * 80, 200 + c->kind, c->kind, c->number < 0.5f && at != M_COMPUTED
 			};
 			break;
 		default:
+			if (at / M_ITEMS == M_COMPUTED)
+				row->table = GM_TABLE_TOPOLOGY;
 			row->u.embedding.space_id = m_space_id(at / M_ITEMS);
 			row->u.embedding.item_id = m_item_id(at / M_ITEMS, at % M_ITEMS);
 			row->u.embedding.dim = M_DIM;
@@ -360,6 +381,7 @@ m_some_content(Model *m, GmTable table, int at, bool tidy, Cell *c)
 		case GM_TABLE_SPACES:
 			c->type = (uint8_t) unit_random_below(3);
 			c->kind = (uint8_t) unit_random_below(3);
+			c->symmetric = unit_random_below(2);
 			m_some_name(cells, count, at, c);
 			return true;
 		default:
@@ -384,8 +406,15 @@ m_has_item(const Model *m, int space, int item)
 {
 	if (!m->space[space].there || item >= m_items(space))
 		return false;
-	return space == 0 ? m->entity[item].there : space == 1 ? m_fact_has_triple(m, item) :
-		m->source[item].there;
+	switch (m_target(space))
+	{
+		case 'e':
+			return m->entity[item].there;
+		case 'f':
+			return m_fact_has_triple(m, item);
+		default:
+			return m->source[item].there;
+	}
 }
 
 static inline void m_remove(Ops *ops, Model *m, GmTable table, int at, bool tidy);
@@ -415,6 +444,8 @@ m_remove(Ops *ops, Model *m, GmTable table, int at, bool tidy)
 {
 	Cell		gone = {0};
 
+	if (table == GM_TABLE_SPACES && at == M_COMPUTED && m->space[at].there)
+		memset(&m->embedding[M_COMPUTED * M_ITEMS], 0, M_ITEMS * sizeof(Cell));
 	m_add_op(ops, m, table, at, &gone);
 	if (tidy)
 		m_cascade(ops, m, table, at);
@@ -431,7 +462,7 @@ m_some_op(Ops *ops, Model *m, bool tidy, bool vectors)
 	}			tables[] = {
 		{GM_TABLE_ENTITIES, 10, 15}, {GM_TABLE_ALIASES, 3, 30}, {GM_TABLE_PREDICATES, 2, 10},
 		{GM_TABLE_SOURCES, 4, 15}, {GM_TABLE_TRIPLES, 45, 30}, {GM_TABLE_ASSERTIONS, 20, 25},
-		{GM_TABLE_SPACES, 1, 10}, {GM_TABLE_EMBEDDINGS, 15, 20}
+		{GM_TABLE_SPACES, 1, 25}, {GM_TABLE_EMBEDDINGS, 15, 20}
 	};
 	uint32_t	r = unit_random_below(vectors ? 100 : 84);
 	int			t = 0;
@@ -468,6 +499,14 @@ m_some_op(Ops *ops, Model *m, bool tidy, bool vectors)
 		m_cascade(ops, m, GM_TABLE_NONE, 0);	/* its old fact may have lost its last one */
 }
 
+/* when a computed space goes decides what becomes of its rows */
+static inline bool
+m_is_of_computed(const Op *op)
+{
+	return (op->table == GM_TABLE_SPACES && op->at == M_COMPUTED) ||
+		(op->table == GM_TABLE_EMBEDDINGS && op->at / M_ITEMS == M_COMPUTED);
+}
+
 /* neighbours that concern different rows change places now and then */
 static inline void
 m_shuffle(Ops *ops)
@@ -479,7 +518,8 @@ m_shuffle(Ops *ops)
 			Op		   *b = &ops->list[i];
 			Op			t = *a;
 
-			if ((a->table == b->table && a->at == b->at) || unit_random_below(2))
+			if ((a->table == b->table && a->at == b->at) || unit_random_below(2) ||
+				(m_is_of_computed(a) && m_is_of_computed(b)))
 				continue;
 			*a = *b;
 			*b = t;
@@ -495,13 +535,15 @@ m_apply_op(GmApply *apply, const Op *op, bool undo)
 	int64_t		keys[2];
 
 	m_fill_row(op->table, op->at, cell, &row);
+	if (op->table == GM_TABLE_SPACES && undo && !op->now.there)
+		row.u.space.unread = row.u.space.computed;
 	if (cell->there)
 		return gm_apply_put(apply, &row);
 
 	/* nothing but its key may be looked at */
 	memset(&key, 0xa5, sizeof(key));
 	gm_row_key(&row, keys);
-	gm_row_set_key(op->table, 0, keys, &key);
+	gm_row_set_key(row.table, 0, keys, &key);
 	return gm_apply_remove(apply, &key);
 }
 
@@ -540,9 +582,8 @@ m_is_in(const Model *m, GmTable table, int at, const Cell *c)
 		case GM_TABLE_EMBEDDINGS:
 			if (!m->space[at / M_ITEMS].there)
 				return false;
-			return at / M_ITEMS == 0 ? m->entity[at % M_ITEMS].there :
-				at / M_ITEMS == 1 ? m_fact_is_in(m, at % M_ITEMS) :
-				m->source[at % M_ITEMS].there;
+			return m_target(at / M_ITEMS) == 'f' ? m_fact_is_in(m, at % M_ITEMS) :
+				m_has_item(m, at / M_ITEMS, at % M_ITEMS);
 		default:
 			return true;
 	}
@@ -553,7 +594,7 @@ m_left_out(Model *m)
 {
 	uint64_t	n = 0;
 
-	for (GmTable table = GM_TABLE_ENTITIES; table < GM_TABLES; table++)
+	for (GmTable table = GM_TABLE_ENTITIES; table <= GM_TABLE_EMBEDDINGS; table++)
 	{
 		int			count;
 		Cell	   *cells = m_cells(m, table, &count);
@@ -612,6 +653,8 @@ m_add_row(GmGraph *g, GmRow *row, GmSpace **spaces)
 									  (GmMetric) row->u.space.metric, row->u.space.dim,
 									  &spaces[7 - row->u.space.space_id]));
 			gm_space_tune(spaces[7 - row->u.space.space_id], &row->u.space.tuning);
+			if (row->u.space.computed)
+				gm_graph_set_computed(g, row->u.space.space_id, row->u.space.computing);
 			break;
 		default:
 			break;
@@ -625,8 +668,8 @@ m_add_vector(GmGraph *g, const GmRow *row, GmSpace **spaces)
 {
 	int			s = 7 - row->u.embedding.space_id;
 	int64_t		item_id = row->u.embedding.item_id;
-	uint32_t	number = s == 0 ? gm_graph_find_entity(g, item_id) :
-		s == 2 ? gm_graph_find_source_id(g, item_id) : GM_NONE;
+	uint32_t	number = m_target(s) == 'e' ? gm_graph_find_entity(g, item_id) :
+		m_target(s) == 's' ? gm_graph_find_source_id(g, item_id) : GM_NONE;
 
 	return gm_space_add(spaces[s], item_id, number, row->u.embedding.vector);
 }
@@ -670,6 +713,36 @@ m_build(Model *m, GmMem *mem, int64_t now, GmGraph **graph)
 		if (spaces[s] != NULL)
 			status = gm_graph_finish_space(*graph, m_space_id(s));
 	return status;
+}
+
+/* what a fork has to read from the table, which is the model */
+static inline void
+m_read_unread(GmGraph *fork, const Model *m)
+{
+	int32_t		space_id = m_space_id(M_COMPUTED);
+	GmSpace    *spaces[M_SPACES] = {NULL};
+	GmRow		space_row;
+	bool		found;
+	uint32_t	at = gm_graph_space_at(fork, space_id, &found);
+
+	if (!found || !gm_graph_space_info(fork, at)->unread)
+		return;
+	CHECK(gm_graph_space(fork, at)->root->sp_rows == 0);
+	REQUIRE(gm_space_create(fork->mem, M_DIM, (GmMetric) gm_graph_space_info(fork, at)->metric,
+							&spaces[M_COMPUTED]) == GM_OK);
+	for (int i = M_COMPUTED * M_ITEMS; i < M_SPACES * M_ITEMS; i++)
+	{
+		GmRow		row;
+
+		if (!m_is_in(m, GM_TABLE_EMBEDDINGS, i, &m->embedding[i]))
+			continue;
+		m_fill_row(GM_TABLE_EMBEDDINGS, i, &m->embedding[i], &row);
+		REQUIRE(m_add_vector(fork, &row, spaces) == GM_OK);
+	}
+	m_fill_row(GM_TABLE_SPACES, M_COMPUTED, &m->space[M_COMPUTED], &space_row);
+	gm_space_tune(spaces[M_COMPUTED], &space_row.u.space.tuning);
+	REQUIRE(gm_space_finish(spaces[M_COMPUTED], fork->root->gr_nodes) == GM_OK);
+	gm_graph_give_space(fork, space_id, spaces[M_COMPUTED]);
 }
 
 #endif							/* GM_TEST_APPLY_MODEL_H */

@@ -89,6 +89,7 @@ try_fork(GmGraph *g, const Ops *ops, Model *before, Model *after, int64_t now)
 	REQUIRE(gm_apply_finish(apply, now, &root) == GM_OK);
 	CHECK(root == gm_graph_root_ref(fork));
 	gm_apply_commit(apply, 0);
+	m_read_unread(fork, after);
 	is_model(fork, after, now, 1, "fork");
 	if (after != before)
 	{
@@ -96,6 +97,7 @@ try_fork(GmGraph *g, const Ops *ops, Model *before, Model *after, int64_t now)
 		REQUIRE(undo_ops(apply, ops) == GM_OK);
 		REQUIRE(gm_apply_finish(apply, now, &root) == GM_OK);
 		gm_apply_commit(apply, 0);
+		m_read_unread(fork, before);
 		is_model(fork, before, now, 1, "undone fork");
 	}
 	gm_graph_destroy(fork);

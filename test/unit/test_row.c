@@ -120,8 +120,11 @@ random_row(GmTable table, GmRow *row)
 			row->u.space.tuning.ef_construction = (uint32_t) unit_random();
 			row->u.space.tuning.kind = (uint8_t) unit_random_below(3);
 			row->u.space.tuning.in_table = unit_random_below(2);
+			row->u.space.computed = unit_random_below(2);
+			row->u.space.computing = unit_random_below(2);
 			break;
 		case GM_TABLE_EMBEDDINGS:
+		case GM_TABLE_TOPOLOGY:
 			row->u.embedding.space_id = (int32_t) unit_random();
 			row->u.embedding.item_id = random_id();
 			row->u.embedding.dim = unit_random_below(MAX_DIM + 1);
@@ -198,8 +201,11 @@ same_row(const GmRow *a, const GmRow *b)
 				a->u.space.tuning.m == b->u.space.tuning.m &&
 				a->u.space.tuning.ef_construction == b->u.space.tuning.ef_construction &&
 				a->u.space.tuning.kind == b->u.space.tuning.kind &&
-				a->u.space.tuning.in_table == b->u.space.tuning.in_table;
+				a->u.space.tuning.in_table == b->u.space.tuning.in_table &&
+				a->u.space.computed == b->u.space.computed &&
+				a->u.space.computing == b->u.space.computing;
 		case GM_TABLE_EMBEDDINGS:
+		case GM_TABLE_TOPOLOGY:
 			return a->u.embedding.space_id == b->u.embedding.space_id &&
 				a->u.embedding.item_id == b->u.embedding.item_id &&
 				a->u.embedding.dim == b->u.embedding.dim &&
@@ -283,6 +289,9 @@ test_keys(void)
 	gm_row_key(&row, key);
 	CHECK(key[0] == row.u.space.space_id && key[1] == 0);
 	random_row(GM_TABLE_EMBEDDINGS, &row);
+	gm_row_key(&row, key);
+	CHECK(key[0] == row.u.embedding.space_id && key[1] == row.u.embedding.item_id);
+	random_row(GM_TABLE_TOPOLOGY, &row);
 	gm_row_key(&row, key);
 	CHECK(key[0] == row.u.embedding.space_id && key[1] == row.u.embedding.item_id);
 }
@@ -460,6 +469,7 @@ read_row(const GmRow *row)
 			CHECK(row->u.space.tuning.kind <= GM_CODE_NONE);
 			break;
 		case GM_TABLE_EMBEDDINGS:
+		case GM_TABLE_TOPOLOGY:
 			read_bytes(row->u.embedding.vector, row->u.embedding.dim * sizeof(float));
 			break;
 		default:
