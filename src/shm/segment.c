@@ -8,7 +8,7 @@
  *
  * The system zeroes what it gives and takes back.  With
  * min_dynamic_shared_memory the server cuts segments from memory that it keeps:
- * those are zeroed here, both times.
+ * those are zeroed here, both times (what was never pinned, when it is made).
  *
  *-------------------------------------------------------------------------
  */
@@ -90,14 +90,22 @@ zero_kept_memory(dsm_segment *segment)
 }
 
 dsm_segment *
-gm_segment_create(Size bytes, char *message)
+gm_segment_create_own(Size bytes, char *message)
 {
 	dsm_segment *segment = try_segment(bytes, 0, message);
 
-	if (segment == NULL)
-		return NULL;
-	dsm_pin_segment(segment);
-	zero_kept_memory(segment);
+	if (segment != NULL)
+		zero_kept_memory(segment);
+	return segment;
+}
+
+dsm_segment *
+gm_segment_create(Size bytes, char *message)
+{
+	dsm_segment *segment = gm_segment_create_own(bytes, message);
+
+	if (segment != NULL)
+		dsm_pin_segment(segment);
 	return segment;
 }
 

@@ -23,6 +23,9 @@
 /* zeroed and pinned: it stays until one of the two below */
 extern dsm_segment *gm_segment_create(Size bytes, char *message);
 
+/* zeroed, and not pinned: it goes with the last process that has it attached */
+extern dsm_segment *gm_segment_create_own(Size bytes, char *message);
+
 /* nobody else looks at it any more; give_back: nor has this process mapped it */
 extern void gm_segment_destroy(dsm_segment *segment);
 extern void gm_segment_give_back(dsm_handle handle);
