@@ -20,6 +20,7 @@
 #define SMALL_MAP			256		/* entries: their slots stay in the first-level cache */
 #define SCORES_PER_LOOK		1024	/* candidates scored between interrupts */
 #define SCORE_SLACK			1e-12	/* covers the rounding of a bound */
+#define MIN_CENTRE			1e-6	/* length of a mean of vectors of length 1 that is not rounding */
 #define FEW_ROWS_SHARE		16		/* one row in so many: compared one by one */
 
 /*
@@ -38,7 +39,7 @@ typedef struct Map
 	uint32_t	mask;
 } Map;
 
-/* a direct candidate */
+/* a direct candidate, or one of those that lie nearest by topology */
 typedef struct Direct
 {
 	GmNode		node;
@@ -47,9 +48,20 @@ typedef struct Direct
 	double		ranked;
 	double		mass;
 	double		vector;			/* similarity; NaN: none known */
+	double		topology;		/* likewise */
 	bool		exact;			/* vector is that of the entity space */
+	bool		near;			/* it is no hit, but near by topology */
 	float		text;
 } Direct;
+
+/* a space of entities, and what its vectors are compared with */
+typedef struct Leg
+{
+	GmSpace    *space;			/* NULL: none */
+	const GmSpaceQuery *query;
+	GmSpaceReport *report;		/* NULL: not wanted */
+	double		bound;			/* of an entity that its search did not find */
+} Leg;
 
 typedef struct Link
 {
@@ -69,8 +81,11 @@ typedef struct Fusion
 	bool		use_vector;
 	bool		use_text;
 	bool		use_graph;
+	bool		use_topology;
 	double		weight;			/* of the legs that count */
-	double		vector_bound;	/* of an entity that is no direct candidate */
+	Leg			vector;
+	Leg			topology;
+	GmSpaceQuery centre;		/* of the starting points, by topology */
 
 	Map			map;			/* of direct */
 	Direct	   *direct;
@@ -163,7 +178,7 @@ direct_of(Fusion *f, GmNode node)
 		entry->node = node;
 		entry->index = f->direct_count;
 		f->direct[f->direct_count++] = (Direct) {
-			.node = node, .first_source = GM_NONE, .vector = NAN
+			.node = node, .first_source = GM_NONE, .vector = NAN, .topology = NAN
 		};
 	}
 	return &f->direct[entry->index];
@@ -205,9 +220,9 @@ add_list(Fusion *f, const GmFusionList *list)
 
 /* rows of the nodes in the bitmap; *rows is NULL if they are more than so many */
 static GmStatus
-rows_of_nodes(Fusion *f, const uint64_t *nodes, uint32_t most, uint32_t **rows, uint32_t *count)
+rows_of_nodes(Fusion *f, const GmSpace *space, const uint64_t *nodes, uint32_t most,
+			  uint32_t **rows, uint32_t *count)
 {
-	const GmSpace *space = f->opts->space;
 	size_t		words = gm_bit_words(f->graph->root->gr_nodes);
 
 	GM_TRY(get_memory(f, most * sizeof(uint32_t), rows));
@@ -246,58 +261,68 @@ row_is_allowed(void *arg, uint32_t row)
 }
 
 static GmStatus
-nearest_rows(Fusion *f, const uint64_t *nodes, uint32_t k, GmSpaceHit *hits, uint32_t *found)
+nearest_rows(Fusion *f, const Leg *leg, const uint64_t *nodes, uint32_t k, GmSpaceHit *hits,
+			 uint32_t *found)
 {
-	GmSpace    *space = f->opts->space;
+	GmSpace    *space = leg->space;
 	Allowed		allowed = {space, nodes};
 	GmSpaceWish wish = {
 		.k = k, .ef_search = f->opts->ef_search, .exact = f->opts->exact, .without = GM_NONE
 	};
 	GmSpaceReport unused;
-	GmSpaceReport *report = f->opts->report == NULL ? &unused : f->opts->report;
+	GmSpaceReport *report = leg->report == NULL ? &unused : leg->report;
 
 	if (nodes != NULL)
 	{
 		uint32_t   *rows;
 		uint32_t	n;
 
-		GM_TRY(rows_of_nodes(f, nodes, space->root->sp_rows / FEW_ROWS_SHARE, &rows, &n));
+		GM_TRY(rows_of_nodes(f, space, nodes, space->root->sp_rows / FEW_ROWS_SHARE, &rows, &n));
 		*report = (GmSpaceReport) {.exact = true, .compared = n};
 		if (rows != NULL)
-			return gm_space_search_rows(space, f->opts->vector, k, rows, n, f->intr, hits, found);
+			return gm_space_search_rows(space, leg->query, k, rows, n, f->intr, hits, found);
 		wish.accept = row_is_allowed;
 		wish.arg = &allowed;
 	}
-	return gm_space_nearest(space, f->opts->work, f->opts->vector, &wish, f->intr, hits, found,
+	return gm_space_nearest(space, f->opts->work, leg->query, &wish, f->intr, hits, found,
 							report);
 }
 
 static double
-similarity(const Fusion *f, double distance)
+similarity(const GmSpace *space, double distance)
 {
-	return gm_space_similarity((GmMetric) f->opts->space->root->sp_metric, distance);
+	return gm_space_similarity((GmMetric) space->root->sp_metric, distance);
 }
 
-/* nearest rows, the first as_seeds of them seeds */
+/* the k nearest rows, in memory of the call; the leg's bound is set */
 static GmStatus
-search_space(Fusion *f, const uint64_t *nodes, uint32_t k, uint32_t as_seeds, double *bound)
+search_leg(Fusion *f, Leg *leg, const uint64_t *nodes, uint32_t k, GmSpaceHit **hits,
+		   uint32_t *found)
 {
-	const GmSpace *space = f->opts->space;
+	if (k > leg->space->root->sp_rows)
+		k = leg->space->root->sp_rows;
+	GM_TRY(get_memory(f, k * sizeof(GmSpaceHit), hits));
+	GM_TRY(nearest_rows(f, leg, nodes, k, *hits, found));
+	if (gm_interrupted(f->intr))
+		return GM_INTERRUPTED;
+	leg->bound = *found == k && k > 0 ? similarity(leg->space, (*hits)[k - 1].distance) : 0;
+	return GM_OK;
+}
+
+/* nearest vectors, the first as_seeds of them seeds */
+static GmStatus
+search_space(Fusion *f, const uint64_t *nodes, uint32_t k, uint32_t as_seeds)
+{
+	const GmSpace *space = f->vector.space;
 	GmSpaceHit *hits;
 	uint32_t	found;
 
-	if (k > space->root->sp_rows)
-		k = space->root->sp_rows;
-	GM_TRY(get_memory(f, k * sizeof(GmSpaceHit), &hits));
-	GM_TRY(nearest_rows(f, nodes, k, hits, &found));
-	if (gm_interrupted(f->intr))
-		return GM_INTERRUPTED;
-	*bound = found == k && k > 0 ? similarity(f, hits[k - 1].distance) : 0;
+	GM_TRY(search_leg(f, &f->vector, nodes, k, &hits, &found));
 	for (uint32_t i = 0; i < found; i++)
 	{
 		Direct	   *d = direct_of(f, gm_space_number(space, hits[i].row));
 
-		d->vector = similarity(f, hits[i].distance);
+		d->vector = similarity(space, hits[i].distance);
 		d->exact = true;
 		if (i < as_seeds)
 			d->ranked += f->opts->vector_weight / (f->opts->rrf_k + i + 1);
@@ -305,37 +330,36 @@ search_space(Fusion *f, const uint64_t *nodes, uint32_t k, uint32_t as_seeds, do
 	return GM_OK;
 }
 
-/* of_hits: the leg where the entity space has no vector of the node */
+/* missing: what it is where the space has no vector of the node */
 static double
-vector_leg(const Fusion *f, GmNode node, double of_hits)
+leg_of(const Leg *leg, GmNode node, double missing)
 {
-	const GmSpace *space = f->opts->space;
-	uint32_t	row = space == NULL ? GM_NONE : gm_space_row_of(space, node);
+	uint32_t	row = leg->space == NULL ? GM_NONE : gm_space_row_of(leg->space, node);
 
 	if (row == GM_NONE)
-		return of_hits;
-	return similarity(f, gm_space_distance(space, f->opts->vector, row));
+		return missing;
+	return similarity(leg->space, gm_space_distance(leg->space, leg->query, row));
 }
 
 /* vectors are at hand, one at a time */
 static bool
-has_vectors(const Fusion *f)
+has_vectors(const Leg *leg)
 {
-	return f->opts->space == NULL || f->opts->space->root->sp_absent == 0;
+	return leg->space == NULL || leg->space->root->sp_absent == 0;
 }
 
 /* the same of several nodes: in legs */
 static GmStatus
-vector_legs(Fusion *f, const GmNode *nodes, uint32_t n, double *legs)
+legs_of(Fusion *f, const Leg *leg, const GmNode *nodes, uint32_t n, double *legs)
 {
-	const GmSpace *space = f->opts->space;
+	const GmSpace *space = leg->space;
 	uint32_t   *rows;
 	float	   *distances;
 	uint32_t	found = 0;
 
-	for (uint32_t i = 0; i < n && has_vectors(f); i++)
-		legs[i] = vector_leg(f, nodes[i], legs[i]);
-	if (has_vectors(f))
+	for (uint32_t i = 0; i < n && has_vectors(leg); i++)
+		legs[i] = leg_of(leg, nodes[i], legs[i]);
+	if (has_vectors(leg))
 		return GM_OK;
 	GM_TRY(get_memory(f, n * sizeof(uint32_t), &rows));
 	GM_TRY(get_memory(f, n * sizeof(float), &distances));
@@ -344,7 +368,7 @@ vector_legs(Fusion *f, const GmNode *nodes, uint32_t n, double *legs)
 		rows[found] = gm_space_row_of(space, nodes[i]);
 		found += rows[found] != GM_NONE;
 	}
-	GM_TRY(gm_space_distances(space, f->opts->vector, rows, found, f->intr, distances));
+	GM_TRY(gm_space_distances(space, leg->query, rows, found, f->intr, distances));
 	found = 0;
 	for (uint32_t i = 0; i < n; i++)
 	{
@@ -354,9 +378,18 @@ vector_legs(Fusion *f, const GmNode *nodes, uint32_t n, double *legs)
 			continue;
 		distance = distances[found++];
 		if (!isnan(distance))
-			legs[i] = similarity(f, distance);
+			legs[i] = similarity(space, distance);
 	}
 	return GM_OK;
+}
+
+/* how many are taken from a space to be candidates */
+static uint32_t
+most_near(const Fusion *f)
+{
+	const GmFusionOpts *o = f->opts;
+
+	return o->vector_candidates > o->match_count ? o->vector_candidates : o->match_count;
 }
 
 static GmStatus
@@ -364,9 +397,8 @@ collect_direct(Fusion *f)
 {
 	const GmFusionOpts *o = f->opts;
 	uint32_t	seeds = o->vector_candidates;
-	uint32_t	wanted = seeds > o->match_count ? seeds : o->match_count;
+	uint32_t	wanted = most_near(f);
 	uint64_t	n = 0;
-	double		bound;
 
 	for (uint32_t i = 0; i < o->list_count; i++)
 		n += o->lists[i].count;
@@ -381,6 +413,8 @@ collect_direct(Fusion *f)
 		if (o->seeds != o->results)
 			n += seeds < rows ? seeds : rows;
 	}
+	if (f->use_topology)
+		n += wanted < o->topology->root->sp_rows ? wanted : o->topology->root->sp_rows;
 	GM_TRY(get_memory(f, n * sizeof(Direct), &f->direct));
 	GM_TRY(map_create(f, &f->map, n));
 	for (uint32_t i = 0; i < o->list_count; i++)
@@ -390,14 +424,24 @@ collect_direct(Fusion *f)
 	if (!f->use_vector || o->space == NULL)
 		return GM_OK;
 	if (o->seeds == o->results)
-		return search_space(f, o->seeds, wanted, seeds, &f->vector_bound);
-	GM_TRY(search_space(f, o->seeds, seeds, seeds, &bound));
-	return search_space(f, o->results, wanted, 0, &f->vector_bound);
+		return search_space(f, o->seeds, wanted, seeds);
+	GM_TRY(search_space(f, o->seeds, seeds, seeds));
+	return search_space(f, o->results, wanted, 0);
 }
 
 /*
- * Restart distribution and walk
+ * Restart distribution, topology and walk
  */
+static double
+weight_of_legs(const Fusion *f)
+{
+	const GmFusionOpts *o = f->opts;
+
+	return (f->use_vector ? o->vector_weight : 0) + (f->use_text ? o->text_weight : 0) +
+		(f->use_topology ? o->topology_weight : 0) + o->graph_weight + o->confidence_weight +
+		o->recency_weight;
+}
+
 static GmStatus
 make_seeds(Fusion *f)
 {
@@ -423,6 +467,80 @@ make_seeds(Fusion *f)
 			mass += d->ranked / ranked / parts;
 		if (mass > 0)
 			f->seeds[f->seed_count++] = (GmMass) {d->node, mass};
+	}
+	return GM_OK;
+}
+
+/*
+ * The starting points' vectors, by their masses; under cosine each counts with
+ * length 1.  *there: some have one, and they do not cancel each other out.
+ */
+static GmStatus
+find_centre(Fusion *f, bool *there)
+{
+	GmSpace    *space = f->opts->topology;
+	uint32_t	dim = space->root->sp_dim;
+	double		mass = 0;
+	double		length = 0;
+	double	   *sum;
+	float	   *vector;
+
+	GM_TRY(get_memory(f, dim * sizeof(double), &sum));
+	GM_TRY(get_memory(f, dim * sizeof(float), &vector));
+	memset(sum, 0, dim * sizeof(double));
+	*there = false;
+	for (uint32_t i = 0; i < f->seed_count; i++)
+	{
+		uint32_t	row = gm_space_row_of(space, f->seeds[i].node);
+		GmSpaceQuery one;
+		bool		found;
+
+		if (i % SCORES_PER_LOOK == 0 && gm_interrupted(f->intr))
+			return GM_INTERRUPTED;
+		if (row == GM_NONE)
+			continue;
+		GM_TRY(gm_space_read(space, row, vector, &found));
+		if (!found || gm_space_prepare(space, vector, &one) != GM_OK)
+			continue;
+		mass += f->seeds[i].mass;
+		for (uint32_t d = 0; d < dim; d++)
+			sum[d] += f->seeds[i].mass * one.scale * vector[d];
+	}
+	if (mass <= 0)
+		return GM_OK;
+	for (uint32_t d = 0; d < dim; d++)
+	{
+		vector[d] = (float) (sum[d] / mass);
+		length += sum[d] / mass * (sum[d] / mass);
+	}
+	*there = (space->root->sp_metric != GM_METRIC_COSINE || sqrt(length) > MIN_CENTRE) &&
+		gm_space_prepare(space, vector, &f->centre) == GM_OK;
+	return GM_OK;
+}
+
+/* without a centre the leg is not there */
+static GmStatus
+search_topology(Fusion *f)
+{
+	GmSpace    *space = f->opts->topology;
+	GmSpaceHit *hits;
+	uint32_t	found;
+
+	GM_TRY(find_centre(f, &f->use_topology));
+	if (!f->use_topology)
+	{
+		f->weight = weight_of_legs(f);
+		return GM_OK;
+	}
+	f->topology = (Leg) {space, &f->centre, f->opts->topology_report, 0};
+	GM_TRY(search_leg(f, &f->topology, f->opts->results, most_near(f), &hits, &found));
+	for (uint32_t i = 0; i < found; i++)
+	{
+		uint32_t	known = f->direct_count;
+		Direct	   *d = direct_of(f, gm_space_number(space, hits[i].row));
+
+		d->near = f->direct_count > known;
+		d->topology = similarity(space, hits[i].distance);
 	}
 	return GM_OK;
 }
@@ -511,19 +629,24 @@ graph_leg(const Fusion *f, double mass)
 	return f->largest > 0 ? mass / f->largest : 0;
 }
 
+/* recency is in the score only */
 static double
-total(const Fusion *f, double vector, double text, double graph, double confidence,
-	  double recency)
+total(const Fusion *f, const GmFusionRow *row, double recency)
 {
 	const GmFusionOpts *o = f->opts;
-	double		sum = part(o->confidence_weight, confidence) + part(o->recency_weight, recency);
+	double		sum = part(o->confidence_weight, row->confidence) +
+		part(o->recency_weight, recency);
 
 	if (f->use_vector)
-		sum += part(o->vector_weight, vector);
+		sum += part(o->vector_weight, row->vector_score);
 	if (f->use_text)
-		sum += part(o->text_weight, text);
+		sum += part(o->text_weight, row->text_score);
 	if (f->use_graph)
-		sum += part(o->graph_weight, graph);
+		sum += part(o->graph_weight, row->graph_score);
+	if (f->use_topology)
+		sum += part(o->topology_weight, row->topology_score);
+	if (f->weight <= 0)
+		return 0;
 	return sum < f->weight ? sum / f->weight : 1;
 }
 
@@ -585,10 +708,17 @@ is_result(const Fusion *f, GmNode node)
 	return f->opts->results == NULL || gm_bit_test(f->opts->results, node);
 }
 
-/* legs of those that no search of the space has found */
-static GmStatus
-read_direct(Fusion *f)
+static bool
+is_missing(const Fusion *f, const Direct *d, bool of_vectors)
 {
+	return !d->near && is_result(f, d->node) && (of_vectors ? !d->exact : isnan(d->topology));
+}
+
+/* the leg of those hits that no search of its space has found */
+static GmStatus
+read_direct(Fusion *f, const Leg *leg)
+{
+	bool		of_vectors = leg == &f->vector;
 	GmNode	   *nodes;
 	double	   *legs;
 	uint32_t	n = 0;
@@ -596,27 +726,32 @@ read_direct(Fusion *f)
 	GM_TRY(get_memory(f, f->direct_count * sizeof(GmNode), &nodes));
 	GM_TRY(get_memory(f, f->direct_count * sizeof(double), &legs));
 	for (uint32_t i = 0; i < f->direct_count; i++)
-		if (!f->direct[i].exact && is_result(f, f->direct[i].node))
+		if (is_missing(f, &f->direct[i], of_vectors))
 		{
-			legs[n] = f->direct[i].vector;
+			legs[n] = of_vectors ? f->direct[i].vector : NAN;
 			nodes[n++] = f->direct[i].node;
 		}
-	GM_TRY(vector_legs(f, nodes, n, legs));
+	GM_TRY(legs_of(f, leg, nodes, n, legs));
 	n = 0;
 	for (uint32_t i = 0; i < f->direct_count; i++)
-		if (!f->direct[i].exact && is_result(f, f->direct[i].node))
-		{
-			f->direct[i].vector = legs[n++];
-			f->direct[i].exact = true;
-		}
+	{
+		Direct	   *d = &f->direct[i];
+
+		if (!is_missing(f, d, of_vectors))
+			continue;
+		*(of_vectors ? &d->vector : &d->topology) = legs[n++];
+		d->exact |= of_vectors;
+	}
 	return GM_OK;
 }
 
 static GmStatus
 offer_direct(Fusion *f)
 {
-	if (f->use_vector && !has_vectors(f))
-		GM_TRY(read_direct(f));
+	if (f->use_vector && !has_vectors(&f->vector))
+		GM_TRY(read_direct(f, &f->vector));
+	if (f->use_topology)
+		GM_TRY(read_direct(f, &f->topology));
 	for (uint32_t i = 0; i < f->direct_count; i++)
 	{
 		const Direct *d = &f->direct[i];
@@ -626,91 +761,158 @@ offer_direct(Fusion *f)
 
 		if (i % SCORES_PER_LOOK == 0 && gm_interrupted(f->intr))
 			return GM_INTERRUPTED;
-		if (!is_result(f, d->node))
+		if (d->near || !is_result(f, d->node))
 			continue;
 		row.vector_score = !f->use_vector || d->exact ? d->vector :
-			vector_leg(f, d->node, d->vector);
+			leg_of(&f->vector, d->node, d->vector);
 		row.text_score = f->use_text ? d->text : NAN;
 		row.graph_score = f->use_graph ? graph_leg(f, d->mass) : NAN;
+		row.topology_score = d->topology;
 		if (f->opts->recency_weight > 0)
 			recency = recency_leg(f, newest_around(f, d->node));
-		row.score = total(f, row.vector_score, row.text_score, row.graph_score, 1, recency);
+		row.score = total(f, &row, recency);
 		GM_TRY(offer_row(f, &row));
 	}
 	return GM_OK;
 }
 
 /*
- * Candidates of the walk
+ * Candidates that are no hits
  */
 
-/* best paths to the targets; those without one are left out */
+/* what is to be offered; the legs may be NaN */
+typedef struct Targets
+{
+	GmMass	   *list;
+	uint32_t	n;
+	bool		over_reached;	/* paths beyond FREE_HOPS cross what the walk reached */
+	bool		near;			/* without a path they stand for themselves */
+} Targets;
+
 static GmStatus
-offer_targets(Fusion *f, const GmMass *targets, uint32_t n, bool over_reached)
+legs_of_targets(Fusion *f, const Leg *leg, bool used, const GmNode *nodes, uint32_t n,
+				double **legs)
+{
+	GM_TRY(get_memory(f, n * sizeof(double), legs));
+	for (uint32_t i = 0; i < n; i++)
+		(*legs)[i] = NAN;
+	return used ? legs_of(f, leg, nodes, n, *legs) : GM_OK;
+}
+
+/* best paths to the targets; those without one are left out, or are near */
+static GmStatus
+offer_targets(Fusion *f, const Targets *targets)
 {
 	GmProofOpts opts = {
 		.max_hops = f->opts->max_hops,
 		.decay = f->opts->damping > MIN_DECAY ? f->opts->damping : MIN_DECAY
 	};
+	uint32_t	n = targets->n;
 	const GmProof *proofs;
 	GmNode	   *nodes;
-	double	   *legs;
+	double	   *vectors;
+	double	   *topology;
 
 	if (n == 0)
 		return GM_OK;
-	if (over_reached && !f->opts->by_hops && f->opts->max_hops > FREE_HOPS)
+	if (targets->over_reached && !f->opts->by_hops && f->opts->max_hops > FREE_HOPS)
 	{
 		opts.allowed = f->masses.list;
 		opts.allowed_count = f->masses.count;
 	}
 	GM_TRY(get_memory(f, n * sizeof(GmNode), &nodes));
-	GM_TRY(get_memory(f, n * sizeof(double), &legs));
 	for (uint32_t i = 0; i < n; i++)
-	{
-		nodes[i] = targets[i].node;
-		legs[i] = NAN;
-	}
-	if (f->use_vector)
-		GM_TRY(vector_legs(f, nodes, n, legs));
+		nodes[i] = targets->list[i].node;
+	GM_TRY(legs_of_targets(f, &f->vector, f->use_vector, nodes, n, &vectors));
+	GM_TRY(legs_of_targets(f, &f->topology, f->use_topology, nodes, n, &topology));
 	GM_TRY(gm_best_paths(f->graph, f->view, f->scratch, f->seeds, f->seed_count, nodes, n, &opts,
 					  f->intr, &proofs));
 	for (uint32_t i = 0; i < n; i++)
 	{
+		GmPathStep	step = {nodes[i], GM_NONE, false};
 		GmFusionRow row = {.node = nodes[i], .confidence = proofs[i].confidence,
 		.hops = proofs[i].hops, .steps = proofs[i].steps};
 		double		recency = 0;
 
 		if (i % SCORES_PER_LOOK == 0 && gm_interrupted(f->intr))
 			return GM_INTERRUPTED;
-		if (row.hops < 0)
+		if (row.hops < 0 && !targets->near)
 			continue;
-		row.vector_score = legs[i];
+		if (row.hops < 0)
+		{
+			row.hops = 0;
+			row.confidence = 1;
+			row.steps = &step;
+		}
+		row.vector_score = vectors[i];
 		row.text_score = f->use_text ? 0 : NAN;
-		row.graph_score = f->use_graph ? graph_leg(f, targets[i].mass) : NAN;
+		row.graph_score = f->use_graph ? graph_leg(f, targets->list[i].mass) : NAN;
+		row.topology_score = topology[i];
 		if (f->opts->recency_weight > 0)
-			recency = recency_leg(f, newest_of_steps(f, row.steps, row.hops));
-		row.score = total(f, row.vector_score, row.text_score, row.graph_score,
-						  row.confidence, recency);
+			recency = recency_leg(f, row.hops == 0 ? newest_around(f, row.node) :
+								  newest_of_steps(f, row.steps, row.hops));
+		row.score = total(f, &row, recency);
 		GM_TRY(offer_row(f, &row));
 	}
 	return GM_OK;
 }
 
-/* could a candidate of the walk be a row?  vector: its leg, or a bound of it */
+/* could a candidate that is no hit be a row?  vector, topology: its legs, or bounds of them */
 static bool
-can_be_row(const Fusion *f, double mass, double vector)
+can_be_row(const Fusion *f, double mass, double vector, double topology)
 {
-	return total(f, vector, 0, graph_leg(f, mass), 1, 1) + SCORE_SLACK >= score_needed(f);
+	GmFusionRow best = {.vector_score = vector, .topology_score = topology,
+	.graph_score = graph_leg(f, mass), .confidence = 1};
+
+	return total(f, &best, 1) + SCORE_SLACK >= score_needed(f);
 }
 
-/* the mass from which on can_be_row() with the bound may be true */
+static bool
+mass_can_be_row(const Fusion *f, double mass)
+{
+	return can_be_row(f, mass, f->vector.bound, f->topology.bound);
+}
+
+static bool
+target_can_be_row(const Fusion *f, const GmMass *target)
+{
+	double		vector = f->vector.bound;
+	double		topology = f->topology.bound;
+
+	if (f->use_vector && has_vectors(&f->vector))
+		vector = leg_of(&f->vector, target->node, NAN);
+	if (f->use_topology && has_vectors(&f->topology))
+		topology = leg_of(&f->topology, target->node, NAN);
+	return can_be_row(f, target->mass, vector, topology);
+}
+
+/* the mass from which on mass_can_be_row() may be true */
 static double
 mass_needed(const Fusion *f)
 {
-	double		others = total(f, f->vector_bound, 0, 0, 1, 1);
+	GmFusionRow best = {.vector_score = f->vector.bound, .topology_score = f->topology.bound,
+	.confidence = 1};
+	double		others = total(f, &best, 1);
 
 	return (score_needed(f) - others - 2 * SCORE_SLACK) * f->weight / f->opts->graph_weight *
 		f->largest;
+}
+
+/* those that are near by topology alone */
+static GmStatus
+offer_near(Fusion *f)
+{
+	Targets		targets = {.near = true, .over_reached = f->masses.count > 0};
+
+	GM_TRY(get_memory(f, f->direct_count * sizeof(GmMass), &targets.list));
+	for (uint32_t i = 0; i < f->direct_count; i++)
+	{
+		GmMass		target = {f->direct[i].node, f->direct[i].mass};
+
+		if (f->direct[i].near && target_can_be_row(f, &target))
+			targets.list[targets.n++] = target;
+	}
+	return offer_targets(f, &targets);
 }
 
 /* larger mass first, then the smaller id */
@@ -743,8 +945,8 @@ sink(const Fusion *f, GmMass *heap, uint32_t count, uint32_t hole)
 static GmStatus
 offer_reached(Fusion *f)
 {
+	Targets		batch = {.over_reached = true};
 	GmMass	   *heap;
-	GmMass	   *batch;
 	double		needed;
 	uint32_t	count = 0;
 	uint32_t	room = FIRST_BATCH;
@@ -770,24 +972,22 @@ offer_reached(Fusion *f)
 		sink(f, heap, count, i);
 	if (f->opts->match_count > room)
 		room = f->opts->match_count < count ? f->opts->match_count : count + 1;
-	GM_TRY(get_memory(f, room * sizeof(GmMass), &batch));
-	while (count > 0 && can_be_row(f, heap[0].mass, f->vector_bound))
+	GM_TRY(get_memory(f, room * sizeof(GmMass), &batch.list));
+	while (count > 0 && mass_can_be_row(f, heap[0].mass))
 	{
-		uint32_t	n = 0;
-
-		while (count > 0 && n < room && can_be_row(f, heap[0].mass, f->vector_bound))
+		batch.n = 0;
+		while (count > 0 && batch.n < room && mass_can_be_row(f, heap[0].mass))
 		{
 			if (count % SCORES_PER_LOOK == 0 && gm_interrupted(f->intr))
 				return GM_INTERRUPTED;
-			if (!f->use_vector || !has_vectors(f) ||
-				can_be_row(f, heap[0].mass, vector_leg(f, heap[0].node, NAN)))
-				batch[n++] = heap[0];
+			if (target_can_be_row(f, &heap[0]))
+				batch.list[batch.n++] = heap[0];
 			heap[0] = heap[--count];
 			if (count > 0)
 				sink(f, heap, count, 0);
 		}
-		GM_TRY(offer_targets(f, batch, n, true));
-		GM_TRY(grow(f, &batch, &room, room + 1, sizeof(GmMass)));
+		GM_TRY(offer_targets(f, &batch));
+		GM_TRY(grow(f, &batch.list, &room, room + 1, sizeof(GmMass)));
 	}
 	return GM_OK;
 }
@@ -805,7 +1005,7 @@ offer_nearby(Fusion *f)
 	};
 	GmTraversal nearby;
 	GmNode	   *seeds;
-	GmMass	   *targets;
+	Targets		targets = {0};
 	Map			map;
 	uint32_t	n = 0;
 
@@ -817,7 +1017,7 @@ offer_nearby(Fusion *f)
 	GM_TRY(map_create(f, &map, f->row_count + (uint64_t) nearby.order_count));
 	for (uint32_t i = 0; i < f->row_count; i++)
 		*map_find(&map, f->rows[i].node) = (MapEntry) {f->rows[i].node, GM_NONE};
-	GM_TRY(get_memory(f, nearby.order_count * sizeof(GmMass), &targets));
+	GM_TRY(get_memory(f, nearby.order_count * sizeof(GmMass), &targets.list));
 	for (uint32_t i = 0; i < nearby.order_count; i++)
 	{
 		GmNode		node = nearby.rows[nearby.order[i]].node;
@@ -826,16 +1026,17 @@ offer_nearby(Fusion *f)
 		if (entry->node != GM_NONE)
 			continue;
 		*entry = (MapEntry) {node, n};
-		targets[n++] = (GmMass) {node, 0};
+		targets.list[n++] = (GmMass) {node, 0};
 	}
 	for (uint32_t i = 0; i < f->masses.count; i++)
 	{
 		const MapEntry *entry = map_find(&map, f->masses.list[i].node);
 
 		if (entry->node != GM_NONE && entry->index != GM_NONE)
-			targets[entry->index].mass = f->masses.list[i].mass;
+			targets.list[entry->index].mass = f->masses.list[i].mass;
 	}
-	return offer_targets(f, targets, n, false);
+	targets.n = n;
+	return offer_targets(f, &targets);
 }
 
 /*
@@ -954,8 +1155,8 @@ choose_legs(Fusion *f)
 	f->use_vector = o->vector_asked && o->vector_weight > 0;
 	f->use_text = o->text_asked && o->text_weight > 0;
 	f->use_graph = o->graph_weight > 0;
-	f->weight = (f->use_vector ? o->vector_weight : 0) + (f->use_text ? o->text_weight : 0) +
-		o->graph_weight + o->confidence_weight + o->recency_weight;
+	f->use_topology = o->topology_asked && o->topology_weight > 0;
+	f->weight = weight_of_legs(f);
 }
 
 double
@@ -985,13 +1186,18 @@ gm_fusion(const GmGraph *graph, const GmView *view, GmScratch *scratch,
 		return GM_BAD_VALUE;
 	if (opts->match_count == 0)
 		return GM_OK;
+	f.vector = (Leg) {opts->space, opts->vector, opts->report, 0};
 	GM_TRY(collect_direct(&f));
 	GM_TRY(make_seeds(&f));
+	if (f.use_topology)
+		GM_TRY(search_topology(&f));
 	if (f.use_graph)
 		GM_TRY(walk(&f));
 	if (gm_interrupted(intr))
 		return GM_INTERRUPTED;
 	GM_TRY(offer_direct(&f));
+	if (f.use_topology)
+		GM_TRY(offer_near(&f));
 	if (f.seed_count > 0)
 		GM_TRY(offer_reached(&f));
 	if (f.seed_count > 0 && f.row_count < opts->match_count)

@@ -9,6 +9,8 @@
  *	 seed		an entity that the walk starts from: every hit of every list
  *	 named		said of hits of explicit seeds and of exact names
  *	 direct		said of a candidate that is a hit itself: 0 hops
+ *	 centre		mean of the seeds' vectors by topology, each of length 1 under
+ *				cosine, weighted by the restart distribution
  *
  * 1. Restart distribution.  A hit of a list counts share × weight / (rrf_k +
  *	  rank), weighted reciprocal rank fusion; an entity's hits add up.  The
@@ -18,14 +20,19 @@
  * 2. Walk.  Personalised PageRank, or seed mass × damping^hops, over what the
  *	  view lets through.
  * 3. Candidates.  All hits; the nearest vectors among the allowed entities;
- *	  whatever the walk reached, if a path of at most max_hops leads there:
- *	  over any nodes up to 2 hops, beyond that over nodes that it reached.
+ *	  likewise those nearest to the centre; whatever the walk reached, if a path
+ *	  of at most max_hops leads there: over any nodes up to 2 hops, beyond that
+ *	  over nodes that it reached.  What is near to the centre is no seed: it
+ *	  follows from the seeds, so that a share of the distribution would count
+ *	  them twice.  It has the path that leads there, or stands for itself.
  * 4. Score.  sum of weight × leg / sum of weights, over the legs asked for:
  *	  vector		similarity in the entity space, computed for every candidate
  *					that has a vector there; without, that of the best hit of
  *					another space that led to it; none counts 0
  *	  text			score of the best text hit, 0 without
  *	  graph			mass / largest mass
+ *	  topology		similarity to the centre, 0 without a vector; no leg if no seed
+ *					has one
  *	  confidence	product of the confidences on the best path; 1 if direct
  *	  recency		2^(-age / 30 days) of the newest triple on the best path;
  *					if direct, of the newest triple that touches the entity
@@ -34,8 +41,8 @@
  *	  max_hops of a seed follow breadth first, however little mass they have.
  *
  * A candidate that only the walk found is looked at closely if its mass still
- * allows a place among the match_count best: with a largest possible vector
- * leg (the last of the nearest vectors), no text, full confidence.  So what
+ * allows a place among the match_count best: with the largest possible vector
+ * and topology legs (the last of the nearest vectors), no text, full confidence.  So what
  * is left out could not have been a row.
  *
  * Reference	rank fusion: Cormack, Clarke, Buettcher, SIGIR 2009, with weights;
@@ -97,11 +104,17 @@ typedef struct GmFusionOpts
 	GmSpaceReport *report;		/* of the last search of the space; NULL: not wanted */
 	uint32_t	vector_candidates;	/* hits taken from the space */
 
+	/* entities' vectors by topology, not NULL if topology_asked */
+	GmSpace    *topology;
+	GmSpaceReport *topology_report; /* as report */
+
 	bool		vector_asked;	/* the vector leg counts */
 	bool		text_asked;
+	bool		topology_asked; /* there is a space for it */
 	double		vector_weight;	/* a weight of 0 switches its leg off */
 	double		text_weight;
 	double		graph_weight;
+	double		topology_weight;
 	double		confidence_weight;
 	double		recency_weight;
 
@@ -124,6 +137,7 @@ typedef struct GmFusionRow
 	double		vector_score;
 	double		text_score;
 	double		graph_score;
+	double		topology_score;
 	double		confidence;
 	int			hops;
 	const GmPathStep *steps;	/* hops + 1; the first is the seed */

@@ -396,6 +396,7 @@ compare_fusion(Pair *p)
 	const GmFusionRow *rows[2];
 	uint32_t	count[2];
 	bool		by_hops = unit_random_below(2);
+	bool		by_topology = unit_random_below(2);
 	int			max_hops = 1 + (int) unit_random_below(3);
 
 	answers_used = 0;
@@ -426,6 +427,9 @@ compare_fusion(Pair *p)
 				return;
 			opts.vector = &query;
 			opts.vector_asked = true;
+			opts.topology = opts.space;
+			opts.topology_asked = by_topology;
+			opts.topology_weight = 0.5;
 		}
 		CHECK(gm_fusion(p->g[i], &p->view[i], p->scratch[i], &opts, &memory, NULL, &rows[i],
 						&count[i]) == GM_OK);
@@ -439,6 +443,8 @@ compare_fusion(Pair *p)
 
 		CHECK(entity_of(p->g[0], a->node) == entity_of(p->g[1], b->node));
 		CHECK(same_bits(a->score, b->score));
+		CHECK(same_bits(a->topology_score, b->topology_score) ||
+			  (isnan(a->topology_score) && isnan(b->topology_score)));
 		CHECK(same_bits(a->confidence, b->confidence));
 		if (CHECK(a->hops == b->hops))
 			compare_steps(p, a->steps, b->steps, (uint32_t) a->hops);

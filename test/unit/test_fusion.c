@@ -14,6 +14,9 @@
  *	 guarantee	match_count rows whenever that many candidates exist, also
  *				where the walk is cut off early
  *	 weights	a leg of weight 0 is NaN and changes nothing
+ *	 topology	the starting points' mean is what vectors are near to; whoever is
+ *				nearest is a candidate, with its path if it has one; absent where
+ *				no starting point has a vector
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +27,7 @@
 #define MAX_NODES		48
 #define MAX_EDGES		160
 #define DIM				5
+#define TOPOLOGY_DIM	3
 #define TOLERANCE		1e-5
 #define DAY				(INT64_C(86400) * 1000000)
 #define NOW				(1000 * DAY)
@@ -50,9 +54,12 @@ typedef struct World
 	Edge		edge[MAX_EDGES];
 	bool		has_vector[MAX_NODES];
 	float		vector[MAX_NODES][DIM];
+	bool		has_topology[MAX_NODES];
+	float		topology[MAX_NODES][TOPOLOGY_DIM];
 	GmMem	   *mem;
 	GmGraph    *graph;
 	GmSpace    *space;
+	GmSpace    *shape;			/* of the vectors by topology */
 	GmScratch  *scratch;
 	void	   *blocks[4000];
 	uint32_t	n_blocks;
@@ -89,7 +96,8 @@ make_world(World *w, uint32_t n, uint32_t m)
 	if (!CHECK(gm_mem_create(4096, 0, NULL, &w->mem) == GM_OK) ||
 		!CHECK(gm_graph_create(w->mem, &w->graph) == GM_OK) ||
 		!CHECK(gm_scratch_create(0, &w->scratch) == GM_OK) ||
-		!CHECK(gm_space_create(w->mem, DIM, GM_METRIC_COSINE, &w->space) == GM_OK))
+		!CHECK(gm_space_create(w->mem, DIM, GM_METRIC_COSINE, &w->space) == GM_OK) ||
+		!CHECK(gm_space_create(w->mem, TOPOLOGY_DIM, GM_METRIC_COSINE, &w->shape) == GM_OK))
 		return false;
 	for (uint32_t i = 0; i < 3; i++)
 	{
@@ -130,8 +138,14 @@ make_world(World *w, uint32_t n, uint32_t m)
 			w->vector[i][d] = (float) (unit_random_double() * 2 - 1);
 		if (w->has_vector[i])
 			CHECK(gm_space_add(w->space, 10 + 3 * (int64_t) i, i, w->vector[i]) == GM_OK);
+		w->has_topology[i] = unit_random_below(3) != 0;
+		for (uint32_t d = 0; d < TOPOLOGY_DIM; d++)
+			w->topology[i][d] = (float) (unit_random_double() * 2 - 0.5);
+		if (w->has_topology[i])
+			CHECK(gm_space_add(w->shape, 10 + 3 * (int64_t) i, i, w->topology[i]) == GM_OK);
 	}
-	return CHECK(gm_space_finish(w->space, n) == GM_OK);
+	return CHECK(gm_space_finish(w->space, n) == GM_OK) &&
+		CHECK(gm_space_finish(w->shape, n) == GM_OK);
 }
 
 static void
@@ -139,6 +153,7 @@ free_world(World *w)
 {
 	free_blocks(w);
 	gm_space_destroy(w->space);
+	gm_space_destroy(w->shape);
 	gm_scratch_destroy(w->scratch);
 	gm_graph_destroy(w->graph);
 	gm_mem_destroy(w->mem);
@@ -153,7 +168,9 @@ typedef struct Oracle
 	double		mass[MAX_NODES];
 	bool		direct[MAX_NODES];
 	bool		candidate[MAX_NODES];
+	bool		near[MAX_NODES];	/* by topology, and no hit */
 	double		vector[MAX_NODES];
+	double		topology[MAX_NODES];
 	double		text[MAX_NODES];
 	double		value[MAX_NODES];	/* of the best path */
 	double		confidence[MAX_NODES];
@@ -176,19 +193,25 @@ visible(const GmView *view, const Edge *e)
 }
 
 static double
-oracle_cosine(const World *w, const float *query, uint32_t i)
+cosine(const float *x, const float *y, uint32_t dim)
 {
 	double		dot = 0,
 				a = 0,
 				b = 0;
 
-	for (uint32_t d = 0; d < DIM; d++)
+	for (uint32_t d = 0; d < dim; d++)
 	{
-		dot += (double) query[d] * w->vector[i][d];
-		a += (double) query[d] * query[d];
-		b += (double) w->vector[i][d] * w->vector[i][d];
+		dot += (double) x[d] * y[d];
+		a += (double) x[d] * x[d];
+		b += (double) y[d] * y[d];
 	}
 	return dot / sqrt(a * b);
+}
+
+static double
+oracle_cosine(const World *w, const float *query, uint32_t i)
+{
+	return cosine(query, w->vector[i], DIM);
 }
 
 static double
@@ -209,6 +232,42 @@ vector_rank(const World *w, const float *query, uint32_t i, const uint64_t *bits
 			oracle_cosine(w, query, j) > own)
 			rank++;
 	return rank;
+}
+
+/* r->topology, and who is near; false: no starting point has a vector */
+static bool
+oracle_topology(const World *w, const GmFusionOpts *o, Oracle *r)
+{
+	uint32_t	wanted = o->match_count > o->vector_candidates ? o->match_count :
+		o->vector_candidates;
+	float		centre[TOPOLOGY_DIM] = {0};
+	bool		any = false;
+
+	for (uint32_t i = 0; i < w->n; i++)
+		if (r->seed[i] > 0 && w->has_topology[i])
+		{
+			double		square = 0;
+
+			any = true;
+			for (uint32_t d = 0; d < TOPOLOGY_DIM; d++)
+				square += (double) w->topology[i][d] * w->topology[i][d];
+			for (uint32_t d = 0; d < TOPOLOGY_DIM; d++)
+				centre[d] += (float) (r->seed[i] * w->topology[i][d] / sqrt(square));
+		}
+	for (uint32_t i = 0; i < w->n && any; i++)
+		if (w->has_topology[i])
+			r->topology[i] = fmax(0, cosine(centre, w->topology[i], TOPOLOGY_DIM));
+	for (uint32_t i = 0; i < w->n && any; i++)
+	{
+		uint32_t	nearer = 0;
+
+		for (uint32_t j = 0; j < w->n; j++)
+			nearer += w->has_topology[j] && allowed(o->results, j) &&
+				cosine(centre, w->topology[j], TOPOLOGY_DIM) >
+				cosine(centre, w->topology[i], TOPOLOGY_DIM);
+		r->near[i] = w->has_topology[i] && !r->direct[i] && nearer < wanted;
+	}
+	return any;
 }
 
 static void
@@ -307,7 +366,7 @@ oracle_paths(const World *w, const GmView *view, const GmFusionOpts *o, Oracle *
 			}
 	}
 	for (uint32_t i = 0; i < w->n; i++)
-		if (r->direct[i])
+		if (r->direct[i] || (r->near[i] && r->hops[i] < 0))
 		{
 			r->hops[i] = 0;
 			r->confidence[i] = 1;
@@ -324,6 +383,7 @@ oracle(const World *w, const GmView *view, const GmFusionOpts *o, const float *q
 {
 	bool		use_vector = o->vector_asked && o->vector_weight > 0;
 	bool		use_text = o->text_asked && o->text_weight > 0;
+	bool		use_topology = o->topology_asked && o->topology_weight > 0;
 	double		named[MAX_NODES] = {0};
 	double		ranked[MAX_NODES] = {0};
 	double		named_sum = 0;
@@ -333,7 +393,7 @@ oracle(const World *w, const GmView *view, const GmFusionOpts *o, const float *q
 
 	memset(r, 0, sizeof(*r));
 	for (uint32_t i = 0; i < w->n; i++)
-		r->vector[i] = NAN;
+		r->vector[i] = r->topology[i] = NAN;
 	for (uint32_t l = 0; l < o->list_count; l++)
 		for (uint32_t i = 0; i < o->lists[l].count; i++)
 		{
@@ -379,18 +439,23 @@ oracle(const World *w, const GmView *view, const GmFusionOpts *o, const float *q
 		r->seed[i] = ((named_sum > 0 ? named[i] / named_sum : 0) +
 					  (ranked_sum > 0 ? ranked[i] / ranked_sum : 0)) /
 			(named_sum > 0 && ranked_sum > 0 ? 2 : 1);
+	use_topology = use_topology && oracle_topology(w, o, r);
 	oracle_walk(w, view, o, r);
 	oracle_paths(w, view, o, r);
 	weights = (use_vector ? o->vector_weight : 0) + (use_text ? o->text_weight : 0) +
-		o->graph_weight + o->confidence_weight + o->recency_weight;
+		(use_topology ? o->topology_weight : 0) + o->graph_weight + o->confidence_weight +
+		o->recency_weight;
 	for (uint32_t i = 0; i < w->n; i++)
 		largest = fmax(largest, r->mass[i]);
 	for (uint32_t i = 0; i < w->n; i++)
 	{
 		r->mass[i] = largest > 0 ? r->mass[i] / largest : 0;
-		r->candidate[i] = allowed(o->results, i) && (r->direct[i] || r->hops[i] >= 0);
+		r->candidate[i] = allowed(o->results, i) &&
+			(r->direct[i] || r->near[i] || r->hops[i] >= 0);
 		r->score[i] = ((use_vector && !isnan(r->vector[i]) ? o->vector_weight * r->vector[i] : 0) +
 					   (use_text ? o->text_weight * r->text[i] : 0) +
+					   (use_topology && !isnan(r->topology[i]) ?
+						o->topology_weight * r->topology[i] : 0) +
 					   o->graph_weight * r->mass[i] + o->confidence_weight * r->confidence[i] +
 					   o->recency_weight * r->recency[i]) / weights;
 	}
@@ -417,7 +482,7 @@ check_path(const World *w, const GmView *view, const GmFusionOpts *o, const GmFu
 		value *= e->confidence * o->damping;
 	}
 	if (row->hops == 0)
-		CHECK(r->direct[row->node]);
+		CHECK(r->direct[row->node] || r->near[row->node]);
 	else if (exactly)
 		CHECK_NEAR(value, r->value[row->node], 1e-9);
 	else
@@ -483,6 +548,10 @@ check_fusion(World *w, const GmView *view, const GmFusionOpts *o, const float *q
 			CHECK_NEAR(row->text_score, r.text[node], TOLERANCE);
 		else
 			CHECK(isnan(row->text_score));
+		if (isnan(r.topology[node]))
+			CHECK(isnan(row->topology_score));
+		else
+			CHECK_NEAR(row->topology_score, r.topology[node], TOLERANCE);
 		if (exactly)
 		{
 			CHECK_NEAR(row->confidence, r.confidence[node], TOLERANCE);
@@ -564,6 +633,9 @@ random_question(const World *w, Question *q)
 		q->lists[GM_FUSION_TEXT].count = q->lists[GM_FUSION_NAME].count = 0;
 	o->vector_weight = unit_random_below(5) == 0 ? 0 : unit_random_double() * 2;
 	o->text_weight = unit_random_below(5) == 0 ? 0 : unit_random_double() * 2;
+	o->topology_asked = unit_random_below(2) == 0;
+	o->topology = o->topology_asked ? w->shape : NULL;
+	o->topology_weight = unit_random_below(5) == 0 ? 0 : unit_random_double() * 2;
 	o->graph_weight = 0.1 + unit_random_double() * 2;
 	o->confidence_weight = unit_random_below(3) == 0 ? 0 : unit_random_double();
 	o->recency_weight = unit_random_below(2) == 0 ? 0 : unit_random_double();
@@ -724,4 +796,99 @@ test_chain(void)
 	gm_mem_destroy(w.mem);
 }
 
-UNIT_MAIN(UNIT(test_random), UNIT(test_guarantee), UNIT(test_chain))
+/* n0 - n1, and n2 .. n4 without an edge; vectors by topology of n1 .. n4, made by hand */
+static void
+test_topology(void)
+{
+	static const float vectors[5][2] = {{0, 0}, {0.3f, -0.1f}, {0, 5}, {-0.9f, 0.3f}, {3, 4}};
+	GmTimes		times = {GM_TIME_MIN, GM_TIME_MAX, 0, GM_TIME_MAX};
+	static World w;
+	GmFusionMemory memory = {give, &w};
+	GmFusionHit seeds[2] = {{2, 1, 1, 1, GM_NONE}, {0, 1, 1, 1, GM_NONE}};
+	GmFusionList list = {GM_FUSION_SEED, 1, seeds, 2};
+	GmSpaceReport report;
+	GmFusionOpts o = {
+		.lists = &list, .list_count = 1, .topology_asked = true, .topology_weight = 1,
+		.topology_report = &report, .rrf_k = 60, .damping = 0.5, .by_hops = true,
+		.epsilon = 1e-5, .max_hops = 2, .match_count = 10, .vector_candidates = 10, .now = NOW
+	};
+	uint64_t	results = 1 << 4;
+	const GmFusionRow *rows;
+	uint32_t	count;
+	GmView		view;
+
+	memset(&w, 0, sizeof(w));
+	REQUIRE(gm_mem_create(4096, 0, NULL, &w.mem) == GM_OK);
+	REQUIRE(gm_graph_create(w.mem, &w.graph) == GM_OK);
+	REQUIRE(gm_scratch_create(0, &w.scratch) == GM_OK);
+	REQUIRE(gm_space_create(w.mem, 2, GM_METRIC_COSINE, &w.shape) == GM_OK);
+	CHECK(gm_graph_add_predicate(w.graph, 1, "p", 1, false, false, 1) == GM_OK);
+	for (int64_t i = 0; i < 5; i++)
+		CHECK(gm_graph_add_entity(w.graph, i, "abcde" + i, 1, NULL, 0, NULL, 0) == GM_OK);
+	CHECK(gm_graph_add_triple(w.graph, 1, 1, 0, 1, 1, 0.5f, &times) == GM_OK);
+	REQUIRE(gm_graph_finish(w.graph, NOW, NULL) == GM_OK);
+	for (uint32_t i = 1; i < 5; i++)
+		CHECK(gm_space_add(w.shape, i, i, vectors[i]) == GM_OK);
+	REQUIRE(gm_space_finish(w.shape, 5) == GM_OK);
+	gm_view_init(w.graph, NOW, &view);
+	o.topology = w.shape;
+
+	/* the centre is n2's vector alone, whose seed fellow n0 has none */
+	REQUIRE(gm_fusion(w.graph, &view, w.scratch, &o, &memory, NULL, &rows, &count) == GM_OK);
+	REQUIRE(count == 5);
+	CHECK(rows[0].node == 2 && rows[1].node == 4);
+	CHECK_NEAR(rows[0].score, 1, 1e-6);
+	CHECK_NEAR(rows[1].score, 0.8, 1e-6);
+	CHECK_NEAR(rows[1].topology_score, 0.8, 1e-6);
+	CHECK(rows[1].hops == 0 && rows[1].confidence == 1);
+	CHECK(rows[2].node == 3);
+	CHECK_NEAR(rows[2].score, sqrt(0.1), 1e-6);
+	/* the rest have score 0: by id; n1 is near, and has a path */
+	CHECK(rows[3].node == 0 && isnan(rows[3].topology_score));
+	CHECK(rows[4].node == 1 && rows[4].hops == 1 && rows[4].topology_score == 0);
+	CHECK_NEAR(rows[4].confidence, 0.5, 1e-6);
+	CHECK(report.exact && report.compared == 4);
+
+	/* only what may be a row is looked for */
+	o.results = &results;
+	REQUIRE(gm_fusion(w.graph, &view, w.scratch, &o, &memory, NULL, &rows, &count) == GM_OK);
+	CHECK(count == 1 && rows[0].node == 4);
+	o.results = NULL;
+
+	/* n1 and n3 cancel each other out, but for rounding: no leg, and no weight is left */
+	seeds[0].node = 1;
+	seeds[1].node = 3;
+	REQUIRE(gm_fusion(w.graph, &view, w.scratch, &o, &memory, NULL, &rows, &count) == GM_OK);
+	REQUIRE(count == 3);
+	for (uint32_t i = 0; i < 3; i++)
+		CHECK(isnan(rows[i].topology_score) && rows[i].score == 0);
+	/* with others the weight does not count either */
+	o.graph_weight = 1;
+	REQUIRE(gm_fusion(w.graph, &view, w.scratch, &o, &memory, NULL, &rows, &count) == GM_OK);
+	CHECK(count == 3 && rows[0].node == 1 && rows[0].score == 1);
+	/* no starting point has a vector */
+	list.count = 1;
+	seeds[0].node = 0;
+	REQUIRE(gm_fusion(w.graph, &view, w.scratch, &o, &memory, NULL, &rows, &count) == GM_OK);
+	CHECK(count == 2 && rows[0].node == 0 && rows[0].score == 1);
+	CHECK(isnan(rows[0].topology_score) && isnan(rows[1].topology_score));
+	/* weight 0: off, also where there is a space */
+	seeds[0].node = 2;
+	o.topology_weight = 0;
+	REQUIRE(gm_fusion(w.graph, &view, w.scratch, &o, &memory, NULL, &rows, &count) == GM_OK);
+	CHECK(count == 1 && isnan(rows[0].topology_score));
+
+	o.graph_weight = 0;
+	CHECK(gm_fusion_weight(&o) == 0);
+	o.topology_weight = 2;
+	CHECK(gm_fusion_weight(&o) == 2);
+	o.topology_asked = false;
+	CHECK(gm_fusion_weight(&o) == 0);
+	free_blocks(&w);
+	gm_space_destroy(w.shape);
+	gm_scratch_destroy(w.scratch);
+	gm_graph_destroy(w.graph);
+	gm_mem_destroy(w.mem);
+}
+
+UNIT_MAIN(UNIT(test_random), UNIT(test_guarantee), UNIT(test_chain), UNIT(test_topology))
