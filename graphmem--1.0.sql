@@ -516,7 +516,7 @@ AS 'MODULE_PATHNAME', 'graphmem_fusion_query'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 25000 ROWS 10
 SUPPORT graphmem.plan_support;
 COMMENT ON FUNCTION graphmem.fusion_query IS
-'The match_count (default 10) entities that vectors, text, names and the graph together put first. At least one of query_embedding, query_text and seeds must be given. Hits: the graphmem.vector_candidates nearest vectors of the entities, and of facts and sources, that have the embedding''s dimension (space => names one, as it must where several fit), the graphmem.text_candidates best names, aliases among them, and contents, the seeds; a hit on a fact is one on its subject and object, a hit on a source one on the entities of its first 1000 facts, shared by how often each takes part. Weighted reciprocal rank fusion, weight / (rrf_k + rank), makes them starting points; seeds and exact names take half. From there method "ppr" (personalised PageRank with damping, to graphmem.ppr_epsilon) or "hops" (start times damping^hops) walks facts both ways that pass predicates, sources, sessions, min_confidence, as_of and known_at. kinds and filter (contained in properties) say what may be a row, not what may be walked over; sources and sessions also leave out entities that none of their facts touches. score in [0, 1]: sum of weight * leg / sum of weights over the legs asked for. vector_score: similarity, of every row that has a vector; text_score: of the best text hit, 0 for none; graph_score: mass / largest mass; confidence: product over the best path, 1 at 0 hops; recency, in the score only: 2^(-age / 30 days) of the newest fact on the path. A leg that was not asked for, or whose weight (0 to 1000, default the setting) is 0, is NULL and not computed; topology_score is always NULL. path: the best path from a starting point, 0 hops for a hit itself; sources: those that assert the path, or whose hit led here. max_hops: default 2, 0 to 100. If match_count entities are hits or within max_hops of one, and match, so many rows come. Order: score, then entity_id. Unknown names are ignored; an empty array lets nothing through. ef_search and exact: as in vector_search. Cost: a search of the vectors, index scans for the text, then the facts around the hits; 0.2 ms and more. Errors: 22004 if nothing is asked for; 22000 for a bad vector; 22023 for a value out of range or no weight above 0; 42704 for an unknown method, space or graph. After Cormack, Clarke, Buettcher 2009 (rank fusion); Page et al. 1999 and Andersen, Chung, Lang 2006 (PageRank).';
+'The match_count (default 10) entities that vectors, text, names and the graph together put first. At least one of query_embedding, query_text and seeds must be given. Hits: the graphmem.vector_candidates nearest vectors of the entities, and of facts and sources, that have the embedding''s dimension (space => names one, as it must where several fit), the graphmem.text_candidates best names, aliases among them, and contents, the seeds; a hit on a fact is one on its subject and object, a hit on a source one on the entities of its first 1000 facts, shared by how often each takes part. Weighted reciprocal rank fusion, weight / (rrf_k + rank), makes them starting points; seeds and exact names take half. From there method "ppr" (personalised PageRank with damping, to graphmem.ppr_epsilon) or "hops" (start times damping^hops) walks facts both ways that pass predicates, sources, sessions, min_confidence, as_of and known_at. kinds and filter (contained in properties) say what may be a row, not what may be walked over; sources and sessions also leave out entities that none of their facts touches. score in [0, 1]: sum of weight * leg / sum of weights over the legs asked for. vector_score: similarity, of every row that has a vector; text_score: of the best text hit, 0 for none; graph_score: mass / largest mass; confidence: product over the best path, 1 at 0 hops; recency, in the score only: 2^(-age / 30 days) of the newest fact on the path. topology_score: similarity to the mean of the starting points'' vectors, each of length 1 and weighted as they start, in the computed space "topology", else in the only computed one (refresh_topology); the graphmem.vector_candidates entities nearest to that mean can be rows too, with their best path, or 0 hops where none of max_hops leads there. They are no starting points: they follow from these, and gave worse rows when they were. It knows the facts as of the last computation, whatever predicates, as_of and known_at say. A leg that was not asked for, or whose weight (0 to 1000, default the setting) is 0, is NULL and not computed; topology_score is also NULL, and its weight not counted, where there is no such space or no starting point has a vector in it, and NULL, counted 0, for an entity without one. path: the best path from a starting point, 0 hops for a hit itself; sources: those that assert the path, or whose hit led here. max_hops: default 2, 0 to 100. If match_count entities are hits or within max_hops of one, and match, so many rows come. Order: score, then entity_id. Unknown names are ignored; an empty array lets nothing through. ef_search and exact: as in vector_search. Cost: a search of the vectors, index scans for the text, then the facts around the hits; 0.2 ms and more. Errors: 22004 if nothing is asked for; 22000 for a bad vector; 22023 for a value out of range or no weight above 0; 42704 for an unknown method, space or graph. After Cormack, Clarke, Buettcher 2009 (rank fusion); Page et al. 1999 and Andersen, Chung, Lang 2006 (PageRank).';
 
 -- Bytes as measured of images in shared memory: within a tenth of them, but too
 -- many for graphs below a thousand triples and where few entities have much
@@ -1575,6 +1575,27 @@ SELECT * FROM (
 	WHERE v.graph_id = graphmem.current_graph_id()) AS seen
 WHERE item IS NOT NULL;
 
+-- For export; a vector whose entity row security hides is not there.
+CREATE VIEW graphmem.topology WITH (security_invoker = true) AS
+SELECT g.name::text AS graph, v.name::text AS space, e.name AS entity, e.kind, t.entity_id,
+	t.embedding, t.shape IS NULL AS provisional
+FROM graphmem.topology_vectors t
+	JOIN graphmem.vector_spaces v USING (space_id)
+	JOIN graphmem.graphs g ON g.graph_id = v.graph_id
+	JOIN graphmem.entities e ON e.entity_id = t.entity_id
+WHERE v.graph_id = graphmem.current_graph_id()
+	AND v.origin = 'topology'
+	AND v.state = 'ready';
+COMMENT ON VIEW graphmem.topology IS
+'Vectors of the entities that were computed from the current graph, of complete spaces; one row for each entity and space, in no order. Read only: refresh_topology writes them. Files: \copy (SELECT * FROM graphmem.topology) TO. Entities without facts have none. One pass over the vectors.';
+COMMENT ON COLUMN graphmem.topology.graph IS 'its name';
+COMMENT ON COLUMN graphmem.topology.space IS 'name of the computed space';
+COMMENT ON COLUMN graphmem.topology.entity IS 'whose vector it is; literals have some too';
+COMMENT ON COLUMN graphmem.topology.kind IS 'of the entity; NULL: none';
+COMMENT ON COLUMN graphmem.topology.entity_id IS 'id of the entity';
+COMMENT ON COLUMN graphmem.topology.embedding IS 'the vector';
+COMMENT ON COLUMN graphmem.topology.provisional IS 'it is the mean of the neighbours'' vectors, until the space is computed again';
+
 --
 -- 6a. Integrity
 --
@@ -1843,7 +1864,7 @@ FROM graphmem.graphs g
 
 CREATE VIEW graphmem.stat_vector WITH (security_invoker = true) AS
 SELECT g.name::text AS graph, v.name::text AS space, v.space_id, v.target, v.dim, v.metric, v.quantisation,
-	v.m, v.ef_construction, s.rows, s.index_state, s.indexed, s.pending, s.dead, s.free, s.levels,
+	v.m, v.ef_construction, v.origin, v.state, s.rows, s.index_state, s.indexed, s.pending, s.dead, s.free, s.levels,
 	s.bytes_codes, s.bytes_links, s.bytes_vectors, s.bytes_total, s.searches, s.index_searches,
 	s.exact_searches, s.fallbacks, s.build_time, s.sampled_recall, s.sampled_at, s.last_error
 FROM graphmem.vector_spaces v
@@ -1943,7 +1964,7 @@ COMMENT ON COLUMN graphmem.stat_graph.versions IS 'versions published since it w
 COMMENT ON COLUMN graphmem.stat_graph.changes IS 'changed rows applied since it was loaded';
 
 COMMENT ON VIEW graphmem.stat_vector IS
-'The vector spaces, a row for each that the caller may see. Columns after ef_construction are of its graph in shared memory, NULL while that is not there. A space with fewer than 10000 vectors has no index. Counters of searches since the worker started or stat_reset() was called; searches in private images are not counted.';
+'The vector spaces, a row for each that the caller may see. Columns after state are of its graph in shared memory, NULL while that is not there. A space with fewer than 10000 vectors has no index. Counters of searches since the worker started or stat_reset() was called; searches in private images are not counted.';
 COMMENT ON COLUMN graphmem.stat_vector.graph IS 'name of its graph';
 COMMENT ON COLUMN graphmem.stat_vector.space IS 'its name';
 COMMENT ON COLUMN graphmem.stat_vector.space_id IS 'the space';
@@ -1953,6 +1974,8 @@ COMMENT ON COLUMN graphmem.stat_vector.metric IS 'cosine, l2 or ip';
 COMMENT ON COLUMN graphmem.stat_vector.quantisation IS 'of the codes that the index compares';
 COMMENT ON COLUMN graphmem.stat_vector.m IS 'links of a node per layer';
 COMMENT ON COLUMN graphmem.stat_vector.ef_construction IS 'candidates kept while linking a node';
+COMMENT ON COLUMN graphmem.stat_vector.origin IS 'user, or topology: computed from the graph';
+COMMENT ON COLUMN graphmem.stat_vector.state IS 'ready, or computing: a version that is being stored, under a name of its own, and not searched yet';
 COMMENT ON COLUMN graphmem.stat_vector.rows IS 'vectors';
 COMMENT ON COLUMN graphmem.stat_vector.index_state IS 'exact (too few vectors for an index), waiting (it is about to be built), building (more than a sixteenth of the vectors are not in it yet), ready, failed (last_error tells)';
 COMMENT ON COLUMN graphmem.stat_vector.indexed IS 'vectors in the index';

@@ -97,6 +97,8 @@ typedef struct Question
 	const GmSpaceInfo *entities;	/* the space searched; NULL: none */
 	GmSpaceQuery prepared;		/* for it */
 	GmSpaceReport report;
+	const GmSpaceInfo *topology;	/* of the leg; NULL: none */
+	GmSpaceReport topology_report;
 } Question;
 
 static GmSql facts_of_sources = {
@@ -426,7 +428,7 @@ use_space(Question *q, const GmSpaceInfo *info)
 static void
 refuse_vector(Question *q)
 {
-	const GmSpaceInfo *other = NULL;
+	const GmSpaceInfo *first = NULL;
 	int			fit = 0;
 
 	for (int i = 0; i < q->image->n_spaces; i++)
@@ -436,8 +438,8 @@ refuse_vector(Question *q)
 		if (info->computed)
 			continue;
 		fit += info->dim == q->dim;
-		if (other == NULL)
-			other = info;
+		if (first == NULL)
+			first = info;
 	}
 	if (fit > 0)
 		ereport(ERROR,
@@ -445,8 +447,8 @@ refuse_vector(Question *q)
 				 errmsg("argument \"space\" is missing"),
 				 errdetail("The graph has %d vector spaces of %u dimensions, none of them called \"default\".",
 						   fit, q->dim)));
-	if (other != NULL)
-		gm_arg_vector_check(other, q->vector, q->dim, "query_embedding", &q->prepared);
+	if (first != NULL)
+		gm_arg_vector_check(first, q->vector, q->dim, "query_embedding", &q->prepared);
 }
 
 /*
@@ -476,6 +478,34 @@ use_spaces(Question *q)
 	}
 	if (used == 0)
 		refuse_vector(q);
+}
+
+static void
+check_weights(const GmFusionOpts *o)
+{
+	if (gm_fusion_weight(o) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("no weight above zero is left to rank by"),
+				 errdetail("The vector leg counts with a query_embedding only, the text leg with a query_text only, and the topology leg with a computed vector space only.")));
+}
+
+/* before any list: a call that cannot be ranked is refused at once */
+static void
+use_topology(Question *q)
+{
+	GmFusionOpts *o = &q->opts;
+
+	if (!o->topology_asked)
+		return;
+	q->topology = gm_image_topology(q->image);
+	o->topology_asked = q->topology != NULL;
+	if (q->topology != NULL)
+	{
+		o->topology = q->topology->space;
+		o->topology_report = &q->topology_report;
+	}
+	check_weights(o);
 }
 
 /*
@@ -522,16 +552,14 @@ get_options(FunctionCallInfo fcinfo, Question *q)
 							  gm_guc_semantic_weight);
 	o->text_weight = weight(fcinfo, ARG_TEXT_WEIGHT, "text_weight", gm_guc_text_weight);
 	o->graph_weight = weight(fcinfo, ARG_GRAPH_WEIGHT, "graph_weight", gm_guc_graph_weight);
-	(void) weight(fcinfo, ARG_TOPOLOGY_WEIGHT, "topology_weight", gm_guc_topology_weight);
+	o->topology_weight = weight(fcinfo, ARG_TOPOLOGY_WEIGHT, "topology_weight",
+								gm_guc_topology_weight);
+	o->topology_asked = o->topology_weight > 0;
 	o->confidence_weight = weight(fcinfo, ARG_CONFIDENCE_WEIGHT, "confidence_weight",
 								  gm_guc_confidence_weight);
 	o->recency_weight = weight(fcinfo, ARG_RECENCY_WEIGHT, "recency_weight",
 							   gm_guc_recency_weight);
-	if (gm_fusion_weight(o) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("no weight above zero is left to rank by"),
-				 errdetail("The vector leg counts with a query_embedding only, the text leg with a query_text only, and the topology leg without topology vectors not at all.")));
+	check_weights(o);
 	o->by_hops = by_hops(fcinfo);
 	o->damping = gm_arg_real(fcinfo, ARG_DAMPING, "damping", 0, MAX_DAMPING, gm_guc_damping);
 	o->epsilon = gm_guc_ppr_epsilon;
@@ -618,7 +646,7 @@ put_row(const GmGraph *g, GmRows *rows, const GmFusionRow *row)
 	put_leg(rows, row->vector_score);
 	put_leg(rows, row->text_score);
 	put_leg(rows, row->graph_score);
-	gm_row_null(rows);
+	put_leg(rows, row->topology_score);
 	gm_row_float4(rows, (float) row->confidence);
 	gm_row_int4(rows, row->hops);
 	gm_row_path(rows, g, row->steps[0].node, slots, out, row->hops);
@@ -640,6 +668,7 @@ GM_READING_FUNCTION(graphmem_fusion_query)
 
 	get_options(fcinfo, &q);
 	q.image = gm_image_open(gm_arg_cstring(fcinfo, ARG_GRAPH));
+	use_topology(&q);
 	get_filters(fcinfo, &q);
 	list_seeds(&q);
 	if (q.vector != NULL && q.opts.vector_weight > 0)
@@ -659,6 +688,8 @@ GM_READING_FUNCTION(graphmem_fusion_query)
 							 &gm_server_interrupt, &found, &count), DOING);
 	if (q.entities != NULL && (q.report.exact || q.report.distances > 0))
 		gm_image_searched(q.image, q.entities, &q.report);
+	if (q.topology != NULL && (q.topology_report.exact || q.topology_report.distances > 0))
+		gm_image_searched(q.image, q.topology, &q.topology_report);
 	for (uint32_t i = 0; i < count; i++)
 		put_row(q.image->graph, &rows, &found[i]);
 	return (Datum) 0;

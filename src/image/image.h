@@ -91,6 +91,12 @@ extern GmSpaceInfo *gm_image_space(GmImage *image, const char *name, char target
 extern GmSpaceInfo *gm_image_space_of(GmImage *image, char target, uint32_t dim);
 
 /*
+ * The computed space that stands for the graph's topology where none is named:
+ * "topology", else the only one; NULL if there is none.
+ */
+extern GmSpaceInfo *gm_image_topology(GmImage *image);
+
+/*
  * The session's working memory of vector searches, until another query begins;
  * held to the limit between them.
  */

@@ -448,6 +448,32 @@ gm_image_space_of(GmImage *image, char target, uint32_t dim)
 }
 
 GmSpaceInfo *
+gm_image_topology(GmImage *image)
+{
+	GmSpaceInfo *found = NULL;
+	int			candidates = 0;
+
+	for (int i = 0; i < image->n_spaces; i++)
+	{
+		GmSpaceInfo *info = &image->spaces[i];
+
+		if (!info->computed || info->computing || info->target != 'e')
+			continue;
+		found = info;
+		candidates++;
+		if (strcmp(info->name, "topology") == 0)
+		{
+			candidates = 1;
+			break;
+		}
+	}
+	if (candidates != 1)
+		return NULL;
+	gm_image_load_space(image, found);
+	return found;
+}
+
+GmSpaceInfo *
 gm_image_space(GmImage *image, const char *name, char target)
 {
 	if (name == NULL)
@@ -461,6 +487,8 @@ gm_image_space(GmImage *image, const char *name, char target)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("vector space \"%s\" does not exist", gm_error_quote(name, strlen(name))),
+			 strcmp(name, "topology") == 0 ?
+			 errhint("Compute it with graphmem.refresh_topology().") :
 			 errhint("Create it with graphmem.create_vector_space().")));
 	return NULL;				/* not reached */
 }
