@@ -15,7 +15,8 @@
  * Death		of who waits: its before_shmem_exit or error path sets tj_waiter 0 and,
  *				if it was cancelled, tj_cancel.  Of the topology process: tp_pid is 0
  *				then, and what was RUNNING is FAILED; it is started again when
- *				somebody asks or the worker has a use for it.  Of the worker: the area
+ *				somebody asks or the worker has a use for it
+ *				(worker/topology_start.h).  Of the worker: the area
  *				is over, who waits sees another generation.
  * Locks		tp_lock alone; nothing is done under it that could wait.
  * Tests		test/t/190_topology.pl
@@ -89,7 +90,9 @@ typedef struct GmTopologyArea
 	ConditionVariable tp_changed;
 	_Atomic uint32_t tp_pid;	/* of the topology process; 0: there is none */
 	_Atomic uint32_t tp_proc;	/* its place, to set its latch, plus 1 */
-	_Atomic uint32_t tp_wanted; /* a graph with computed spaces was loaded or changed */
+	_Atomic uint32_t tp_wanted; /* a graph with computed spaces was loaded or changed; taken
+								 * back by the process before it looks at gr_shaped */
+	_Atomic uint64_t tp_started_at; /* when it was last started, TimestampTz; 0: never */
 	uint64		tp_number;		/* last given out; under tp_lock */
 	GmTopologyJob job[GM_TOPOLOGY_JOBS];
 } GmTopologyArea;

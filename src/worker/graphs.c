@@ -39,6 +39,7 @@
 #include "worker/graphs.h"
 #include "worker/index.h"
 #include "worker/load.h"
+#include "worker/topology_start.h"
 
 #define REFUSED_MS		20		/* the system may have memory again after so long */
 #define LOCKED_MS		200		/* changes wait so long for a lock, then the graph goes */
@@ -685,6 +686,14 @@ apply_change(GmApply *apply, const GmChange *change)
 	return outcome(put ? gm_apply_put(apply, &row) : gm_apply_remove(apply, &row));
 }
 
+/* may it change what computed vectors are computed from, or which spaces there are */
+static bool
+is_shaping(GmTable table)
+{
+	return table == GM_TABLE_ENTITIES || table == GM_TABLE_PREDICATES || table == GM_TABLE_TRIPLES ||
+		table == GM_TABLE_SOURCES || table == GM_TABLE_ASSERTIONS || table == GM_TABLE_SPACES;
+}
+
 static Applied
 apply_batch(GmWorkerGraph *g, const GmWorkerBatch *batch, uint64 *changes)
 {
@@ -701,10 +710,24 @@ apply_batch(GmWorkerGraph *g, const GmWorkerBatch *batch, uint64 *changes)
 		applied = apply_change(g->apply, &change);
 		if (applied != APPLIED)
 			return applied;
+		g->shaped |= is_shaping(change.table);
 		if (++(*changes) % ROWS == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
 	return APPLIED;
+}
+
+/* of the version that was just published */
+static void
+note_shaped(GmWorkerGraph *g)
+{
+	atomic_fetch_add_explicit(&g->entry->gr_shaped, 1, memory_order_release);
+	for (uint32_t i = 0; i < gm_graph_spaces(g->graph); i++)
+		if (gm_graph_space_info(g->graph, i)->computed)
+		{
+			gm_topology_want(area);
+			return;
+		}
 }
 
 static void
@@ -772,6 +795,7 @@ make_version(GmWorkerGraph *g, uint32 batches, uint64 sequence, GmRef *root, uin
 	uint64		max_xid = g->max_xid;
 	Applied		applied;
 
+	g->shaped = g->next_flip <= now;	/* runs change by the clock */
 	for (uint32 i = 0; i < batches; i++)
 	{
 		applied = apply_batch(g, g->batches[i], changes);
@@ -836,7 +860,11 @@ try_apply(GmWorkerGraph *g, uint32 batches)
 	show(g);
 	note_flip(g);
 	if (!g->loading)
+	{
 		keep_handle(g);
+		if (g->shaped)
+			note_shaped(g);
+	}
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, start);
 	atomic_fetch_add_explicit(&area->ar_apply_us, INSTR_TIME_GET_MICROSEC(end),
@@ -978,6 +1006,7 @@ gm_graphs_publish(GmWorkerGraph *g)
 	note_flip(g);
 	keep_handle(g);
 	set_state(g);
+	note_shaped(g);
 	(void) gm_epoch_advance(&area->ar_epoch);
 	ConditionVariableBroadcast(&db->changed);
 }
@@ -1142,6 +1171,7 @@ gm_graphs_tidy(void)
 	uint64		oldest;
 
 	move_runs(now);
+	gm_topology_tend(area);
 	if (!TimestampDifferenceExceeds(tidied_at, now, TIDY_MS))
 		return;
 	tidied_at = now;
@@ -1164,7 +1194,7 @@ gm_graphs_wipe(void)
 long
 gm_graphs_next_ms(void)
 {
-	long		ms = -1;
+	long		ms = gm_topology_next_ms(area);
 
 	if (locked_since != 0)
 		return LOCKED_LOOK_MS;
