@@ -232,24 +232,11 @@ static const struct
 	[GM_TABLE_TOPOLOGY] = {gm_put_embedding, gm_remove_embedding},
 };
 
-/* whose vector it is the space tells */
-static const GmRow *
-plain_row(const GmRow *row, GmRow *plain)
-{
-	if (gm_likely(row->table != GM_TABLE_TOPOLOGY))
-		return row;
-	*plain = *row;
-	plain->table = GM_TABLE_EMBEDDINGS;
-	return plain;
-}
-
 GmStatus
 gm_apply_put(GmApply *ap, const GmRow *row)
 {
 	RowHandler	put = handlers[row->table].put;
-	GmRow		plain;
 
-	row = plain_row(row, &plain);
 	gm_late_drop(ap, row);
 	return put == NULL ? GM_OK : put(ap, row);
 }
@@ -258,9 +245,7 @@ GmStatus
 gm_apply_remove(GmApply *ap, const GmRow *row)
 {
 	RowHandler	remove = handlers[row->table].remove;
-	GmRow		plain;
 
-	row = plain_row(row, &plain);
 	gm_late_drop(ap, row);
 	return remove == NULL ? GM_OK : remove(ap, row);
 }

@@ -111,8 +111,8 @@ copy_row(GmGraph *g, const GmRow *row, GmLateRow *late)
 	late->row = *row;
 	late->bytes = NULL;
 	late->size = row->table == GM_TABLE_ALIASES ? row->u.alias.name.length :
-		row->table == GM_TABLE_EMBEDDINGS ? row->u.embedding.dim * sizeof(float) : 0;
-	if (late->size == 0 || (row->table == GM_TABLE_EMBEDDINGS && row->u.embedding.vector == NULL))
+		gm_is_vector(row) ? row->u.embedding.dim * sizeof(float) : 0;
+	if (late->size == 0 || (gm_is_vector(row) && row->u.embedding.vector == NULL))
 	{
 		late->size = 0;
 		return true;
@@ -231,7 +231,7 @@ gm_late_drop_space(GmApply *ap, int32_t space_id)
 		return;
 	for (uint32_t i = 0; i < l->count; i++)
 		if ((l->rows[i].state == GM_LATE_KEPT || l->rows[i].state == GM_LATE_ADDED) &&
-			l->rows[i].row.table == GM_TABLE_EMBEDDINGS &&
+			l->rows[i].row.table == GM_TABLE_TOPOLOGY &&
 			l->rows[i].row.u.embedding.space_id == space_id)
 			drop_at(ap->graph, i);
 }
@@ -254,6 +254,7 @@ has_all(const GmGraph *g, const GmRow *row)
 		case GM_TABLE_ASSERTIONS:
 			return gm_graph_find_source_id(g, row->u.assertion.source_id) != GM_NONE;
 		case GM_TABLE_EMBEDDINGS:
+		case GM_TABLE_TOPOLOGY:
 			at = gm_graph_space_at(g, row->u.embedding.space_id, &found);
 			if (!found)
 				return false;
@@ -290,7 +291,7 @@ gm_late_retry(GmApply *ap)
 
 			GM_PAUSE(ap->intr, i);
 			if ((late.state != GM_LATE_KEPT && late.state != GM_LATE_ADDED) ||
-				(late.row.table == GM_TABLE_EMBEDDINGS) != vectors ||
+				gm_is_vector(&late.row) != vectors ||
 				!has_all(ap->graph, &late.row))
 				continue;
 			if (vectors && late.row.u.embedding.vector == NULL)

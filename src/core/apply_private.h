@@ -106,6 +106,12 @@ struct GmApply
 
 #define GM_LIST_AT(list, type, i)	(&((type *) (list)->data)[i])
 
+static inline bool
+gm_is_vector(const GmRow *row)
+{
+	return row->table == GM_TABLE_EMBEDDINGS || row->table == GM_TABLE_TOPOLOGY;
+}
+
 /* from here on numbers that belong to nothing are used again */
 static inline bool
 gm_waste_is_large(uint32_t unused, uint32_t all)
@@ -199,7 +205,7 @@ extern void gm_late_add(GmApply *ap, const GmRow *row);
 /* the row of this key does not wait any more */
 extern void gm_late_drop(GmApply *ap, const GmRow *row);
 
-/* nor do those of the space's vectors */
+/* nor do the vectors of a computed space */
 extern void gm_late_drop_space(GmApply *ap, int32_t space_id);
 extern GmStatus gm_late_retry(GmApply *ap);
 extern void gm_late_begin(GmGraph *graph);

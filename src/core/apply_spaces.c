@@ -172,9 +172,7 @@ delete_space(GmApply *ap, uint32_t at)
 	GmGraphSpace *to;
 	GmSpace    *space;
 
-	if (gm_graph_space_info(g, at)->computed)
-		gm_late_drop_space(ap, gm_graph_space_info(g, at)->space_id);
-	else
+	if (!gm_graph_space_info(g, at)->computed)
 		GM_TRY(drop_rows(ap, at));
 	GM_TRY(open_space(ap, at, &space));
 	gm_retire_string(ap, gm_graph_space_info(g, at)->name);
@@ -273,8 +271,10 @@ gm_remove_space(GmApply *ap, const GmRow *row)
 	uint32_t	at = gm_graph_space_at(ap->graph, space_id, &found);
 	int32_t    *doomed;
 
+	gm_late_drop_space(ap, space_id);
 	if (!found || find_doomed(ap, space_id) < ap->doomed_spaces.n)
 		return GM_OK;
+
 	/* should one of that id come again in this version, it has none of the rows */
 	if (gm_graph_space_info(ap->graph, at)->computed)
 		return delete_space(ap, at);
@@ -362,7 +362,7 @@ gm_drop_vectors(GmApply *ap, char target, int64_t item_id)
 	for (uint32_t at = 0; at < gm_graph_spaces(g); at++)
 	{
 		const GmGraphSpace *info = gm_graph_space_info(g, at);
-		GmRow		row = {.table = GM_TABLE_EMBEDDINGS};
+		GmRow		row = {.table = info->computed ? GM_TABLE_TOPOLOGY : GM_TABLE_EMBEDDINGS};
 		GmSpace    *space;
 		uint32_t	i;
 

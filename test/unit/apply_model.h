@@ -444,7 +444,7 @@ m_remove(Ops *ops, Model *m, GmTable table, int at, bool tidy)
 {
 	Cell		gone = {0};
 
-	if (table == GM_TABLE_SPACES && at == M_COMPUTED && m->space[at].there)
+	if (table == GM_TABLE_SPACES && at == M_COMPUTED)
 		memset(&m->embedding[M_COMPUTED * M_ITEMS], 0, M_ITEMS * sizeof(Cell));
 	m_add_op(ops, m, table, at, &gone);
 	if (tidy)
