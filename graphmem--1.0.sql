@@ -1341,6 +1341,48 @@ COMMENT ON FUNCTION graphmem.drop_alias(text, text) IS
 'Takes a name from the entity whose alias it is. Errors: 22004 alias is NULL, 42704 unknown alias or graph.';
 
 --
+-- 4d. Topology embeddings
+--
+
+CREATE FUNCTION graphmem.refresh_topology(
+	method text DEFAULT NULL, dim int DEFAULT NULL, space text DEFAULT 'topology',
+	predicates text[] DEFAULT NULL, weighted bool DEFAULT NULL, seed bigint DEFAULT NULL,
+	options jsonb DEFAULT NULL, source_space text DEFAULT NULL, estimate bool DEFAULT false,
+	wait bool DEFAULT true, graph text DEFAULT NULL,
+	OUT space text, OUT method text, OUT dim int, OUT nodes bigint, OUT arcs bigint,
+	OUT memory bigint, OUT seconds float8, OUT state text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_refresh_topology'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1;
+
+CREATE FUNCTION graphmem.cancel_topology(space text DEFAULT 'topology', graph text DEFAULT NULL)
+RETURNS bool
+AS 'MODULE_PATHNAME', 'graphmem_cancel_topology'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000;
+
+CREATE FUNCTION graphmem.stat_get_progress_topology(
+	OUT pid int, OUT graph_id int, OUT space text, OUT method text, OUT dim int, OUT state text,
+	OUT phase text, OUT done bigint, OUT total bigint, OUT nodes bigint, OUT arcs bigint,
+	OUT members bigint, OUT memory bigint, OUT queued_at timestamptz, OUT started_at timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_stat_get_progress_topology'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
+
+CREATE FUNCTION graphmem.stat_get_topology(
+	OUT space_id int, OUT nodes bigint, OUT dirty bigint, OUT missing bigint,
+	OUT looked_at timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'graphmem_stat_get_topology'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
+
+COMMENT ON FUNCTION graphmem.refresh_topology(text, int, text, text[], bool, bigint, jsonb, text, bool, bool, text) IS
+'Computes a vector for each entity and literal that has a fact from the shape of the graph alone, and puts them in place of what the space held. A process of its own does it, with graphmem.compute_workers processes; queries find the vectors of before until the last moment, and after an error, a cancel or a crash too. method: "spectral" (leading eigenvectors of the normalised adjacency: subspace iteration with Chebyshev filters; Halko, Martinsson, Tropp 2011), "walk" or "netmf" (co-occurrence in random walks, factorised; Qiu et al. 2018), "propagation" or "prone" (sparse factorisation, then a spectral filter; Zhang et al. 2019), "fastrp" (weighted powers of the transition matrix times a random projection; Chen et al. 2019), "smooth" (vectors of source_space, a space of entities that the user filled, averaged over neighbourhoods). Default: all as the space was computed last, with what else is given in its place; else "propagation". dim: 1 to 512, default 128; smooth has that of source_space. Facts count without their direction, several between two entities once. predicates: only these, default all; unknown ones are ignored. weighted: by confidence, default false. seed: default 0; same data, seed and build give the same vectors. options, by method, with range and default: spectral iterations (1 to 100, 2), oversampling (0 to 128, 16), tolerance (0 to 1, 1e-3), regularization (0 to 100, 0.05), value_exponent (0 to 2, 0.5); walk window (1 to 100, 10), negative (1e-6 to 1e6, 1), landmarks (0: by the size of the graph), oversampling (dim / 4); propagation iterations (0 to 100, 4), oversampling (16), order (2 to 32, 10), mu (-2 to 2, 0.2), theta (0 to 10, 0.5), negative_exponent (0 to 2, 0.75); fastrp weights (1 to 16 numbers, [0, 1, 7.81, 45.28]), self_weight (0), degree_exponent (-2 to 2, -0.628); smooth iterations (1 to 1000, 3), damping (0 to 1, 0.5); all normalize (to length 1, true) and align (spectral, walk and propagation: turned to lie as near as they can to the vectors of before, where these were computed in the same way; true). The one row: arcs: an edge is two; memory: bytes for computing; seconds: from start to end; state: done, queued (wait false), or estimate (computes nothing: memory includes what the image grows by, arcs are at most so many, seconds within a factor of 3). An entity without a vector has no facts, or none with confidence. A wait that is cancelled cancels the computation. Needs SELECT on the tables of images, and INSERT, UPDATE and DELETE on vector_spaces and topology_vectors. Cost: near-linear in facts x dim; memory at most 4 vectors a node and 8 bytes an arc. Errors: 25001 in a transaction that has written; 25006 read-only or on a standby; 42501 no privilege, or row security; 42704 unknown graph, method or source_space, or no predicate known; 22023 value or option out of range or of another method; 55000 no worker, or a space that the user filled; 53400 graphmem.memory_limit, no free slot for a process, or 16 computations waiting; 53200 no memory; 57014 cancelled; 57P03 the worker ended; 58P01 OpenBLAS or the module that needs it is missing.';
+COMMENT ON FUNCTION graphmem.cancel_topology(text, text) IS
+'Cancels the computations of a space (default topology) that run or wait; the vectors of before stay. Returns whether there were any. Allowed to the role that asked for it, its members, and the owner of the tables: 42501 for others. 42704 unknown graph.';
+COMMENT ON FUNCTION graphmem.stat_get_progress_topology() IS 'rows of stat_progress_topology by graph_id';
+COMMENT ON FUNCTION graphmem.stat_get_topology() IS 'counts of stat_topology by space_id';
+
+--
 -- 5. Views
 --
 
@@ -1882,6 +1924,29 @@ SELECT pid, graph_id, space_id, phase, rows_done, rows_total,
 	100.0::float8 * rows_done / NULLIF(rows_total, 0) AS percent, helpers, started_at
 FROM graphmem.stat_get_progress_vector();
 
+CREATE VIEW graphmem.stat_progress_topology WITH (security_invoker = true) AS
+SELECT s.pid, pg_catalog.current_database() AS datname, s.graph_id, g.name::text AS graph, s.space, s.method,
+	s.dim, s.state, s.phase, s.done, s.total, 100.0::float8 * s.done / NULLIF(s.total, 0) AS percent,
+	s.nodes, s.arcs, s.members, s.memory, s.queued_at, s.started_at
+FROM graphmem.stat_get_progress_topology() s
+	JOIN graphmem.graphs g USING (graph_id);
+
+-- A version that is being computed bears a name of its own until it is ready.
+CREATE VIEW graphmem.stat_topology WITH (security_invoker = true) AS
+SELECT v.graph_id, g.name::text AS graph,
+	CASE v.state WHEN 'computing' THEN v.parameters ->> 'space' ELSE v.name END AS space,
+	v.space_id, v.parameters ->> 'method' AS method, v.dim, i.rows AS vectors,
+	COALESCE(s.nodes, (v.parameters ->> 'nodes')::bigint) AS nodes, s.dirty, s.missing,
+	s.dirty::float8 / NULLIF(s.nodes, 0) AS dirty_share, s.looked_at,
+	(v.parameters ->> 'computed_at')::timestamptz AS computed_at,
+	(v.parameters ->> 'compute_seconds')::float8 AS compute_seconds,
+	(v.parameters ->> 'seconds')::float8 AS seconds, v.parameters, v.state
+FROM graphmem.vector_spaces v
+	JOIN graphmem.graphs g USING (graph_id)
+	LEFT JOIN graphmem.stat_get_topology() s USING (space_id)
+	LEFT JOIN graphmem.stat_get_vector() i USING (space_id)
+WHERE v.origin = 'topology';
+
 CREATE VIEW graphmem.stat_backend WITH (security_invoker = true) AS
 SELECT path, reason, graph_id, graph, function, rows, records, call_time, calls_shared,
 	calls_overlay, calls_private, waits, wait_time, last_wait, attached_bytes
@@ -2022,6 +2087,47 @@ COMMENT ON COLUMN graphmem.stat_progress_vector.percent IS 'rows_done of rows_to
 COMMENT ON COLUMN graphmem.stat_progress_vector.helpers IS 'processes that link beside the worker: graphmem.build_workers at most';
 COMMENT ON COLUMN graphmem.stat_progress_vector.started_at IS 'when it began';
 
+COMMENT ON VIEW graphmem.stat_progress_topology IS
+'A row for each computation of topology embeddings in this database that runs or waits, of graphs that the caller may see. No rows where there is no worker.';
+COMMENT ON COLUMN graphmem.stat_progress_topology.pid IS 'the process that computes; NULL while it waits';
+COMMENT ON COLUMN graphmem.stat_progress_topology.datname IS 'database';
+COMMENT ON COLUMN graphmem.stat_progress_topology.graph_id IS 'the graph';
+COMMENT ON COLUMN graphmem.stat_progress_topology.graph IS 'its name';
+COMMENT ON COLUMN graphmem.stat_progress_topology.space IS 'name of the space that is the result';
+COMMENT ON COLUMN graphmem.stat_progress_topology.method IS 'spectral, walk, propagation, fastrp or smooth';
+COMMENT ON COLUMN graphmem.stat_progress_topology.dim IS 'elements of a vector';
+COMMENT ON COLUMN graphmem.stat_progress_topology.state IS 'queued or running';
+COMMENT ON COLUMN graphmem.stat_progress_topology.phase IS 'waiting, reading (the graph), computing, aligning (towards the version before), storing, indexing (the worker links the vectors, if those of before have an index), replacing';
+COMMENT ON COLUMN graphmem.stat_progress_topology.done IS 'of the phase: nodes read, rows compared, stored or linked; computing: steps';
+COMMENT ON COLUMN graphmem.stat_progress_topology.total IS 'of so many; NULL: not known';
+COMMENT ON COLUMN graphmem.stat_progress_topology.percent IS 'done of total';
+COMMENT ON COLUMN graphmem.stat_progress_topology.nodes IS 'entities and literals with a fact; NULL: not counted yet';
+COMMENT ON COLUMN graphmem.stat_progress_topology.arcs IS 'between them, an edge being two; while they are read, parallel ones too';
+COMMENT ON COLUMN graphmem.stat_progress_topology.members IS 'processes that compute';
+COMMENT ON COLUMN graphmem.stat_progress_topology.memory IS 'bytes for computing';
+COMMENT ON COLUMN graphmem.stat_progress_topology.queued_at IS 'when it was asked for';
+COMMENT ON COLUMN graphmem.stat_progress_topology.started_at IS 'when it began; NULL: not yet';
+
+COMMENT ON VIEW graphmem.stat_topology IS
+'The spaces of topology embeddings, a row for each that the caller may see.';
+COMMENT ON COLUMN graphmem.stat_topology.graph_id IS 'the graph';
+COMMENT ON COLUMN graphmem.stat_topology.graph IS 'its name';
+COMMENT ON COLUMN graphmem.stat_topology.space IS 'name of the space; one in state computing gets it when it is ready';
+COMMENT ON COLUMN graphmem.stat_topology.space_id IS 'the space; each computation makes a new one';
+COMMENT ON COLUMN graphmem.stat_topology.method IS 'spectral, walk, propagation, fastrp or smooth';
+COMMENT ON COLUMN graphmem.stat_topology.dim IS 'elements of a vector';
+COMMENT ON COLUMN graphmem.stat_topology.vectors IS 'vectors in shared memory; NULL: the graph is not there';
+COMMENT ON COLUMN graphmem.stat_topology.nodes IS 'entities and literals with a fact, when they were last looked at or computed';
+COMMENT ON COLUMN graphmem.stat_topology.dirty IS 'of them, those whose facts changed since, and those without a vector of their own; NULL: not looked at';
+COMMENT ON COLUMN graphmem.stat_topology.missing IS 'of these, those without any vector';
+COMMENT ON COLUMN graphmem.stat_topology.dirty_share IS 'dirty of nodes; from graphmem.topology_threshold on the space is computed again in the background';
+COMMENT ON COLUMN graphmem.stat_topology.looked_at IS 'when they were last looked at';
+COMMENT ON COLUMN graphmem.stat_topology.computed_at IS 'when the vectors were complete';
+COMMENT ON COLUMN graphmem.stat_topology.compute_seconds IS 'what computing took, without reading and storing';
+COMMENT ON COLUMN graphmem.stat_topology.seconds IS 'what all of it took, but for waiting for the index';
+COMMENT ON COLUMN graphmem.stat_topology.parameters IS 'how it was computed, and what came of it';
+COMMENT ON COLUMN graphmem.stat_topology.state IS 'ready, or computing';
+
 COMMENT ON VIEW graphmem.stat_progress_query IS
 'A row for each call of a function of stat_function in this database that has run for more than 0.1 s. COPY into facts and vectors is in pg_stat_progress_copy, a load by the worker in stat_progress_load. No rows where there is no worker, as on a standby.';
 COMMENT ON COLUMN graphmem.stat_progress_query.pid IS 'process, as in pg_stat_activity';
@@ -2082,7 +2188,8 @@ COMMENT ON FUNCTION graphmem.check(text) IS
 
 GRANT SELECT ON graphmem.stat_worker, graphmem.stat_graph, graphmem.stat_memory,
 	graphmem.stat_progress_load, graphmem.stat_progress_vector, graphmem.stat_progress_query,
-	graphmem.stat_function, graphmem.stat_backend, graphmem.stat_vector TO PUBLIC;
+	graphmem.stat_function, graphmem.stat_backend, graphmem.stat_vector, graphmem.stat_progress_topology,
+	graphmem.stat_topology TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION graphmem.stat_reset() FROM PUBLIC;
 
 --

@@ -99,6 +99,27 @@ typedef struct GmTopologyArea
 
 extern void gm_topology_area_init(GmTopologyArea *topology);
 
+/* wakes the process, if it is there */
+extern void gm_topology_wake(GmTopologyArea *topology);
+
+/*
+ * A free entry for a job of this specification, QUEUED; NULL if there is none.
+ * waiter 0: nobody waits.  *number is the job's.
+ */
+extern GmTopologyJob *gm_topology_ask(GmTopologyArea *topology, int32 graph_id, Oid role,
+									  int waiter, const char *spec, uint64 *number);
+
+/* the entry goes with the end of the job, or now if it has ended or not begun */
+extern void gm_topology_leave(GmTopologyArea *topology, GmTopologyJob *job, uint64 number,
+							  bool cancel);
+
+static inline bool
+gm_topology_has_ended(const GmTopologyJob *job)
+{
+	return job->tj_state == GM_TOPOLOGY_DONE || job->tj_state == GM_TOPOLOGY_FAILED ||
+		job->tj_state == GM_TOPOLOGY_CANCELLED;
+}
+
 static inline GmTopologyArea *
 gm_area_topology(GmArea *area)
 {

@@ -19,7 +19,7 @@
 #ifndef GM_WORKER_TOPOLOGY_KEEP_H
 #define GM_WORKER_TOPOLOGY_KEEP_H
 
-#include "api/topology_spec.h"
+#include "worker/topology_spec.h"
 #include "shm/area.h"
 
 extern void gm_keep_start(GmArea *area);

@@ -16,7 +16,7 @@
 #ifndef GM_WORKER_TOPOLOGY_STORE_H
 #define GM_WORKER_TOPOLOGY_STORE_H
 
-#include "api/topology_spec.h"
+#include "worker/topology_spec.h"
 
 /* outside of a transaction, as are all but gm_store_put */
 extern int32 gm_store_begin(int32 graph_id, const GmTopologySpec *spec);

@@ -9,8 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef GM_API_TOPOLOGY_SPEC_H
-#define GM_API_TOPOLOGY_SPEC_H
+#ifndef GM_WORKER_TOPOLOGY_SPEC_H
+#define GM_WORKER_TOPOLOGY_SPEC_H
 
 #include "utils/jsonb.h"
 
@@ -35,6 +35,10 @@ typedef struct GmTopologySpec
 extern void gm_topology_spec_make(const char *method, int dim, int64 seed, Jsonb *options,
 								  GmTopologySpec *spec);
 
+/* options on top of those that the spec has; the same errors */
+extern void gm_topology_spec_set(GmTopologySpec *spec, Jsonb *options);
+extern void gm_topology_spec_check_dim(int dim);
+
 /* palloc'ed */
 extern char *gm_topology_spec_json(const GmTopologySpec *spec);
 
@@ -47,4 +51,11 @@ extern const char *gm_topology_method_name(GmTopologyMethod method);
 /* of memory for computing: the adjacency of so many edges, and the work */
 extern size_t gm_topology_spec_bytes(const GmTopologySpec *spec, uint32_t nodes, uint64_t edges);
 
-#endif							/* GM_API_TOPOLOGY_SPEC_H */
+/* that the image grows by, the index included */
+extern size_t gm_topology_space_bytes(const GmTopologySpec *spec, uint32_t nodes);
+
+/* of wall time with so many processes; within a factor of 3 */
+extern double gm_topology_spec_seconds(const GmTopologySpec *spec, uint32_t nodes,
+									   uint64_t edges, int members);
+
+#endif							/* GM_WORKER_TOPOLOGY_SPEC_H */

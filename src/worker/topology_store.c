@@ -1,0 +1,294 @@
+/*-------------------------------------------------------------------------
+ *
+ * topology_store.c
+ *	  Rows of topology_vectors, and the change from one version of a computed
+ *	  space to the next.
+ *
+ * Rows go in by ordinary statements, over a tuplestore that they name as a
+ * relation, so that the tables' triggers, the capture of changes among them,
+ * see what they would see of anybody.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/queryenvironment.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "core/space.h"
+#include "worker/as_owner.h"
+#include "worker/topology_store.h"
+
+#define ROWS			"rows"	/* what statements call the tuplestore */
+#define STORE_KB		65536
+
+static GmStatement insert_space = {
+	"INSERT INTO graphmem.vector_spaces (graph_id, name, target, dim, metric, origin, state, parameters)"
+	" VALUES ($1, $2, 'entity', $3, 'cosine', 'topology', 'computing', $4) RETURNING space_id",
+	4, {INT4OID, TEXTOID, INT4OID, JSONBOID}
+};
+
+static GmStatement delete_space = {
+	"DELETE FROM graphmem.vector_spaces WHERE space_id" GM_EQUALS "$1 AND origin" GM_EQUALS "'topology'",
+	1, {INT4OID}
+};
+
+static GmStatement delete_unfinished = {
+	"DELETE FROM graphmem.vector_spaces WHERE origin" GM_EQUALS "'topology' AND state" GM_EQUALS "'computing'",
+	0, {0}
+};
+
+static GmStatement delete_before = {
+	"DELETE FROM graphmem.vector_spaces WHERE graph_id" GM_EQUALS "$1 AND name" GM_EQUALS "$2"
+	" AND origin" GM_EQUALS "'topology' AND space_id OPERATOR(pg_catalog.<>) $3",
+	3, {INT4OID, TEXTOID, INT4OID}
+};
+
+static GmStatement finish_space = {
+	"UPDATE graphmem.vector_spaces SET name = $2, state = 'ready',"
+	" parameters = $3 OPERATOR(pg_catalog.||) $4 OPERATOR(pg_catalog.||)"
+	" pg_catalog.jsonb_build_object('computed_at', pg_catalog.clock_timestamp())"
+	" WHERE space_id" GM_EQUALS "$1",
+	4, {INT4OID, TEXTOID, JSONBOID, JSONBOID}
+};
+
+static const char *const insert_rows =
+"INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, shape, embedding)"
+" SELECT space_id, entity_id, graph_id, shape, embedding FROM " ROWS;
+
+static const char *const put_rows =
+"INSERT INTO graphmem.topology_vectors AS t (space_id, entity_id, graph_id, shape, embedding)"
+" SELECT space_id, entity_id, graph_id, shape, embedding FROM " ROWS
+" ON CONFLICT (space_id, entity_id) DO UPDATE SET shape = NULL, embedding = excluded.embedding";
+
+static Datum
+json_datum(const char *json)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+}
+
+/*
+ * Rows
+ */
+static TupleDesc
+row_desc(void)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(5);
+
+	TupleDescInitEntry(desc, 1, "space_id", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "entity_id", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 3, "graph_id", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 4, "shape", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 5, "embedding", FLOAT4ARRAYOID, -1, 0);
+	return desc;
+}
+
+/* one whose direction nobody can tell */
+static bool
+is_zero(const float *vector, uint32 dim)
+{
+	double		square = 0;
+
+	for (uint32 i = 0; i < dim; i++)
+		square += (double) vector[i] * vector[i];
+	return !(square >= GM_SPACE_LEAST_STORED && square <= GM_SPACE_MOST_STORED);
+}
+
+/* an array that later vectors of the same dimension are copied into */
+static ArrayType *
+make_array(uint32 dim)
+{
+	size_t		bytes = ARR_OVERHEAD_NONULLS(1) + dim * sizeof(float4);
+	ArrayType  *array = palloc0(bytes);
+
+	SET_VARSIZE(array, bytes);
+	array->ndim = 1;
+	array->dataoffset = 0;
+	array->elemtype = FLOAT4OID;
+	ARR_DIMS(array)[0] = (int) dim;
+	ARR_LBOUND(array)[0] = 1;
+	return array;
+}
+
+typedef struct Rows
+{
+	int32		space_id;
+	int32		graph_id;
+	const int64 *entity_id;
+	const uint64 *shape;		/* NULL: provisional */
+	const float *vectors;
+	uint32		n;
+	uint32		dim;
+} Rows;
+
+static uint64
+put_all(Tuplestorestate *store, TupleDesc desc, const Rows *rows)
+{
+	ArrayType  *array = make_array(rows->dim);
+	Datum		values[5];
+	bool		nulls[5] = {false, false, false, rows->shape == NULL, false};
+	uint64		count = 0;
+
+	values[0] = Int32GetDatum(rows->space_id);
+	values[2] = Int32GetDatum(rows->graph_id);
+	values[4] = PointerGetDatum(array);
+	for (uint32 i = 0; i < rows->n; i++)
+	{
+		const float *vector = rows->vectors + (size_t) i * rows->dim;
+
+		if (is_zero(vector, rows->dim))
+			continue;
+		values[1] = Int64GetDatum(rows->entity_id[i]);
+		values[3] = rows->shape == NULL ? (Datum) 0 : Int64GetDatum((int64) rows->shape[i]);
+		memcpy(ARR_DATA_PTR(array), vector, rows->dim * sizeof(float4));
+		tuplestore_putvalues(store, desc, values, nulls);
+		count++;
+	}
+	pfree(array);
+	return count;
+}
+
+/* inside of a transaction, as the owner */
+static void
+run_over_rows(const char *statement, const Rows *rows)
+{
+	EphemeralNamedRelationData relation;
+	TupleDesc	desc;
+	Tuplestorestate *store;
+	uint64		count;
+	int			result;
+
+	SPI_connect();
+	desc = row_desc();
+	store = tuplestore_begin_heap(false, false, STORE_KB);
+	count = put_all(store, desc, rows);
+	memset(&relation, 0, sizeof(relation));
+	relation.md.name = pstrdup(ROWS);
+	relation.md.tupdesc = desc;
+	relation.md.enrtype = ENR_NAMED_TUPLESTORE;
+	relation.md.enrtuples = (double) count;
+	relation.reldata = store;
+	if (SPI_register_relation(&relation) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register a relation");
+	result = SPI_execute(statement, false, 0);
+	if (result != SPI_OK_INSERT)
+		elog(ERROR, "could not store vectors: %s", SPI_result_code_string(result));
+	tuplestore_end(store);
+	SPI_finish();
+}
+
+void
+gm_store_rows(int32 space_id, int32 graph_id, const int64 *entity_id, const uint64 *shape,
+			  const float *vectors, uint32 n, uint32 dim)
+{
+	Rows		rows = {space_id, graph_id, entity_id, shape, vectors, n, dim};
+	GmAsOwner	as;
+
+	gm_as_owner_begin(&as);
+	run_over_rows(insert_rows, &rows);
+	gm_as_owner_end(&as);
+}
+
+void
+gm_store_put(int32 space_id, int32 graph_id, const int64 *entity_id, const float *vectors,
+			 uint32 n, uint32 dim)
+{
+	Rows		rows = {space_id, graph_id, entity_id, NULL, vectors, n, dim};
+
+	run_over_rows(put_rows, &rows);
+}
+
+/*
+ * Versions
+ */
+
+/* no user gives a name with a control character in front */
+static char *
+name_while_computing(void)
+{
+	return psprintf("\001computing %d " INT64_FORMAT, MyProcPid, GetCurrentTimestamp());
+}
+
+int32
+gm_store_begin(int32 graph_id, const GmTopologySpec *spec)
+{
+	Datum		values[4];
+	int32		space_id;
+	GmAsOwner	as;
+	bool		isnull;
+
+	gm_as_owner_begin(&as);
+	SPI_connect();
+	values[0] = Int32GetDatum(graph_id);
+	values[1] = CStringGetTextDatum(name_while_computing());
+	values[2] = Int32GetDatum((int32) spec->opts.dim);
+	values[3] = json_datum(gm_topology_spec_json(spec));
+	(void) gm_statement_write(&insert_space, values);
+	if (SPI_processed != 1)
+		elog(ERROR, "could not create a vector space");
+	space_id = DatumGetInt32(gm_statement_value(0, 1, &isnull));
+	SPI_finish();
+	gm_as_owner_end(&as);
+	return space_id;
+}
+
+void
+gm_store_finish(int32 space_id, int32 graph_id, const GmTopologySpec *spec, const char *results)
+{
+	Datum		values[4];
+	GmAsOwner	as;
+
+	gm_as_owner_begin(&as);
+	ForceSyncCommit();
+	SPI_connect();
+	values[0] = Int32GetDatum(graph_id);
+	values[1] = CStringGetTextDatum(spec->space);
+	values[2] = Int32GetDatum(space_id);
+	(void) gm_statement_write(&delete_before, values);
+	values[0] = Int32GetDatum(space_id);
+	values[2] = json_datum(gm_topology_spec_json(spec));
+	values[3] = json_datum(results);
+	(void) gm_statement_write(&finish_space, values);
+	if (SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the vector space that was being computed was dropped")));
+	SPI_finish();
+	gm_as_owner_end(&as);
+}
+
+static void
+delete(GmStatement *statement, Datum *values)
+{
+	GmAsOwner	as;
+
+	gm_as_owner_begin(&as);
+	SPI_connect();
+	(void) gm_statement_write(statement, values);
+	SPI_finish();
+	gm_as_owner_end(&as);
+}
+
+void
+gm_store_drop(int32 space_id)
+{
+	Datum		values[1] = {Int32GetDatum(space_id)};
+
+	delete(&delete_space, values);
+}
+
+void
+gm_store_tidy(void)
+{
+	delete(&delete_unfinished, NULL);
+}
