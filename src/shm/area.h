@@ -100,8 +100,8 @@ typedef struct GmGraphEntry
 	_Atomic uint64_t gr_loaded_at;	/* TimestampTz */
 	_Atomic uint64_t gr_versions;	/* published since it was loaded */
 	_Atomic uint64_t gr_changes;	/* rows applied since it was loaded */
-	_Atomic uint64_t gr_shaped; /* loads, and versions in which nodes, facts, what weighs them,
-								 * or the list of spaces changed; only grows */
+	_Atomic uint64_t gr_shaped; /* loads, and versions in which nodes, facts or what weighs them
+								 * may have changed; only grows */
 
 	/* while LOADING */
 	_Atomic uint64_t gr_rows_done;

@@ -686,12 +686,12 @@ apply_change(GmApply *apply, const GmChange *change)
 	return outcome(put ? gm_apply_put(apply, &row) : gm_apply_remove(apply, &row));
 }
 
-/* may it change what computed vectors are computed from, or which spaces there are */
+/* may it change what computed vectors are computed from */
 static bool
 is_shaping(GmTable table)
 {
 	return table == GM_TABLE_ENTITIES || table == GM_TABLE_PREDICATES || table == GM_TABLE_TRIPLES ||
-		table == GM_TABLE_SOURCES || table == GM_TABLE_ASSERTIONS || table == GM_TABLE_SPACES;
+		table == GM_TABLE_SOURCES || table == GM_TABLE_ASSERTIONS;
 }
 
 static Applied
@@ -711,6 +711,7 @@ apply_batch(GmWorkerGraph *g, const GmWorkerBatch *batch, uint64 *changes)
 		if (applied != APPLIED)
 			return applied;
 		g->shaped |= is_shaping(change.table);
+		g->other_spaces |= change.table == GM_TABLE_SPACES;
 		if (++(*changes) % ROWS == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
@@ -721,7 +722,10 @@ apply_batch(GmWorkerGraph *g, const GmWorkerBatch *batch, uint64 *changes)
 static void
 note_shaped(GmWorkerGraph *g)
 {
-	atomic_fetch_add_explicit(&g->entry->gr_shaped, 1, memory_order_release);
+	if (g->shaped)
+		atomic_fetch_add_explicit(&g->entry->gr_shaped, 1, memory_order_release);
+	if (!g->shaped && !g->other_spaces)
+		return;
 	for (uint32_t i = 0; i < gm_graph_spaces(g->graph); i++)
 		if (gm_graph_space_info(g->graph, i)->computed)
 		{
@@ -796,6 +800,7 @@ make_version(GmWorkerGraph *g, uint32 batches, uint64 sequence, GmRef *root, uin
 	Applied		applied;
 
 	g->shaped = g->next_flip <= now;	/* runs change by the clock */
+	g->other_spaces = false;
 	for (uint32 i = 0; i < batches; i++)
 	{
 		applied = apply_batch(g, g->batches[i], changes);
@@ -862,8 +867,7 @@ try_apply(GmWorkerGraph *g, uint32 batches)
 	if (!g->loading)
 	{
 		keep_handle(g);
-		if (g->shaped)
-			note_shaped(g);
+		note_shaped(g);
 	}
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, start);
@@ -1006,6 +1010,7 @@ gm_graphs_publish(GmWorkerGraph *g)
 	note_flip(g);
 	keep_handle(g);
 	set_state(g);
+	g->shaped = true;
 	note_shaped(g);
 	(void) gm_epoch_advance(&area->ar_epoch);
 	ConditionVariableBroadcast(&db->changed);

@@ -50,7 +50,8 @@ typedef struct GmWorkerGraph
 	bool		handle_listed;	/* once published */
 	dlist_node	handle_node;
 	int64		next_flip;
-	bool		shaped;			/* by the version that is being made: see gr_shaped */
+	bool		shaped;			/* by the version that is made: see gr_shaped */
+	bool		other_spaces;	/* in it, or others' state */
 	GmApply    *apply;			/* a version half made; NULL: none */
 	uint64		dangling;		/* rows that wait for others: it is not served */
 	TimestampTz moved_at;		/* when runs were last brought up to date */
