@@ -37,8 +37,8 @@ SELECT * FROM (
 		WHERE (c.entity_id, c.graph_id) NOT IN (SELECT entity_id, graph_id FROM graphmem.entities)
 	UNION ALL SELECT 'topology_vectors', count(*) FROM graphmem.topology_vectors c
 		LEFT JOIN graphmem.vector_spaces s USING (space_id)
-		WHERE s.space_id IS NULL
-		OR (c.entity_id, s.graph_id) NOT IN (SELECT entity_id, graph_id FROM graphmem.entities)
+		WHERE s.space_id IS NULL OR s.graph_id <> c.graph_id
+		OR (c.entity_id, c.graph_id) NOT IN (SELECT entity_id, graph_id FROM graphmem.entities)
 	UNION ALL SELECT 'embeddings', count(*) FROM graphmem.embeddings c
 		LEFT JOIN graphmem.vector_spaces s USING (space_id)
 		WHERE s.space_id IS NULL OR s.graph_id <> c.graph_id
@@ -122,6 +122,7 @@ INSERT INTO graphmem.triples (triple_id, fact_id, graph_id, subject_id, predicat
 INSERT INTO graphmem.vector_spaces (space_id, graph_id, name, target, dim, metric)
 	VALUES (900001, 900001, 'of entities', 'entity', 3, 'cosine'), (900002, 900001, 'of facts', 'fact', 3, 'l2'),
 		(900003, 900001, 'of sources', 'source', 3, 'ip'), (900004, 900002, 'other', 'entity', 3, 'cosine');
+INSERT INTO graphmem.vector_spaces (space_id, graph_id, name, dim, origin) VALUES (900005, 900001, 'computed', 3, 'topology');
 
 --
 -- Child side: every reference, absent and of the other graph
@@ -155,7 +156,7 @@ INSERT INTO graphmem.accesses (graph_id, entity_id) VALUES (900001, 900011);
 INSERT INTO graphmem.activations (graph_id, session, entity_id) VALUES (900001, 'x', 900099);
 INSERT INTO graphmem.activations (graph_id, session, entity_id) VALUES (900001, 'x', 900011);
 \set VERBOSITY sqlstate
-INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding) VALUES (900099, 900001, '{1,2,3}');
+INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, embedding) VALUES (900099, 900001, 900001, '{1,2,3}');
 INSERT INTO graphmem.predicates (graph_id, name) VALUES (900003, 'p');
 INSERT INTO graphmem.sources (graph_id, name) VALUES (900003, 's');
 INSERT INTO graphmem.merges (graph_id, kept_id, gone_id, gone_name) VALUES (900003, 900001, 900002, 'gone');
@@ -164,8 +165,13 @@ INSERT INTO graphmem.merge_rows (merge_id, graph_id, relation, row_id, other_id,
 INSERT INTO graphmem.supersessions (graph_id, old_fact_id, old_triple_id) VALUES (900003, 900001, 900001);
 INSERT INTO graphmem.vector_spaces (graph_id, name, dim) VALUES (900003, 'v', 3);
 \set VERBOSITY default
-INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding) VALUES (900001, 900099, '{1,2,3}');
-INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding) VALUES (900001, 900011, '{1,2,3}');
+INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, embedding) VALUES (900005, 900099, 900001, '{1,2,3}');
+INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, embedding) VALUES (900005, 900011, 900001, '{1,2,3}');
+INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, embedding) VALUES (900005, 900001, 900002, '{1,2,3}');
+INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, embedding) VALUES (900005, 900001, 900001, '{1,2}');
+INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, embedding) VALUES (900005, 900001, 900001, '{0,0,0}');
+INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, embedding) VALUES (900001, 900001, 900001, '{1,2,3}');
+INSERT INTO graphmem.embeddings (graph_id, space_id, item_id, embedding) VALUES (900001, 900005, 900001, '{1,2,3}');
 INSERT INTO graphmem.embeddings (graph_id, space_id, item_id, embedding) VALUES (900003, 900001, 900001, '{1,2,3}');
 INSERT INTO graphmem.embeddings (graph_id, space_id, item_id, embedding) VALUES (900001, 900099, 900001, '{1,2,3}');
 INSERT INTO graphmem.embeddings (graph_id, space_id, item_id, embedding) VALUES (900001, 900001, 900099, '{1,2,3}');
@@ -224,6 +230,8 @@ SELECT (SELECT count(*) FROM graphmem.predicates WHERE graph_id = 900004) AS pre
 	(SELECT count(*) FROM graphmem.merge_rows WHERE graph_id = 900004) AS merge_rows,
 	(SELECT count(*) FROM graphmem.vector_spaces WHERE graph_id = 900004) AS spaces;
 UPDATE graphmem.vector_spaces SET target = 'source' WHERE space_id = 900001;
+UPDATE graphmem.vector_spaces SET origin = 'topology' WHERE space_id = 900001;
+
 UPDATE graphmem.vector_spaces SET name = 'renamed', quantisation = 'none' WHERE space_id = 900001;
 UPDATE graphmem.entities SET name = 'renamed', entity_id = entity_id WHERE entity_id = 900009;
 
@@ -318,8 +326,8 @@ INSERT INTO graphmem.functional_keys (graph_id, subject_id, predicate_id)
 	VALUES (900001, 900001, 900001), (900001, 900008, 900002), (900001, 900009, 900002);
 INSERT INTO graphmem.activations (graph_id, session, entity_id)
 	VALUES (900001, 'x', 900001), (900001, 'x', 900008), (900001, 'y', 900008);
-INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding)
-	VALUES (900001, 900001, '{1,2,3}'), (900001, 900008, '{1,2,3}');
+INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, shape, embedding)
+	VALUES (900005, 900001, 900001, 7, '{1,2,3}'), (900005, 900008, 900001, NULL, '{1,2,3}');
 INSERT INTO graphmem.aliases (graph_id, name, entity_id) VALUES (900001, 'eight', 900008);
 INSERT INTO graphmem.embeddings (graph_id, space_id, item_id, embedding)
 	VALUES (900001, 900001, 900008, '{1,2,3}'), (900001, 900002, 900003, '{1,2,3}'),
@@ -357,6 +365,10 @@ SELECT count(*) FROM graphmem.assertions WHERE fact_id = 900020;
 DELETE FROM graphmem.sources WHERE source_id = 900002;
 SELECT space_id, item_id FROM graphmem.embeddings WHERE graph_id = 900001 ORDER BY 1, 2;
 DELETE FROM graphmem.vector_spaces WHERE space_id = 900003;
+BEGIN;
+DELETE FROM graphmem.vector_spaces WHERE space_id = 900005;
+SELECT rows FROM pg_temp.contents() WHERE child = 'topology_vectors';
+ROLLBACK;
 SELECT space_id, item_id FROM graphmem.embeddings WHERE graph_id = 900001 ORDER BY 1, 2;
 SELECT * FROM pg_temp.dangling();
 

@@ -49,8 +49,11 @@ my $fixture = q{
 	SELECT graph_id, entity_id, 1000, 'gone' FROM graphmem.entities LIMIT 1;
 	INSERT INTO graphmem.merge_rows (merge_id, graph_id, relation, row_id, other_id, change)
 	SELECT merge_id, graph_id, 'facts', 1000, 1001, 'joined' FROM graphmem.merges;
-	INSERT INTO graphmem.topology_vectors (space_id, entity_id, embedding)
-	SELECT space_id, item_id, embedding FROM graphmem.embeddings WHERE space_id = 1;
+	INSERT INTO graphmem.vector_spaces (graph_id, name, dim, origin)
+	SELECT graph_id, 'topology', dim, 'topology' FROM graphmem.vector_spaces WHERE space_id = 1;
+	INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, embedding)
+	SELECT v.space_id, e.item_id, e.graph_id, e.embedding FROM graphmem.embeddings e, graphmem.vector_spaces v
+	WHERE e.space_id = 1 AND v.name = 'topology';
 };
 
 # Type => SQL expressions without their type.

@@ -43,7 +43,7 @@ import psycopg2
 
 TIMES = ["-infinity"] + ["20%02d-01-01 00:00:00+00" % i for i in range(1, 9)] + ["infinity"]
 TABLES = ["entities", "aliases", "predicates", "triples", "sources", "assertions", "supersessions",
-          "functional_keys", "vector_spaces", "embeddings", "accesses", "activations", "merge_rows"]
+          "functional_keys", "vector_spaces", "embeddings", "topology_vectors", "accesses", "activations", "merge_rows"]
 
 
 class Failure(Exception):
@@ -110,9 +110,12 @@ class Graph:
                 if dice.random() < 0.6:
                     self.insert("embeddings", space_id=space, item_id=item, graph_id=g,
                                 embedding=[dice.random(), -0.0, 1e-7 + dice.random()])
-            if target == "entity" and dice.random() < 0.5:
-                self.run("INSERT INTO graphmem.topology_vectors SELECT %s, entity_id, '{1,2,3}'"
-                         " FROM graphmem.entities WHERE graph_id = %s AND random() < 0.5", space, g)
+        for name in dice.sample(["t", "u"], dice.randint(0, 2)):
+            space = self.insert("vector_spaces", graph_id=g, name=name, origin="topology", dim=3)
+            for entity in self.entities:
+                if dice.random() < 0.5:
+                    self.insert("topology_vectors", space_id=space, entity_id=entity, graph_id=g, embedding=[1, 2, 3],
+                                shape=dice.choice([None, 2 ** 63 - 1, -2 ** 63, dice.randint(-9, 9)]))
         for entity in self.entities:
             if dice.random() < 0.5:
                 self.insert("accesses", entity_id=entity, graph_id=g, access_count=dice.randint(1, 9),
@@ -160,9 +163,6 @@ class Graph:
     def rows(self):
         found = {table: self.run("SELECT t::text FROM graphmem.%s t WHERE graph_id = %%s ORDER BY 1" % table,
                                  self.graph) for table in TABLES}
-        found["topology_vectors"] = self.run(
-            "SELECT t::text FROM graphmem.topology_vectors t JOIN graphmem.vector_spaces v USING (space_id)"
-            " WHERE v.graph_id = %s ORDER BY 1", self.graph)
         return found
 
     def versions(self):
