@@ -414,7 +414,13 @@ collect_direct(Fusion *f)
 			n += seeds < rows ? seeds : rows;
 	}
 	if (f->use_topology)
-		n += wanted < o->topology->root->sp_rows ? wanted : o->topology->root->sp_rows;
+	{
+		uint64_t	rows = o->topology->root->sp_rows;
+
+		n += wanted < rows ? wanted : rows;
+		if (o->seeds != o->results)
+			n += seeds < rows ? seeds : rows;
+	}
 	GM_TRY(get_memory(f, n * sizeof(Direct), &f->direct));
 	GM_TRY(map_create(f, &f->map, n));
 	for (uint32_t i = 0; i < o->list_count; i++)
@@ -450,6 +456,7 @@ make_seeds(Fusion *f)
 	double		parts;
 
 	GM_TRY(get_memory(f, f->direct_count * sizeof(GmMass), &f->seeds));
+	f->seed_count = 0;
 	for (uint32_t i = 0; i < f->direct_count; i++)
 	{
 		named += f->direct[i].named;
@@ -518,13 +525,38 @@ find_centre(Fusion *f, bool *there)
 	return GM_OK;
 }
 
+/* what is nearest to the centre, the first as_seeds of it seeds */
+static GmStatus
+search_near(Fusion *f, const uint64_t *nodes, uint32_t k, uint32_t as_seeds)
+{
+	const GmSpace *space = f->topology.space;
+	GmSpaceHit *hits;
+	uint32_t	found;
+
+	GM_TRY(search_leg(f, &f->topology, nodes, k, &hits, &found));
+	for (uint32_t i = 0; i < found; i++)
+	{
+		double		near = similarity(space, hits[i].distance);
+		uint32_t	known = f->direct_count;
+		Direct	   *d;
+
+		if (near <= 0)
+			break;
+		d = direct_of(f, gm_space_number(space, hits[i].row));
+		d->near |= f->direct_count > known;
+		d->topology = near;
+		if (i < as_seeds)
+			d->ranked += f->opts->topology_weight / (f->opts->rrf_k + i + 1);
+	}
+	return GM_OK;
+}
+
 /* without a centre the leg is not there */
 static GmStatus
 search_topology(Fusion *f)
 {
-	GmSpace    *space = f->opts->topology;
-	GmSpaceHit *hits;
-	uint32_t	found;
+	const GmFusionOpts *o = f->opts;
+	uint32_t	seeds = o->vector_candidates;
 
 	GM_TRY(find_centre(f, &f->use_topology));
 	if (!f->use_topology)
@@ -532,17 +564,15 @@ search_topology(Fusion *f)
 		f->weight = weight_of_legs(f);
 		return GM_OK;
 	}
-	f->topology = (Leg) {space, &f->centre, f->opts->topology_report, 0};
-	GM_TRY(search_leg(f, &f->topology, f->opts->results, most_near(f), &hits, &found));
-	for (uint32_t i = 0; i < found; i++)
+	f->topology = (Leg) {o->topology, &f->centre, o->topology_report, 0};
+	if (o->seeds == o->results)
+		GM_TRY(search_near(f, o->seeds, most_near(f), seeds));
+	else
 	{
-		uint32_t	known = f->direct_count;
-		Direct	   *d = direct_of(f, gm_space_number(space, hits[i].row));
-
-		d->near = f->direct_count > known;
-		d->topology = similarity(space, hits[i].distance);
+		GM_TRY(search_near(f, o->seeds, seeds, seeds));
+		GM_TRY(search_near(f, o->results, most_near(f), 0));
 	}
-	return GM_OK;
+	return make_seeds(f);
 }
 
 static GmStatus
@@ -909,7 +939,7 @@ offer_near(Fusion *f)
 	{
 		GmMass		target = {f->direct[i].node, f->direct[i].mass};
 
-		if (f->direct[i].near && target_can_be_row(f, &target))
+		if (f->direct[i].near && is_result(f, target.node) && target_can_be_row(f, &target))
 			targets.list[targets.n++] = target;
 	}
 	return offer_targets(f, &targets);

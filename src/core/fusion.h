@@ -9,29 +9,31 @@
  *	 seed		an entity that the walk starts from: every hit of every list
  *	 named		said of hits of explicit seeds and of exact names
  *	 direct		said of a candidate that is a hit itself: 0 hops
- *	 centre		mean of the seeds' vectors by topology, each of length 1 under
- *				cosine, weighted by the restart distribution
+ *	 centre		mean of the hits' vectors by topology, each of length 1 under cosine,
+ *				weighted by the restart distribution
  *
  * 1. Restart distribution.  A hit of a list counts share × weight / (rrf_k +
  *	  rank), weighted reciprocal rank fusion; an entity's hits add up.  The
  *	  named hits together make one half of the distribution and the others the
  *	  other half, or all of it where there is one sort only: a handful of names
  *	  that the question itself gave would drown in a hundred ranked guesses.
+ *	  With a topology leg this is done twice: what is nearest to the centre, and
+ *	  like it at all, is one more list of ranked hits the second time.
  * 2. Walk.  Personalised PageRank, or seed mass × damping^hops, over what the
  *	  view lets through.
  * 3. Candidates.  All hits; the nearest vectors among the allowed entities;
- *	  likewise those nearest to the centre; whatever the walk reached, if a path
- *	  of at most max_hops leads there: over any nodes up to 2 hops, beyond that
- *	  over nodes that it reached.  What is near to the centre is no seed: it
- *	  follows from the seeds, so that a share of the distribution would count
- *	  them twice.  It has the path that leads there, or stands for itself.
+ *	  those nearest to the centre; whatever the walk reached, if a path of at most
+ *	  max_hops leads there: over any nodes up to 2 hops, beyond that over nodes
+ *	  that it reached.  What only the centre led to is not direct: it has its
+ *	  best path, which is its own seed's where none is worth more, and stands for
+ *	  itself where there is none at all.
  * 4. Score.  sum of weight × leg / sum of weights, over the legs asked for:
  *	  vector		similarity in the entity space, computed for every candidate
  *					that has a vector there; without, that of the best hit of
  *					another space that led to it; none counts 0
  *	  text			score of the best text hit, 0 without
  *	  graph			mass / largest mass
- *	  topology		similarity to the centre, 0 without a vector; no leg if no seed
+ *	  topology		similarity to the centre, 0 without a vector; no leg if no hit
  *					has one
  *	  confidence	product of the confidences on the best path; 1 if direct
  *	  recency		2^(-age / 30 days) of the newest triple on the best path;

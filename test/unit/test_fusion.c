@@ -14,9 +14,9 @@
  *	 guarantee	match_count rows whenever that many candidates exist, also
  *				where the walk is cut off early
  *	 weights	a leg of weight 0 is NaN and changes nothing
- *	 topology	the starting points' mean is what vectors are near to; whoever is
- *				nearest is a candidate, with its path if it has one; absent where
- *				no starting point has a vector
+ *	 topology	vectors are compared with the mean of the hits'; whoever is nearest is
+ *				a seed and a candidate, with its best path; absent where no hit has
+ *				a vector
  *
  *-------------------------------------------------------------------------
  */
@@ -29,6 +29,7 @@
 #define DIM				5
 #define TOPOLOGY_DIM	3
 #define TOLERANCE		1e-5
+#define ROUNDING		1e-6
 #define DAY				(INT64_C(86400) * 1000000)
 #define NOW				(1000 * DAY)
 
@@ -177,6 +178,7 @@ typedef struct Oracle
 	double		recency[MAX_NODES];
 	int			hops[MAX_NODES];
 	double		score[MAX_NODES];
+	bool		close;			/* rounding may decide which of two is nearer to the centre */
 } Oracle;
 
 static bool
@@ -234,9 +236,9 @@ vector_rank(const World *w, const float *query, uint32_t i, const uint64_t *bits
 	return rank;
 }
 
-/* r->topology, and who is near; false: no starting point has a vector */
+/* r->topology, who is near, and what that is worth; false: no hit has a vector */
 static bool
-oracle_topology(const World *w, const GmFusionOpts *o, Oracle *r)
+oracle_topology(const World *w, const GmFusionOpts *o, Oracle *r, double *ranked)
 {
 	uint32_t	wanted = o->match_count > o->vector_candidates ? o->match_count :
 		o->vector_candidates;
@@ -259,13 +261,28 @@ oracle_topology(const World *w, const GmFusionOpts *o, Oracle *r)
 			r->topology[i] = fmax(0, cosine(centre, w->topology[i], TOPOLOGY_DIM));
 	for (uint32_t i = 0; i < w->n && any; i++)
 	{
-		uint32_t	nearer = 0;
+		double		own = cosine(centre, w->topology[i], TOPOLOGY_DIM);
+		uint32_t	nearer[2] = {0, 0};
 
 		for (uint32_t j = 0; j < w->n; j++)
-			nearer += w->has_topology[j] && allowed(o->results, j) &&
-				cosine(centre, w->topology[j], TOPOLOGY_DIM) >
-				cosine(centre, w->topology[i], TOPOLOGY_DIM);
-		r->near[i] = w->has_topology[i] && !r->direct[i] && nearer < wanted;
+			if (w->has_topology[j] && cosine(centre, w->topology[j], TOPOLOGY_DIM) > own)
+			{
+				nearer[0] += allowed(o->seeds, j);
+				nearer[1] += allowed(o->results, j);
+			}
+		for (uint32_t j = 0; j < i && w->has_topology[i]; j++)
+			r->close |= w->has_topology[j] &&
+				fabs(cosine(centre, w->topology[j], TOPOLOGY_DIM) - own) < ROUNDING;
+		r->close |= w->has_topology[i] && fabs(own) < ROUNDING;
+		if (!w->has_topology[i] || r->topology[i] <= 0)
+			continue;
+		if (allowed(o->seeds, i) && nearer[0] < o->vector_candidates)
+		{
+			ranked[i] += o->topology_weight / (o->rrf_k + nearer[0] + 1);
+			r->near[i] = !r->direct[i];
+		}
+		if (allowed(o->results, i) && nearer[1] < wanted)
+			r->near[i] = !r->direct[i];
 	}
 	return any;
 }
@@ -366,7 +383,7 @@ oracle_paths(const World *w, const GmView *view, const GmFusionOpts *o, Oracle *
 			}
 	}
 	for (uint32_t i = 0; i < w->n; i++)
-		if (r->direct[i] || (r->near[i] && r->hops[i] < 0))
+		if (r->direct[i] || (r->near[i] && r->hops[i] <= 0))
 		{
 			r->hops[i] = 0;
 			r->confidence[i] = 1;
@@ -379,6 +396,23 @@ oracle_paths(const World *w, const GmView *view, const GmFusionOpts *o, Oracle *
 }
 
 static void
+oracle_seeds(const World *w, const double *named, const double *ranked, Oracle *r)
+{
+	double		named_sum = 0;
+	double		ranked_sum = 0;
+
+	for (uint32_t i = 0; i < w->n; i++)
+	{
+		named_sum += named[i];
+		ranked_sum += ranked[i];
+	}
+	for (uint32_t i = 0; i < w->n; i++)
+		r->seed[i] = ((named_sum > 0 ? named[i] / named_sum : 0) +
+					  (ranked_sum > 0 ? ranked[i] / ranked_sum : 0)) /
+			(named_sum > 0 && ranked_sum > 0 ? 2 : 1);
+}
+
+static void
 oracle(const World *w, const GmView *view, const GmFusionOpts *o, const float *query, Oracle *r)
 {
 	bool		use_vector = o->vector_asked && o->vector_weight > 0;
@@ -386,8 +420,6 @@ oracle(const World *w, const GmView *view, const GmFusionOpts *o, const float *q
 	bool		use_topology = o->topology_asked && o->topology_weight > 0;
 	double		named[MAX_NODES] = {0};
 	double		ranked[MAX_NODES] = {0};
-	double		named_sum = 0;
-	double		ranked_sum = 0;
 	double		largest = 0;
 	double		weights;
 
@@ -430,16 +462,9 @@ oracle(const World *w, const GmView *view, const GmFusionOpts *o, const float *q
 		if (allowed(o->results, i) && vector_rank(w, query, i, o->results) <= wanted)
 			r->direct[i] = true;
 	}
-	for (uint32_t i = 0; i < w->n; i++)
-	{
-		named_sum += named[i];
-		ranked_sum += ranked[i];
-	}
-	for (uint32_t i = 0; i < w->n; i++)
-		r->seed[i] = ((named_sum > 0 ? named[i] / named_sum : 0) +
-					  (ranked_sum > 0 ? ranked[i] / ranked_sum : 0)) /
-			(named_sum > 0 && ranked_sum > 0 ? 2 : 1);
-	use_topology = use_topology && oracle_topology(w, o, r);
+	oracle_seeds(w, named, ranked, r);
+	use_topology = use_topology && oracle_topology(w, o, r, ranked);
+	oracle_seeds(w, named, ranked, r);
 	oracle_walk(w, view, o, r);
 	oracle_paths(w, view, o, r);
 	weights = (use_vector ? o->vector_weight : 0) + (use_text ? o->text_weight : 0) +
@@ -520,6 +545,8 @@ check_fusion(World *w, const GmView *view, const GmFusionOpts *o, const float *q
 	Oracle		r;
 
 	oracle(w, view, o, query, &r);
+	if (r.close)
+		return;
 	for (uint32_t i = 0; i < w->n; i++)
 		candidates += r.candidate[i];
 	if (!CHECK(gm_fusion(w->graph, view, w->scratch, o, &memory, NULL, &rows, &count) == GM_OK))
@@ -809,10 +836,12 @@ test_topology(void)
 	GmSpaceReport report;
 	GmFusionOpts o = {
 		.lists = &list, .list_count = 1, .topology_asked = true, .topology_weight = 1,
-		.topology_report = &report, .rrf_k = 60, .damping = 0.5, .by_hops = true,
+		.topology_report = &report, .rrf_k = 60, .damping = 0.9, .by_hops = true,
 		.epsilon = 1e-5, .max_hops = 2, .match_count = 10, .vector_candidates = 10, .now = NOW
 	};
 	uint64_t	results = 1 << 4;
+	static const double ranked[3] = {1.0 / 61, 1.0 / 62, 1.0 / 63};
+	double		all_ranked = ranked[0] + ranked[1] + ranked[2];
 	const GmFusionRow *rows;
 	uint32_t	count;
 	GmView		view;
@@ -825,7 +854,7 @@ test_topology(void)
 	CHECK(gm_graph_add_predicate(w.graph, 1, "p", 1, false, false, 1) == GM_OK);
 	for (int64_t i = 0; i < 5; i++)
 		CHECK(gm_graph_add_entity(w.graph, i, "abcde" + i, 1, NULL, 0, NULL, 0) == GM_OK);
-	CHECK(gm_graph_add_triple(w.graph, 1, 1, 0, 1, 1, 0.5f, &times) == GM_OK);
+	CHECK(gm_graph_add_triple(w.graph, 1, 1, 0, 1, 1, 0.9f, &times) == GM_OK);
 	REQUIRE(gm_graph_finish(w.graph, NOW, NULL) == GM_OK);
 	for (uint32_t i = 1; i < 5; i++)
 		CHECK(gm_space_add(w.shape, i, i, vectors[i]) == GM_OK);
@@ -843,11 +872,20 @@ test_topology(void)
 	CHECK(rows[1].hops == 0 && rows[1].confidence == 1);
 	CHECK(rows[2].node == 3);
 	CHECK_NEAR(rows[2].score, sqrt(0.1), 1e-6);
-	/* the rest have score 0: by id; n1 is near, and has a path */
+	/* the rest have score 0: by id; n1 is not like the centre, but has a path */
 	CHECK(rows[3].node == 0 && isnan(rows[3].topology_score));
 	CHECK(rows[4].node == 1 && rows[4].hops == 1 && rows[4].topology_score == 0);
-	CHECK_NEAR(rows[4].confidence, 0.5, 1e-6);
+	CHECK_NEAR(rows[4].confidence, 0.9, 1e-6);
 	CHECK(report.exact && report.compared == 4);
+
+	/* the walk starts from what is near too: half, as from a list of hits */
+	o.graph_weight = 1;
+	o.damping = 0;
+	REQUIRE(gm_fusion(w.graph, &view, w.scratch, &o, &memory, NULL, &rows, &count) == GM_OK);
+	REQUIRE(count == 5 && rows[1].node == 4);
+	CHECK_NEAR(rows[1].graph_score, ranked[1] / (ranked[0] + all_ranked / 2), 1e-6);
+	o.graph_weight = 0;
+	o.damping = 0.9;
 
 	/* only what may be a row is looked for */
 	o.results = &results;
