@@ -43,8 +43,10 @@ static GmStatement delete_space = {
 	1, {INT4OID}
 };
 
+/* those of a job, which have its specification */
 static GmStatement delete_unfinished = {
-	"DELETE FROM graphmem.vector_spaces WHERE origin" GM_EQUALS "'topology' AND state" GM_EQUALS "'computing'",
+	"DELETE FROM graphmem.vector_spaces WHERE origin" GM_EQUALS "'topology' AND state" GM_EQUALS "'computing'"
+	" AND parameters OPERATOR(pg_catalog.?) 'method'",
 	0, {0}
 };
 
