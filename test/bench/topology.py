@@ -49,6 +49,7 @@ def unpack(name):
 
 def setting(name, value):
     with Session("postgres") as session:
+        session.run("LOAD 'graphmem'")
         session.run("ALTER SYSTEM SET %s = '%s'" % (name, value))
         session.run("SELECT pg_reload_conf()")
     time.sleep(0.2)
