@@ -62,7 +62,7 @@ SELECT count(place('other', e, v)) FROM (VALUES ('a', '{1,0,0}'::real[]), ('d', 
 UPDATE graphmem.vector_spaces SET name = 'topology'
 WHERE graph_id = graphmem.current_graph_id() AND name = 'other';
 SELECT entity, topology FROM fused('{a}', k => 2);
-SELECT graphmem.drop_vector_space('topology') >= 0 AS dropped;
+SELECT graphmem.drop_vector_space('topology') AS vectors;
 
 --
 -- Candidates: near by topology, with the path that leads there, or none
