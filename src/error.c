@@ -66,8 +66,8 @@ gm_error_keep(void)
 	MemoryContextSwitchTo(old);
 }
 
-static void
-raise_kept(void)
+void
+gm_error_raise_kept(void)
 {
 	ErrorData  *error = kept;
 
@@ -95,7 +95,7 @@ gm_error_check(GmStatus status, const char *what)
 		case GM_OK:
 			return;
 		case GM_INTERRUPTED:
-			raise_kept();
+			gm_error_raise_kept();
 			CHECK_FOR_INTERRUPTS();
 
 			/* the request was withdrawn in between, but the work was given up */

@@ -22,6 +22,8 @@ extern void gm_error_check(GmStatus status, const char *what);
  * the function that caught it returns to core/.
  */
 extern void gm_error_keep(void);
+/* returns if there is none */
+extern void gm_error_raise_kept(void);
 
 /* The start of a value, for a message: values may have a gigabyte. */
 extern char *gm_error_quote(const char *bytes, size_t len);

@@ -31,6 +31,8 @@ GM_STOP_POINT(call_looked)
 GM_STOP_POINT(call_shown)
 /* a helper is about to link a node */
 GM_STOP_POINT(linker_before_node)
+/* the leader of a computation is about to have a phase done */
+GM_STOP_POINT(team_before_phase)
 /* a helper of a computation is about to do a block */
 GM_STOP_POINT(team_helper_block)
 /* a reader goes to sleep until the worker has done something */

@@ -28,6 +28,7 @@
 #include "error.h"
 #include "shm/control.h"
 #include "shm/segment.h"
+#include "shm/stop.h"
 #include "worker/team.h"
 #include "worker/team_shared.h"
 
@@ -256,6 +257,7 @@ run(GmTeam *team, GmKernel kernel, const void *args, size_t bytes, uint32_t bloc
 
 	if (bytes > GM_TEAM_ARG_BYTES)
 		return GM_BAD_VALUE;
+	GM_STOP(team_before_phase);
 	open_phase(t, kernel, args, bytes, blocks);
 	while (gm_team_take(t->head, &block.block))
 	{

@@ -35,7 +35,7 @@
  *				its PGPROC is still the leader's.
  * Full			no slot for a process: fewer members.  No shared memory: memory of the
  *				leader alone, and no members.
- * Tests		test/t/192_topology_team.pl
+ * Tests		test/t/193_topology_team.pl
  *
  *-------------------------------------------------------------------------
  */

@@ -143,12 +143,16 @@ seconds_since(instr_time start)
 	return INSTR_TIME_GET_DOUBLE(now);
 }
 
-/* compute/ has no more than a status; the service told what an interrupt was */
+/* compute/ has no more than a status; the team kept the error, or service tells it */
 static void
 check(GmStatus status, const char *what)
 {
 	if (status == GM_INTERRUPTED)
+	{
+		gm_error_raise_kept();
 		service(NULL);
+		gm_error_check(status, what);
+	}
 	if (status == GM_NO_MEMORY)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
