@@ -1814,7 +1814,7 @@ CREATE FUNCTION graphmem.stat_get_graph(
 	OUT graph_id int, OUT state text, OUT reason text, OUT entities bigint, OUT triples bigint,
 	OUT vectors bigint, OUT bytes bigint, OUT retired_bytes bigint, OUT loads bigint,
 	OUT load_time float8, OUT loaded_at timestamptz, OUT last_used timestamptz,
-	OUT versions bigint, OUT changes bigint)
+	OUT versions bigint, OUT changes bigint, OUT topology_dirty bigint, OUT topology_nodes bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'graphmem_stat_get_graph'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 100;
@@ -1900,7 +1900,7 @@ FROM graphmem.stat_get_worker() w;
 CREATE VIEW graphmem.stat_graph WITH (security_invoker = true) AS
 SELECT g.graph_id, g.name::text AS graph, g.residency, COALESCE(s.state, 'absent') AS state, s.reason,
 	s.entities, s.triples, s.vectors, s.bytes, s.retired_bytes, s.loads, s.load_time, s.loaded_at,
-	s.last_used, s.versions, s.changes
+	s.last_used, s.versions, s.changes, s.topology_dirty, s.topology_nodes
 FROM graphmem.graphs g
 	LEFT JOIN graphmem.stat_get_graph() s USING (graph_id);
 
@@ -2027,6 +2027,8 @@ COMMENT ON COLUMN graphmem.stat_graph.loaded_at IS 'when that was';
 COMMENT ON COLUMN graphmem.stat_graph.last_used IS 'when a query asked for it last';
 COMMENT ON COLUMN graphmem.stat_graph.versions IS 'versions published since it was loaded';
 COMMENT ON COLUMN graphmem.stat_graph.changes IS 'changed rows applied since it was loaded';
+COMMENT ON COLUMN graphmem.stat_graph.topology_dirty IS 'entities and literals whose facts changed since their vectors were computed, or that have none or the mean of their neighbours'', of the computed space with the most of them for its size; NULL: there is none, or it was not looked at yet';
+COMMENT ON COLUMN graphmem.stat_graph.topology_nodes IS 'entities and literals that should have a vector in that space: those with a fact';
 
 COMMENT ON VIEW graphmem.stat_vector IS
 'The vector spaces, a row for each that the caller may see. Columns after state are of its graph in shared memory, NULL while that is not there. A space with fewer than 10000 vectors has no index. Counters of searches since the worker started or stat_reset() was called; searches in private images are not counted.';

@@ -365,8 +365,46 @@ graph_state(GmGraphState state)
 	return "unknown";
 }
 
+/* computed spaces that were looked at; room for GM_AREA_SPACES */
+static uint32
+list_computed(GmArea *area, const GmSpaceEntry **list)
+{
+	uint32		n = 0;
+
+	for (uint32 i = 0; i < GM_AREA_SPACES; i++)
+	{
+		GmSpaceEntry *entry = gm_area_space_at(area, i);
+
+		if (atomic_load_explicit(&entry->se_dirty_at, memory_order_acquire) != 0)
+			list[n++] = entry;
+	}
+	return n;
+}
+
+static double
+dirty_share(const GmSpaceEntry *entry)
+{
+	uint64		nodes = atomic_load_explicit(&entry->se_nodes, memory_order_relaxed);
+	uint64		dirty = atomic_load_explicit(&entry->se_dirty, memory_order_relaxed);
+
+	return (double) dirty / (double) Max(nodes, 1);
+}
+
+/* NULL: the graph has none of them */
+static const GmSpaceEntry *
+dirtiest(const GmSpaceEntry *const *list, uint32 n, int32 graph_id)
+{
+	const GmSpaceEntry *found = NULL;
+
+	for (uint32 i = 0; i < n; i++)
+		if (atomic_load_explicit(&list[i]->se_graph, memory_order_relaxed) == graph_id &&
+			(found == NULL || dirty_share(list[i]) > dirty_share(found)))
+			found = list[i];
+	return found;
+}
+
 static void
-put_graph(GmRows *rows, GmGraphEntry *entry, int32 graph_id)
+put_graph(GmRows *rows, const GmSpaceEntry *space, GmGraphEntry *entry, int32 graph_id)
 {
 	GmGraphState state = (GmGraphState) atomic_load(&entry->gr_state);
 
@@ -384,6 +422,13 @@ put_graph(GmRows *rows, GmGraphEntry *entry, int32 graph_id)
 	put_time(rows, atomic_load(&entry->gr_used));
 	put_uint64(rows, atomic_load(&entry->gr_versions));
 	put_uint64(rows, atomic_load(&entry->gr_changes));
+	if (space == NULL)
+		put_nulls(rows, 2);
+	else
+	{
+		put_uint64(rows, atomic_load(&space->se_dirty));
+		put_uint64(rows, atomic_load(&space->se_nodes));
+	}
 	gm_rows_put(rows);
 }
 
@@ -391,18 +436,22 @@ Datum
 graphmem_stat_get_graph(PG_FUNCTION_ARGS)
 {
 	GmArea	   *area = current_area();
+	const GmSpaceEntry **computed;
+	uint32		n;
 	GmRows		rows;
 
 	gm_rows_begin(fcinfo, &rows);
 	if (area == NULL)
 		return (Datum) 0;
+	computed = palloc(GM_AREA_SPACES * sizeof(GmSpaceEntry *));
+	n = list_computed(area, computed);
 	for (uint32 i = 0; i < GM_AREA_GRAPHS; i++)
 	{
 		int32		graph_id;
 		GmGraphEntry *entry = graph_at(area, i, &graph_id);
 
 		if (entry != NULL)
-			put_graph(&rows, entry, graph_id);
+			put_graph(&rows, dirtiest(computed, n, graph_id), entry, graph_id);
 	}
 	return (Datum) 0;
 }

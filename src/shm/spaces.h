@@ -10,6 +10,9 @@
  * Writer		any process makes an entry, by compare and swap of its id, and adds to
  *				its counters; the worker alone writes the rest, but for what the topology process writes.
  * Readers		load each field by itself: those of one entry may be a moment apart.
+ * Reuse		computed spaces come and go with every computation: the worker gives
+ *				the entry of one that has gone away.  Who still counts there is one
+ *				search too many in another's counters.
  * Full			spaces without an entry are not counted; nothing else is lost.
  * Tests		test/t/172_vector_search.pl
  *
@@ -24,7 +27,7 @@
 
 typedef struct GmSpaceEntry
 {
-	_Atomic int32_t se_id;		/* space_id; 0: free, and the search ends */
+	_Atomic int32_t se_id;		/* space_id; 0: free, and the search ends; -1: free again */
 	_Atomic uint32_t se_status; /* GmStatus that the last attempt to index ended with */
 	_Atomic uint64_t se_searches;	/* and how they were done: */
 	_Atomic uint64_t se_index;	/* by the index */
@@ -41,7 +44,8 @@ typedef struct GmSpaceEntry
 	_Atomic uint64_t se_missing;	/* of them, without a vector */
 	_Atomic uint64_t se_nodes;	/* that should have one */
 	_Atomic uint64_t se_dirty_at;	/* when that was looked at, TimestampTz; 0: never */
-	uint64_t	se_unused[4];
+	_Atomic int32_t se_graph;	/* of which graph, once that was; 0: not known */
+	uint64_t	se_unused[3];
 } GmSpaceEntry;
 
 static inline GmSpaceEntry *
@@ -52,5 +56,8 @@ gm_area_space_at(GmArea *area, uint32 i)
 
 /* NULL: there is none, or with make no room for it */
 extern GmSpaceEntry *gm_area_space(GmArea *area, int32_t space_id, bool make);
+
+/* worker: its space is gone */
+extern void gm_area_space_free(GmSpaceEntry *entry);
 
 #endif							/* GM_SHM_SPACES_H */

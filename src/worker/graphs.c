@@ -35,6 +35,7 @@
 #include "error.h"
 #include "guc.h"
 #include "image/fetch.h"
+#include "shm/spaces.h"
 #include "shm/stop.h"
 #include "worker/graphs.h"
 #include "worker/index.h"
@@ -718,10 +719,31 @@ apply_batch(GmWorkerGraph *g, const GmWorkerBatch *batch, uint64 *changes)
 	return APPLIED;
 }
 
+/* entries of computed spaces that have gone */
+static void
+forget_spaces(const GmWorkerGraph *g)
+{
+	for (uint32 i = 0; i < GM_AREA_SPACES; i++)
+	{
+		GmSpaceEntry *entry = gm_area_space_at(area, i);
+		int32_t		id = atomic_load_explicit(&entry->se_id, memory_order_relaxed);
+		bool		there = false;
+
+		if (id <= 0 || atomic_load_explicit(&entry->se_graph, memory_order_relaxed) != g->id)
+			continue;
+		for (uint32_t j = 0; j < gm_graph_spaces(g->graph) && !there; j++)
+			there = gm_graph_space_info(g->graph, j)->space_id == id;
+		if (!there)
+			gm_area_space_free(entry);
+	}
+}
+
 /* of the version that was just published */
 static void
 note_shaped(GmWorkerGraph *g)
 {
+	if (g->other_spaces)
+		forget_spaces(g);
 	if (g->shaped)
 		atomic_fetch_add_explicit(&g->entry->gr_shaped, 1, memory_order_release);
 	if (!g->shaped && !g->other_spaces)

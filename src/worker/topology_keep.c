@@ -796,6 +796,7 @@ end_pass(Kept *k)
 	k->last_dirty = k->dirty;
 	if (entry == NULL)
 		return;
+	atomic_store_explicit(&entry->se_graph, k->graph_id, memory_order_relaxed);
 	atomic_store_explicit(&entry->se_dirty, k->dirty, memory_order_relaxed);
 	atomic_store_explicit(&entry->se_missing, k->missing, memory_order_relaxed);
 	atomic_store_explicit(&entry->se_nodes, k->nodes, memory_order_relaxed);
@@ -1075,6 +1076,7 @@ gm_keep_next_ms(void)
 void
 gm_keep_computed(int32 space_id, int32 graph_id, double seconds)
 {
+	/* its row says it all */
 	(void) space_id;
 	(void) graph_id;
 	(void) seconds;
