@@ -167,7 +167,7 @@ def speeds(table, database, session, edges):
     setting("graphmem.compute_workers", 2)
     for method in ("fastrp", "spectral", "propagation", "walk"):
         did = [refresh(session, method) for _ in range(1 if QUICK else 2)][-1]
-        computed, parameters = session.run("SELECT compute_seconds, members FROM graphmem.stat_topology"
+        computed, parameters = session.run("SELECT compute_seconds, parameters->>'members' FROM graphmem.stat_topology"
                                            " WHERE space = 'topology'")[0]
         what = "%s, %d nodes, %.1f million arcs" % (method, did["nodes"], did["arcs"] / 1e6)
         shown = "%.2f s computing, %.2f until it serves" % (computed, did["seconds"])
@@ -189,17 +189,24 @@ def queries_a_second(session, seeds, seconds):
     return n / seconds
 
 
-def visible(session, number):
+# the tables' own, since the indexes that functions need were left out
+ADD = """
+WITH e AS (INSERT INTO graphmem.entities (graph_id, name) SELECT graph_id, %s FROM graphmem.graphs
+           WHERE name = current_setting('graphmem.graph') RETURNING entity_id, graph_id)
+INSERT INTO graphmem.triples (graph_id, subject_id, predicate_id, object_id) SELECT graph_id, entity_id, 1, %s FROM e
+"""
+
+
+def visible(session, name, neighbour):
     """Milliseconds from a commit that adds an entity until a read has seen it."""
-    name = "new %d" % number
     begun = time.perf_counter()
-    session.run("SELECT graphmem.add_triple(%s, 'p', %s)", (name, generate.person(number)))
+    session.run(ADD, (name, neighbour))
     if session.value("SELECT count(*) FROM graphmem.neighbors(%s)", (name,)) != 1:
         raise RuntimeError("a commit is not seen")
     return 1000 * (time.perf_counter() - begun)
 
 
-def beside_queries(table, database, session, seeds):
+def beside_queries(table, database, session, seeds, neighbours):
     setting("graphmem.compute_workers", 1)
     seconds = 2 if QUICK else 5
     alone = queries_a_second(session, seeds, seconds)
@@ -207,23 +214,26 @@ def beside_queries(table, database, session, seeds):
     beside.start()
     beside.wait_for("computing")
     under_way = queries_a_second(session, seeds, seconds)
-    still = beside.is_alive()
-    longest = max(visible(session, i) for i in range(20 if QUICK else 200))
-    while still and beside.is_alive():
-        longest = max(longest, visible(session, int(time.time() * 1000) % 100_000))
+    if not beside.is_alive():
+        say("  the computation ended before the queries did")
+    times = []
+    while beside.is_alive():
+        times.append(visible(session, "new %d" % len(times), int(neighbours[len(times) % len(neighbours)])))
     beside.join()
     if beside.error:
         raise beside.error
     table.at_least("reach, 2 hops, while walk computes", "%.0f a second" % under_way, "%.0f alone" % alone,
                    under_way / alone, TARGET_QUERIES)
-    table.at_most("longest from a commit to its reading meanwhile", "%.1f ms" % longest, "", longest, TARGET_STALL_MS)
+    if times:
+        table.at_most("longest from a statement that adds an entity to its being read meanwhile", "%.1f ms" % max(times),
+                      "median %.1f, %d of them" % (median(times), len(times)), max(times), TARGET_STALL_MS)
 
 
-def new_entity(table, database, session):
+def new_entity(table, session, neighbours):
     times = []
     for i in range(3 if QUICK else 20):
         name = "latecomer %d" % i
-        session.run("SELECT graphmem.add_triple(%s, 'p', %s)", (name, generate.person(i)))
+        session.run(ADD, (name, int(neighbours[i])))
         begun = time.perf_counter()
         while not session.run("SELECT FROM graphmem.similar(%s, 1, space => 'topology')", (name,)):
             if time.perf_counter() - begun > 30:
@@ -266,13 +276,14 @@ def server(table):
         database = "rmat%d" % scale
         facts = generate.rmat(scale, edges)
         graph.fill(database, database, facts)
-        seeds = [generate.person(i) for i in graph.choose_seeds(facts, 200).tolist()]
+        chosen = graph.choose_seeds(facts, 200)
+        seeds = [generate.person(i) for i in chosen.tolist()]
         with Session(database) as session:
             session.run("SELECT count FROM graphmem.reach(%s, 1)", (seeds[0],))
             speeds(table, database, session, edges)
     with Session(database) as session:
-        new_entity(table, database, session)
-        beside_queries(table, database, session, seeds)
+        new_entity(table, session, chosen + 1)
+        beside_queries(table, database, session, seeds, chosen + 1)
     gives_way(table, database)
 
 
