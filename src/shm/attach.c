@@ -40,6 +40,7 @@ static uint64 extents_changed;
 
 /* sections: how many are open, and at which level of subtransactions each was */
 static int	depth;
+static bool held;				/* what is attached stays so */
 static int *levels;
 static int	levels_room;
 static bool registered;
@@ -198,6 +199,12 @@ gm_attach_for(Oid db_oid)
 	LWLockRelease(&control->lock);
 }
 
+void
+gm_attach_hold(void)
+{
+	held = true;
+}
+
 GmArea *
 gm_attach(GmDatabase **db)
 {
@@ -213,7 +220,7 @@ gm_attach(GmDatabase **db)
 	now = atomic_load_explicit(&database->generation, memory_order_acquire);
 	if (gm_likely(area != NULL && now == generation))
 		return area;
-	if (depth > 0)
+	if (depth > 0 || (held && area != NULL))
 		return NULL;
 	detach_all();
 	if (now == 0)

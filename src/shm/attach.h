@@ -6,6 +6,7 @@
  * Interface
  *	 gm_attach			the area of the current generation; NULL if there is none
  *	 gm_attach_for		as a process without a database
+ *	 gm_attach_hold		as a process that ends with the generation
  *	 gm_attached		the area at hand, without a look
  *	 gm_attach_extents	map the extents that are new, unmap those that are empty
  *	 gm_attach_base		addresses by extent number
@@ -32,6 +33,12 @@ extern GmArea *gm_attach(GmDatabase **db);
  * From now on this process, which has no database, is one of that database's.
  */
 extern void gm_attach_for(Oid db_oid);
+
+/*
+ * From now on what is attached stays so for as long as this process lives, and
+ * gm_attach gives NULL once that generation is over: the process is its.
+ */
+extern void gm_attach_hold(void);
 
 /* the one that is attached, of whatever generation; NULL: none.  At any time. */
 extern GmArea *gm_attached(void);

@@ -167,6 +167,18 @@ ordered_bytes(void)
  */
 
 static void
+overflow(void)
+{
+	GmDatabase *db = gm_control_database(false);
+
+	if (db != NULL)
+	{
+		atomic_fetch_add(&db->overflow, 1);
+		database = db;
+	}
+}
+
+static void
 push_changes(void)
 {
 	GmDatabase *db = NULL;
@@ -174,7 +186,12 @@ push_changes(void)
 	GmBatch		batch = {0};
 
 	if (area == NULL)
+	{
+		/* there is a worker, and this process cannot reach it */
+		if (db != NULL && atomic_load(&db->generation) != 0)
+			overflow();
 		return;
+	}
 	batch.xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	batch.graph_id = state.graphs == ONE_GRAPH && !state.all ? state.graph_id : 0;
 	if (state.table_graphs)
@@ -191,18 +208,6 @@ push_changes(void)
 	(void) gm_queue_push(db, area, &batch);
 	if (batch.bytes != NULL && batch.bytes != buffer)
 		gm_wipe((char *) batch.bytes, batch.length);
-}
-
-static void
-overflow(void)
-{
-	GmDatabase *db = gm_control_database(false);
-
-	if (db != NULL)
-	{
-		atomic_fetch_add(&db->overflow, 1);
-		database = db;
-	}
 }
 
 static void
