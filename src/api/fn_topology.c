@@ -52,6 +52,7 @@ PG_FUNCTION_INFO_V1(graphmem_stat_get_topology);
 #define DEFAULT_SPACE		"topology"
 #define LOOK_MS				500		/* whether the process is there */
 #define START_MS			60000	/* until it must be */
+#define WORKER_MS			5000	/* that a worker may not be started for */
 
 enum
 {
@@ -394,24 +395,30 @@ no_worker(const GmDatabase *db)
 			 errhint("See graphmem.stat_worker; \"max_worker_processes\" may be too small.")));
 }
 
-/* waits until the worker has come up */
+/*
+ * Waits until the worker has come up.  One that has just ended may start again
+ * in a moment only.
+ */
 static void
 find_area(Waiting *w)
 {
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   Max(gm_guc_sync_timeout, LOOK_MS));
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz refused_until = TimestampTzPlusMilliseconds(now, WORKER_MS);
+	TimestampTz deadline = TimestampTzPlusMilliseconds(now, Max(gm_guc_sync_timeout, WORKER_MS));
 
 	w->db = gm_control() == NULL ? NULL : gm_control_database(true);
-	if (w->db == NULL || !gm_guc_worker || !gm_ensure_worker(w->db))
+	if (w->db == NULL || !gm_guc_worker)
 		no_worker(w->db);
 	ConditionVariablePrepareToSleep(&w->db->changed);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (!gm_ensure_worker(w->db) && GetCurrentTimestamp() > refused_until)
+			no_worker(w->db);
 		w->area = gm_attach(&w->db);
 		if (w->area != NULL)
 			break;
-		if (w->db == NULL || !gm_ensure_worker(w->db) || !gm_control_sleep(w->db, deadline))
+		if (w->db == NULL || !gm_control_sleep(w->db, deadline))
 			no_worker(w->db);
 	}
 	ConditionVariableCancelSleep();

@@ -33,6 +33,9 @@ GM_STOP_POINT(call_shown)
 GM_STOP_POINT(linker_before_node)
 /* the leader of a computation is about to have a phase done */
 GM_STOP_POINT(team_before_phase)
+/* the topology process is about to run a phase of a computation; it has stored some rows */
+GM_STOP_POINT(topology_computing)
+GM_STOP_POINT(topology_storing)
 /* a helper of a computation is about to do a block */
 GM_STOP_POINT(team_helper_block)
 /* a reader goes to sleep until the worker has done something */

@@ -54,15 +54,18 @@
 #include "error.h"
 #include "guc.h"
 #include "shm/attach.h"
+#include "shm/stop.h"
 #include "shm/topology.h"
 #include "worker/as_owner.h"
 #include "worker/main.h"
 #include "worker/topology_graph.h"
+#include "worker/topology_keep.h"
 #include "worker/topology_store.h"
 
 #define LOOK_MS			1000	/* at the extension */
 #define IDLE_MS			10000	/* then it ends */
-#define NAP_MS			500
+#define TIDY_MS			5000	/* what could not be tidied is tried again */
+#define KEEP_MS			200		/* between two looks for new entities in the middle of a job */
 #define ROWS_AT_ONCE	4096	/* stored in a transaction */
 #define SCAN_ROWS		8192	/* read at once of the version before */
 #define FETCH_ROWS		1024	/* vectors, likewise */
@@ -85,8 +88,7 @@ static bool untidy;				/* there may be half-made spaces */
 static bool
 generation_lives(void)
 {
-	return gm_attached() == area && area->ar_generation == generation &&
-		atomic_load(&db->generation) == generation;
+	return atomic_load(&db->generation) == generation;
 }
 
 /*
@@ -96,6 +98,19 @@ static bool
 is_cancelled(void)
 {
 	return current != NULL && atomic_load_explicit(&current->tj_cancel, memory_order_relaxed) != 0;
+}
+
+/* new entities do not wait for the end of a job */
+static void
+keep_current(void)
+{
+	static TimestampTz kept;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now >= kept && !TimestampDifferenceExceeds(kept, now, KEEP_MS))
+		return;
+	gm_keep_run();
+	kept = GetCurrentTimestamp();
 }
 
 /* at least every few milliseconds of a job; raises what shall end it */
@@ -113,6 +128,8 @@ service(void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),
 				 errmsg("canceling the computation of topology embeddings due to user request")));
+	if (!IsTransactionState())
+		keep_current();
 }
 
 /* for core/, which returns before service() raises the error */
@@ -522,6 +539,7 @@ store(const GmTopologySpec *spec, const GmTopologyGraph *graph, GmOffset x, int3
 		gm_store_rows(space_id, current->tj_graph, keys + from, graph->shape + from,
 					  vectors + (size_t) from * spec->opts.dim, n, spec->opts.dim);
 		atomic_store(&current->tj_done, from + n);
+		GM_STOP(topology_storing);
 	}
 }
 
@@ -602,39 +620,69 @@ results(const GmTopologyGraph *graph, bool aligned, int members, instr_time star
 }
 
 /*
+ * What compute/ is given: the team, whose phases are counted as progress.
+ */
+typedef struct Counted
+{
+	GmTeam		team;			/* first: run is given its address */
+	GmTeam	   *inner;
+} Counted;
+
+static GmStatus
+run_counted(GmTeam *team, GmKernel kernel, const void *args, size_t bytes, uint32_t blocks)
+{
+	GmTeam	   *inner = ((Counted *) team)->inner;
+
+	atomic_store(&current->tj_members, (uint64) gm_team_members());
+	GM_STOP(topology_computing);
+	atomic_fetch_add_explicit(&current->tj_done, 1, memory_order_relaxed);
+	return inner->run(inner, kernel, args, bytes, blocks);
+}
+
+static GmOffset
+compute_vectors(const GmTopologySpec *spec, GmTopologyGraph *graph)
+{
+	const GmComputeApi *api = gm_compute();
+	Counted		counted = {*graph->team, graph->team};
+	GmCsr		csr;
+	GmOffset	x;
+	instr_time	start;
+
+	counted.team.run = run_counted;
+	enter_phase(GM_TOPOLOGY_COMPUTING, 0);
+	INSTR_TIME_SET_CURRENT(start);
+	check(api->csr_finish(&graph->build, &counted.team, &csr), "sorting arcs");
+	csr.keys = graph->keys;
+	atomic_store(&current->tj_arcs, csr.arcs);
+	check(api->embed(&counted.team, &csr, &spec->opts, graph->given, graph->work, graph->work_bytes,
+					 &x, NULL), "computing vectors");
+	current->tj_compute_seconds = seconds_since(start);
+	return x;
+}
+
+/*
  * A job from start to end; *space_id is that of the new version once it is
  * there, and 0 again when it has taken the name.
  */
 static void
 compute(volatile int32 *space_id, instr_time start)
 {
-	const GmComputeApi *api = gm_compute();
 	GmTopologySpec spec;
 	GmTopologyGraph graph;
 	Before		before;
 	int32		graph_id = current->tj_graph;
 	GmOffset	x = GM_NOWHERE;
-	GmCsr		csr;
 	bool		aligned = false;
 	int			members = 1;
 	char	   *json;
-	instr_time	began;
 
 	if (!gm_topology_spec_parse(current->tj_spec, &spec))
 		elog(ERROR, "invalid specification of a topology job");
 	read_graph(&spec, &graph, &before);
 	if (graph.n > 0)
 	{
+		x = compute_vectors(&spec, &graph);
 		members = gm_team_members();
-		atomic_store(&current->tj_members, (uint64) members);
-		enter_phase(GM_TOPOLOGY_COMPUTING, 0);
-		INSTR_TIME_SET_CURRENT(began);
-		check(api->csr_finish(&graph.build, graph.team, &csr), "sorting arcs");
-		csr.keys = graph.keys;
-		atomic_store(&current->tj_arcs, csr.arcs);
-		check(api->embed(graph.team, &csr, &spec.opts, graph.given, graph.work, graph.work_bytes,
-						 &x, NULL), "computing vectors");
-		current->tj_compute_seconds = seconds_since(began);
 		aligned = align(&spec, &graph, &before, x);
 	}
 	*space_id = gm_store_begin(graph_id, &spec);
@@ -647,6 +695,7 @@ compute(volatile int32 *space_id, instr_time start)
 	enter_phase(GM_TOPOLOGY_REPLACING, 0);
 	service(NULL);
 	gm_store_finish(*space_id, graph_id, &spec, json);
+	gm_keep_computed(*space_id, graph_id, seconds_since(start));
 	*space_id = 0;
 }
 
@@ -763,8 +812,6 @@ run_job(void)
 		clean_up();
 	}
 	PG_END_TRY();
-	if (!generation_lives())
-		proc_exit(0);			/* the job has gone with the area */
 	state = error == NULL ? GM_TOPOLOGY_DONE :
 		error->sqlerrcode == ERRCODE_QUERY_CANCELED ? GM_TOPOLOGY_CANCELLED : GM_TOPOLOGY_FAILED;
 	log_end(error);
@@ -838,23 +885,55 @@ give_up_place(void)
 			free = false;
 	if (free)
 	{
-		atomic_store(&topology->tp_pid, 0);
 		atomic_store(&topology->tp_proc, 0);
+		atomic_store(&topology->tp_pid, 0);
 	}
 	LWLockRelease(&topology->tp_lock);
 	return free;
+}
+
+/* a space of which enough has changed is computed again, as if somebody had asked */
+static void
+ask_for_what_is_due(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(job_context);
+	GmTopologySpec spec;
+	int32		graph_id;
+	uint64		number;
+
+	while (gm_keep_due(&graph_id, &spec))
+		(void) gm_topology_ask(topology, graph_id, InvalidOid, 0, gm_topology_spec_json(&spec),
+							   &number);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(job_context);
+}
+
+static void
+sleep_until_woken(void)
+{
+	long		ms = gm_keep_next_ms();
+
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 ms < 0 ? LOOK_MS : Min(ms, LOOK_MS), PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
 }
 
 static void
 serve(void)
 {
 	TimestampTz busy = GetCurrentTimestamp();
+	TimestampTz tidied = 0;
 
 	for (;;)
 	{
 		between_jobs();
-		if (untidy)
+		if (untidy && TimestampDifferenceExceeds(tidied, GetCurrentTimestamp(), TIDY_MS))
+		{
+			tidied = GetCurrentTimestamp();
 			tidy();
+		}
+		gm_keep_run();
+		ask_for_what_is_due();
 		current = next_job();
 		if (current != NULL)
 		{
@@ -862,11 +941,12 @@ serve(void)
 			busy = GetCurrentTimestamp();
 			continue;
 		}
-		if (TimestampDifferenceExceeds(busy, GetCurrentTimestamp(), IDLE_MS) && give_up_place())
+		if (gm_keep_next_ms() >= 0)
+			busy = GetCurrentTimestamp();
+		else if (TimestampDifferenceExceeds(busy, GetCurrentTimestamp(), IDLE_MS) &&
+				 give_up_place())
 			proc_exit(0);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, NAP_MS,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+		sleep_until_woken();
 	}
 }
 
@@ -891,8 +971,6 @@ static void
 leave(int code, Datum arg)
 {
 	LWLockReleaseAll();
-	if (gm_attached() != area || area->ar_generation != generation)
-		return;
 	if (current != NULL)
 	{
 		ErrorData	error = {
@@ -951,6 +1029,7 @@ graphmem_topology_main(Datum main_arg)
 	area = gm_attach(&db);
 	if (area == NULL || area->ar_generation != generation)
 		proc_exit(0);
+	gm_attach_hold();
 	topology = gm_area_topology(area);
 	if (!claim())
 		proc_exit(0);
@@ -959,5 +1038,6 @@ graphmem_topology_main(Datum main_arg)
 	job_context = AllocSetContextCreate(TopMemoryContext, "graphmem topology job",
 										ALLOCSET_DEFAULT_SIZES);
 	untidy = true;
+	gm_keep_start(area);
 	serve();
 }
