@@ -59,14 +59,23 @@ INSERT INTO graphmem.vector_spaces (graph_id, name, dim, state) VALUES (:graph_i
 \set VERBOSITY default
 
 -- one that is being computed cannot be searched yet
+BEGIN;
 INSERT INTO graphmem.vector_spaces (graph_id, name, dim, origin, state) VALUES (:graph_id, '~topology', 2, 'topology', 'computing')
-	RETURNING space_id AS second \gset
-SELECT pg_temp.fill(:second, :graph_id, 3) AS rows;
+	RETURNING space_id AS unfinished \gset
+SELECT pg_temp.fill(:unfinished, :graph_id, 3) AS rows;
+SAVEPOINT a;
 SELECT pg_temp.near('~topology');
 \echo :LAST_ERROR_SQLSTATE
-SELECT * FROM graphmem.check('computed');
+ROLLBACK TO a;
+UPDATE graphmem.vector_spaces SET state = 'ready' WHERE space_id = :unfinished;
+SELECT pg_temp.near('~topology'), pg_temp.near('~topology') = pg_temp.truth('~topology') AS same;
+ROLLBACK;
 
 -- the new one takes the place of the old one: seen by the transaction itself, taken back with it
+INSERT INTO graphmem.vector_spaces (graph_id, name, dim, origin) VALUES (:graph_id, 'next', 2, 'topology')
+	RETURNING space_id AS second \gset
+SELECT pg_temp.fill(:second, :graph_id, 3) AS rows;
+SELECT * FROM graphmem.check('computed');
 BEGIN;
 SELECT graphmem.add_triple('n1', 'next', 'n9') > 0 AS added;
 INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, embedding)
@@ -78,13 +87,13 @@ SELECT pg_temp.near('topology');
 ROLLBACK TO a;
 SELECT pg_temp.near('topology'), pg_temp.near('topology') = pg_temp.truth('topology') AS same;
 DELETE FROM graphmem.vector_spaces WHERE space_id = :first;
-UPDATE graphmem.vector_spaces SET name = 'topology', state = 'ready' WHERE space_id = :second;
+UPDATE graphmem.vector_spaces SET name = 'topology' WHERE space_id = :second;
 SELECT pg_temp.near('topology'), pg_temp.near('topology') = pg_temp.truth('topology') AS same;
 ROLLBACK;
 SELECT pg_temp.near('topology'), pg_temp.near('topology') = pg_temp.truth('topology') AS same;
 BEGIN;
 DELETE FROM graphmem.vector_spaces WHERE space_id = :first;
-UPDATE graphmem.vector_spaces SET name = 'topology', state = 'ready' WHERE space_id = :second;
+UPDATE graphmem.vector_spaces SET name = 'topology' WHERE space_id = :second;
 COMMIT;
 SELECT pg_temp.near('topology'), pg_temp.near('topology') = pg_temp.truth('topology') AS same;
 SELECT count(*) AS rows FROM graphmem.topology_vectors WHERE space_id = :first;

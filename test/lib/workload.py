@@ -328,6 +328,31 @@ def change_space(dice, g):
     return ["SELECT " + call("drop_vector_space", g.name, name=name)]
 
 
+def change_computed(dice, g):
+    """A next version of the space "topology", rows of the one there is, or its end."""
+    def fill(name, share):
+        return "INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, shape, embedding)" \
+            " SELECT v.space_id, e.entity_id, v.graph_id, %s, ARRAY[1, e.entity_id %% %d, %d]::real[]" \
+            " FROM graphmem.vector_spaces v JOIN graphmem.entities e USING (graph_id) WHERE v.graph_id = %d" \
+            " AND v.name = '%s' AND v.origin = 'topology' AND hashint8(e.entity_id) %% 100 < %d" \
+            " ON CONFLICT (space_id, entity_id) DO UPDATE SET embedding = excluded.embedding" % (
+                dice.choice(["NULL", "5"]), dice.randrange(2, 9), dice.randrange(5), g.id, name, share)
+    make = "INSERT INTO graphmem.vector_spaces (graph_id, name, dim, origin, state)" \
+        " VALUES (%d, 'next', 3, 'topology', 'computing') ON CONFLICT DO NOTHING" % g.id
+    end = "DELETE FROM graphmem.vector_spaces WHERE graph_id = %d AND name = 'topology'" % g.id
+    kind = dice.random()
+    if kind < 0.35:
+        return [make, fill("next", dice.choice([30, 80, 100])), end,
+                "UPDATE graphmem.vector_spaces SET name = 'topology', state = 'ready'"
+                " WHERE graph_id = %d AND name = 'next' AND origin = 'topology'" % g.id]
+    if kind < 0.85:
+        return [fill("topology", dice.choice([2, 10, 40]))]
+    if kind < 0.95:
+        return ["DELETE FROM graphmem.topology_vectors WHERE graph_id = %d AND entity_id %% 7 = %d"
+                % (g.id, dice.randrange(7))]
+    return [end]
+
+
 def change_side_graph(dice, g):
     name = dice.choice(SIDE_GRAPHS)
     kind = dice.random()
@@ -411,7 +436,8 @@ WRITES = {
     call_set_predicate: 2, call_set_embedding: 6, call_set_embeddings: 2, insert_triples: 10,
     insert_many_triples: 1, update_triples: 12, delete_triples: 5, delete_many_triples: 0.5, trim: 4,
     update_entity: 4, delete_entity: 1, change_alias: 3, update_predicate: 2, delete_predicate: 0.3,
-    change_source: 3, change_assertion: 5, change_embedding: 4, change_space: 1, change_side_graph: 3,
+    change_source: 3, change_assertion: 5, change_embedding: 4, change_space: 1, change_computed: 4,
+    change_side_graph: 3,
 }
 
 
@@ -567,8 +593,9 @@ def vector_filters(dice, g):
 
 
 def ask_vector_search(dice, g):
-    space = dice.choice(list(SPACES) + ["v0"])
-    return call("vector_search", g.name, query_embedding=vector(dice, 2 if space == "v0" else SPACES[space][1]),
+    space = dice.choice(list(SPACES) + ["v0", "topology"])
+    dim = SPACES[space][1] if space in SPACES else 3 if space == "topology" else 2
+    return call("vector_search", g.name, query_embedding=vector(dice, dim),
                 space=space, match_count=dice.choice([1, 5, 100]), exact=dice.choice([True, False]),
                 **vector_filters(dice, g))
 
