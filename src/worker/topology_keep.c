@@ -919,7 +919,7 @@ work_until(Kept *k, uint64 until)
 		if (more && microseconds() >= until)
 			return true;
 	}
-	if (k->filled != shaped || !needs_counting(k, shaped) || !is_due(k->count_at))
+	if (!needs_counting(k, shaped) || !is_due(k->count_at))
 		return false;
 	if (!k->counting)
 		begin_pass(k, shaped);
@@ -1064,7 +1064,7 @@ gm_keep_next_ms(void)
 		shaped = atomic_load_explicit(&entry->gr_shaped, memory_order_relaxed);
 		if (needs_filling(k, shaped))
 			ms = EARLIER(Max(k->fill_at, try_at));
-		else if (needs_counting(k, shaped))
+		if (needs_counting(k, shaped))
 			ms = EARLIER(Max(k->count_at, try_at));
 		if (is_stale(k))
 			ms = EARLIER(k->compute_at);
