@@ -25,8 +25,7 @@ typedef const GmComputeApi *(*ApiFn) (void);
 
 static const GmComputeApi *api;
 
-static void
-pg_attribute_noreturn()
+static void __attribute__((noreturn))
 module_missing(const char *why)
 {
 	ereport(ERROR,
