@@ -235,7 +235,7 @@ def new_entity(table, session, neighbours):
         name = "latecomer %d" % i
         session.run(ADD, (name, int(neighbours[i])))
         begun = time.perf_counter()
-        while not session.run("SELECT FROM graphmem.similar(%s, 1, space => 'topology')", (name,)):
+        while not session.run("SELECT rank FROM graphmem.similar(%s, 1, space => 'topology')", (name,)):
             if time.perf_counter() - begun > 30:
                 raise RuntimeError("%s has no vector" % name)
             time.sleep(0.01)
