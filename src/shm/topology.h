@@ -52,7 +52,8 @@ typedef enum GmTopologyPhase
 	GM_TOPOLOGY_COMPUTING,		/* phases of the algorithm, as far as they can be known */
 	GM_TOPOLOGY_ALIGNING,
 	GM_TOPOLOGY_STORING,		/* rows */
-	GM_TOPOLOGY_INDEXING,		/* rows that are linked; only if it replaces an indexed space */
+	GM_TOPOLOGY_INDEXING,		/* rows that are linked; only if it replaces an indexed
+								 * space and nobody waits */
 	GM_TOPOLOGY_REPLACING
 } GmTopologyPhase;
 

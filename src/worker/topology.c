@@ -10,7 +10,8 @@
  *	 computing		with a team (worker/team.h), outside of any
  *	 aligning		towards the version before, if there is one
  *	 storing		some thousand rows a transaction
- *	 indexing		waiting for the worker, if the version before has an index
+ *	 indexing		waiting for the worker, if the version before has an index and
+ *					nobody waits for the job
  *	 replacing		one transaction: topology_store.h
  * Until the last one the version before is what queries find, and nothing of
  * it has changed; an error, a cancel or a crash leaves it so.
@@ -690,7 +691,8 @@ compute(volatile int32 *space_id, instr_time start)
 		store(&spec, &graph, x, *space_id);
 	json = results(&graph, aligned, members, start);
 	gm_team_end();
-	if (before.indexed)
+	/* who waits wants the vectors, and rather searches them one by one */
+	if (before.indexed && current->tj_waiter == 0)
 		wait_for_index(*space_id);
 	enter_phase(GM_TOPOLOGY_REPLACING, 0);
 	service(NULL);
