@@ -40,12 +40,23 @@ captured_table(const TriggerData *trigger)
 	return table;
 }
 
+/*
+ * Vectors of computed spaces come by the hundred thousand, in transactions of
+ * which each must leave its bytes in the queue for readers whose snapshot is
+ * older (shm/queue.h): so their places go there, never they themselves.
+ */
+static bool
+carries(GmTable table)
+{
+	return table != GM_TABLE_TOPOLOGY && gm_capture_carries();
+}
+
 /* the row of a tuple; its place, if only the row's key is kept, else NULL */
 static const GmPlace *
 describe(Relation rel, GmTable table, HeapTuple tuple, const GmRowView *view, GmRow *row,
 		 GmPlace *place)
 {
-	if (!gm_capture_carries())
+	if (!carries(table))
 		gm_row_key_from_tuple(rel, table, tuple, row);
 	else if (gm_row_from_view(table, view, GM_CAPTURE_CONTENT, row))
 		return NULL;

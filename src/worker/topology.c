@@ -67,7 +67,7 @@
 #define IDLE_MS			10000	/* then it ends */
 #define TIDY_MS			5000	/* what could not be tidied is tried again */
 #define KEEP_MS			200		/* between two looks for new entities in the middle of a job */
-#define ROWS_AT_ONCE	4096	/* stored in a transaction */
+#define ROWS_AT_ONCE	2048	/* stored in a transaction: a tenth of the queue, some ms to apply */
 #define SCAN_ROWS		8192	/* read at once of the version before */
 #define FETCH_ROWS		1024	/* vectors, likewise */
 #define INDEX_LOOK_MS	200
