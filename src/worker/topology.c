@@ -72,6 +72,7 @@
 #define FETCH_ROWS		1024	/* vectors, likewise */
 #define INDEX_LOOK_MS	200
 #define INDEX_STALL_MS	30000	/* no row linked for so long: replace all the same */
+#define ASIDE_FROM		20000	/* rows; of so many nobody need wait until they are deleted */
 #define PENDING_SHARE	16		/* one of so many rows may still be without a node */
 
 PGDLLEXPORT void graphmem_topology_main(Datum main_arg);
@@ -674,6 +675,7 @@ compute(volatile int32 *space_id, instr_time start)
 	int32		graph_id = current->tj_graph;
 	GmOffset	x = GM_NOWHERE;
 	bool		aligned = false;
+	bool		aside;
 	int			members = 1;
 	char	   *json;
 
@@ -696,7 +698,9 @@ compute(volatile int32 *space_id, instr_time start)
 		wait_for_index(*space_id);
 	enter_phase(GM_TOPOLOGY_REPLACING, 0);
 	service(NULL);
-	gm_store_finish(*space_id, graph_id, &spec, json);
+	aside = before.space_id != 0 && graph.n >= ASIDE_FROM;
+	gm_store_finish(*space_id, graph_id, &spec, json, aside);
+	untidy |= aside;
 	gm_keep_computed(*space_id, graph_id, seconds_since(start));
 	*space_id = 0;
 }
@@ -821,6 +825,8 @@ run_job(void)
 		tidy();
 	current->tj_seconds = seconds_since(start);
 	end_job(state, error);
+	if (untidy)
+		tidy();
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(job_context);
 	pgstat_report_stat(true);

@@ -56,6 +56,13 @@ static GmStatement delete_before = {
 	3, {INT4OID, TEXTOID, INT4OID}
 };
 
+/* the same where deleting its rows would take a second */
+static GmStatement set_before_aside = {
+	"UPDATE graphmem.vector_spaces SET name = $4, state = 'computing' WHERE graph_id" GM_EQUALS "$1"
+	" AND name" GM_EQUALS "$2 AND origin" GM_EQUALS "'topology' AND space_id OPERATOR(pg_catalog.<>) $3",
+	4, {INT4OID, TEXTOID, INT4OID, TEXTOID}
+};
+
 static GmStatement finish_space = {
 	"UPDATE graphmem.vector_spaces SET name = $2, state = 'ready',"
 	" parameters = $3 OPERATOR(pg_catalog.||) $4 OPERATOR(pg_catalog.||)"
@@ -245,7 +252,8 @@ gm_store_begin(int32 graph_id, const GmTopologySpec *spec)
 }
 
 void
-gm_store_finish(int32 space_id, int32 graph_id, const GmTopologySpec *spec, const char *results)
+gm_store_finish(int32 space_id, int32 graph_id, const GmTopologySpec *spec, const char *results,
+				bool aside)
 {
 	Datum		values[4];
 	GmAsOwner	as;
@@ -256,7 +264,8 @@ gm_store_finish(int32 space_id, int32 graph_id, const GmTopologySpec *spec, cons
 	values[0] = Int32GetDatum(graph_id);
 	values[1] = CStringGetTextDatum(spec->space);
 	values[2] = Int32GetDatum(space_id);
-	(void) gm_statement_write(&delete_before, values);
+	values[3] = CStringGetTextDatum(name_while_computing());
+	(void) gm_statement_write(aside ? &set_before_aside : &delete_before, values);
 	values[0] = Int32GetDatum(space_id);
 	values[2] = json_datum(gm_topology_spec_json(spec));
 	values[3] = json_datum(results);

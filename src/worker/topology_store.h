@@ -8,8 +8,8 @@
  * its row in vector_spaces says state 'computing' and bears a name that no
  * user gives, in transactions of some thousand rows, so that the worker applies
  * them like any others; one last transaction removes the row of the version
- * before and gives its name to the new one.  What a crash leaves half made is
- * removed by gm_store_tidy.
+ * before, or sets it aside if it is large, and gives its name to the new one.
+ * What was set aside, and what a crash leaves half made, gm_store_tidy removes.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,9 +23,12 @@ extern int32 gm_store_begin(int32 graph_id, const GmTopologySpec *spec);
 extern void gm_store_rows(int32 space_id, int32 graph_id, const int64 *entity_id,
 						  const uint64 *shape, const float *vectors, uint32 n, uint32 dim);
 
-/* parameters: a JSON object with what came of it, joined to the spec's */
+/*
+ * results: a JSON object with what came of it, joined to the spec's.  aside: the
+ * version before is only renamed, and is left for gm_store_tidy.
+ */
 extern void gm_store_finish(int32 space_id, int32 graph_id, const GmTopologySpec *spec,
-							const char *results);
+							const char *results, bool aside);
 extern void gm_store_drop(int32 space_id);
 
 /* spaces that nobody is computing */
