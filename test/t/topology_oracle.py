@@ -109,7 +109,8 @@ def prone_first(a, dim):
     f = np.where(a > 0, np.log(np.where(p > 0, p, 1)) - np.log(noise)[None, :], 0)
     u, s, _ = np.linalg.svd(f)
     x = u[:, :dim] * np.sqrt(s[:dim])
-    return s, x / np.linalg.norm(x, axis=1)[:, None]
+    length = np.linalg.norm(x, axis=1)[:, None]
+    return s, length.min(), x / length
 
 
 def prone_second(a, x, order, mu, theta):
@@ -176,9 +177,12 @@ def check_walk(g, name, dim):
 
 
 def check_prone(g, name, dim):
-    s, first = prone_first(g.a, dim)
+    s, shortest, first = prone_first(g.a, dim)
     if len(s) > dim and s[dim - 1] - s[dim] < 0.02 * s[dim]:
         note("%s: no gap behind singular value %d" % (name, dim))
+        return
+    if shortest < 0.01:
+        note("%s: a row of length %.1g, whose direction is rounding" % (name, shortest))
         return
     x = g.vectors("propagation", dim, '{"normalize": false, "iterations": 100}')
     true = prone_second(g.a, first, 10, 0.2, 0.5)
