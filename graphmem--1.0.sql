@@ -268,8 +268,9 @@ CREATE TABLE graphmem.topology_vectors (
 	entity_id	bigint NOT NULL,
 	graph_id	int NOT NULL,
 	shape		bigint,
-	embedding	real[] NOT NULL,
-	PRIMARY KEY (space_id, entity_id)
+	embedding	real[],
+	PRIMARY KEY (space_id, entity_id),
+	CHECK (shape IS NOT NULL OR embedding IS NOT NULL)
 );
 CREATE INDEX topology_vectors_entity ON graphmem.topology_vectors (entity_id);
 
@@ -553,7 +554,7 @@ BEGIN ATOMIC
 				ELSE 24 + 4 * CASE WHEN v.dim < 160 THEN v.dim ELSE (v.dim + 15) / 16 * 16 END END), 0)
 		FROM graphmem.vector_spaces v JOIN g USING (graph_id),
 			LATERAL (SELECT (SELECT pg_catalog.count(*) FROM graphmem.embeddings m WHERE m.space_id = v.space_id)
-				+ (SELECT pg_catalog.count(*) FROM graphmem.topology_vectors m WHERE m.space_id = v.space_id) AS vectors) n
+				+ (SELECT pg_catalog.count(m.embedding) FROM graphmem.topology_vectors m WHERE m.space_id = v.space_id) AS vectors) n
 	), parts(place, part, items, bytes) AS (
 		SELECT c.place, c.part, c.items, c.bytes::bigint FROM counted c
 		UNION ALL
@@ -1376,7 +1377,7 @@ AS 'MODULE_PATHNAME', 'graphmem_stat_get_topology'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
 
 COMMENT ON FUNCTION graphmem.refresh_topology(text, int, text, text[], bool, bigint, jsonb, text, bool, bool, text) IS
-'Computes a vector for each entity and literal that has a fact from the shape of the graph alone, and puts them in place of what the space held. A process of its own does it, with graphmem.compute_workers processes; queries find the vectors of before until the last moment, and after an error, a cancel or a crash too. method: "spectral" (leading eigenvectors of the normalised adjacency: subspace iteration with Chebyshev filters; Halko, Martinsson, Tropp 2011), "walk" or "netmf" (co-occurrence in random walks, factorised; Qiu et al. 2018), "propagation" or "prone" (sparse factorisation, then a spectral filter; Zhang et al. 2019), "fastrp" (weighted powers of the transition matrix times a random projection; Chen et al. 2019), "smooth" (vectors of source_space, a space of entities that the user filled, averaged over neighbourhoods). Default: all as the space was computed last, with what else is given in its place; else "propagation". dim: 1 to 512, default 128; smooth has that of source_space. Facts count without their direction, several between two entities once. predicates: only these, default all; unknown ones are ignored. weighted: by confidence, default false. seed: default 0; same data, seed and build give the same vectors. options, by method, with range and default: spectral iterations (1 to 100, 2), oversampling (0 to 128, 16), tolerance (0 to 1, 1e-3), regularization (0 to 100, 0.05), value_exponent (0 to 2, 0.5); walk window (1 to 100, 10), negative (1e-6 to 1e6, 1), landmarks (0: by the size of the graph), oversampling (dim / 4); propagation iterations (0 to 100, 4), oversampling (16), order (2 to 32, 10), mu (-2 to 2, 0.2), theta (0 to 10, 0.5), negative_exponent (0 to 2, 0.75); fastrp weights (1 to 16 numbers, [0, 1, 7.81, 45.28]), self_weight (0), degree_exponent (-2 to 2, -0.628); smooth iterations (1 to 1000, 3), damping (0 to 1, 0.5); all normalize (to length 1, true) and align (spectral, walk and propagation: turned to lie as near as they can to the vectors of before, where these were computed in the same way; true). The one row: arcs: an edge is two; memory: bytes for computing; seconds: from start to end; state: done, queued (wait false), or estimate (computes nothing: memory includes what the image grows by, arcs are at most so many, seconds within a factor of 3). An entity without a vector has no facts, or where weighted none with confidence, or is one of which the method tells nothing, such as an entity with facts about itself only. A wait that is cancelled cancels the computation. With wait the vectors serve as soon as they are stored, compared one by one until the worker has built their index; without, those of an indexed space wait for it. Needs SELECT on the tables of images, and INSERT, UPDATE and DELETE on vector_spaces and topology_vectors. Cost: near-linear in facts x dim; memory at most 4 vectors a node and 8 bytes an arc. Errors: 25001 in a transaction that has written; 25006 read-only or on a standby; 42501 no privilege, or row security; 42704 unknown graph, method or source_space, or no predicate known; 22023 value or option out of range or of another method; 55000 no worker, or a space that the user filled; 53400 graphmem.memory_limit, no free slot for a process, or 16 computations waiting; 53200 no memory; 57014 cancelled; 57P03 the worker ended; 58P01 OpenBLAS or the module that needs it is missing.';
+'Computes a vector for each entity and literal that has a fact from the shape of the graph alone, and puts them in place of what the space held. A process of its own does it, with graphmem.compute_workers processes; queries find the vectors of before until the last moment, and after an error, a cancel or a crash too. method: "spectral" (leading eigenvectors of the normalised adjacency: subspace iteration with Chebyshev filters; Halko, Martinsson, Tropp 2011), "walk" or "netmf" (co-occurrence in random walks, factorised; Qiu et al. 2018), "propagation" or "prone" (sparse factorisation, then a spectral filter; Zhang et al. 2019), "fastrp" (weighted powers of the transition matrix times a random projection; Chen et al. 2019), "smooth" (vectors of source_space, a space of entities that the user filled, averaged over neighbourhoods). Default: all as the space was computed last, with what else is given in its place; else "propagation". dim: 1 to 512, default 128; smooth has that of source_space. Facts count without their direction, several between two entities once. predicates: only these, default all; unknown ones are ignored. weighted: by confidence, default false. seed: default 0; same data, seed and build give the same vectors. options, by method, with range and default: spectral iterations (1 to 100, 2), oversampling (0 to 128, 16), tolerance (0 to 1, 1e-3), regularization (0 to 100, 0.05), value_exponent (0 to 2, 0.5); walk window (1 to 100, 10), negative (1e-6 to 1e6, 1), landmarks (0: by the size of the graph), oversampling (dim / 4); propagation iterations (0 to 100, 4), oversampling (16), order (2 to 32, 10), mu (-2 to 2, 0.2), theta (0 to 10, 0.5), negative_exponent (0 to 2, 0.75); fastrp weights (1 to 16 numbers, [0, 1, 7.81, 45.28]), self_weight (0), degree_exponent (-2 to 2, -0.628); smooth iterations (1 to 1000, 3), damping (0 to 1, 0.5); all normalize (to length 1, true) and align (spectral, walk and propagation: turned to lie as near as they can to the vectors of before, where these were computed in the same way; true). The one row: arcs: an edge is two; memory: bytes for computing; seconds: from start to end; state: done, queued (wait false), or estimate (computes nothing: memory includes what the image grows by, arcs are at most so many, seconds within a factor of 3). An entity without a vector has no facts, or where weighted none with confidence, or is one of which the method tells nothing, such as an entity with facts about itself only. The last are neither dirty nor missing as long as their facts are the same. A wait that is cancelled cancels the computation. With wait the vectors serve as soon as they are stored, compared one by one until the worker has built their index; without, those of an indexed space wait for it. Needs SELECT on the tables of images, and INSERT, UPDATE and DELETE on vector_spaces and topology_vectors. Cost: near-linear in facts x dim; memory at most 4 vectors a node and 8 bytes an arc. Errors: 25001 in a transaction that has written; 25006 read-only or on a standby; 42501 no privilege, or row security; 42704 unknown graph, method or source_space, or no predicate known; 22023 value or option out of range or of another method; 55000 no worker, or a space that the user filled; 53400 graphmem.memory_limit, no free slot for a process, or 16 computations waiting; 53200 no memory; 55P03 another transaction held a lock on a table for more than 10 s; 57014 cancelled; 57P03 the worker ended; 58P01 OpenBLAS or the module that needs it is missing.';
 COMMENT ON FUNCTION graphmem.cancel_topology(text, text) IS
 'Cancels the computations of a space (default topology) that run or wait; the vectors of before stay. Returns whether there were any. Allowed to the role that asked for it, its members, and the owner of the tables: 42501 for others. 42704 unknown graph.';
 COMMENT ON FUNCTION graphmem.stat_get_progress_topology() IS 'rows of stat_progress_topology by graph_id';
@@ -1627,7 +1628,8 @@ FROM graphmem.topology_vectors t
 	JOIN graphmem.entities e ON e.entity_id = t.entity_id
 WHERE v.graph_id = graphmem.current_graph_id()
 	AND v.origin = 'topology'
-	AND v.state = 'ready';
+	AND v.state = 'ready'
+	AND t.embedding IS NOT NULL;
 COMMENT ON VIEW graphmem.topology IS
 'Vectors of the entities that were computed from the current graph, of complete spaces; one row for each entity and space, in no order. Read only: refresh_topology writes them. Files: \copy (SELECT * FROM graphmem.topology) TO. Entities without facts have none. One pass over the vectors.';
 COMMENT ON COLUMN graphmem.topology.graph IS 'its name';
@@ -1932,19 +1934,28 @@ FROM graphmem.stat_get_progress_topology() s
 	JOIN graphmem.graphs g USING (graph_id);
 
 -- A version that is being computed bears a name of its own until it is ready.
+-- Who may write into vector_spaces can make parameters anything: then they are
+-- not counts and times.
 CREATE VIEW graphmem.stat_topology WITH (security_invoker = true) AS
 SELECT v.graph_id, g.name::text AS graph,
 	CASE v.state WHEN 'computing' THEN v.parameters ->> 'space' ELSE v.name END AS space,
 	v.space_id, v.parameters ->> 'method' AS method, v.dim, i.rows AS vectors,
-	COALESCE(s.nodes, (v.parameters ->> 'nodes')::bigint) AS nodes, s.dirty, s.missing,
+	COALESCE(s.nodes, p.nodes::bigint) AS nodes, s.dirty, s.missing,
 	s.dirty::float8 / NULLIF(s.nodes, 0) AS dirty_share, s.looked_at,
-	(v.parameters ->> 'computed_at')::timestamptz AS computed_at,
-	(v.parameters ->> 'compute_seconds')::float8 AS compute_seconds,
-	(v.parameters ->> 'seconds')::float8 AS seconds, v.parameters, v.state
+	CASE v.state WHEN 'ready' THEN v.created_at END AS computed_at,
+	p.compute_seconds::float8 AS compute_seconds, p.seconds::float8 AS seconds, v.parameters, v.state
 FROM graphmem.vector_spaces v
 	JOIN graphmem.graphs g USING (graph_id)
 	LEFT JOIN graphmem.stat_get_topology() s USING (space_id)
 	LEFT JOIN graphmem.stat_get_vector() i USING (space_id)
+	CROSS JOIN LATERAL (
+		SELECT max(n.value) FILTER (WHERE n.key = 'nodes') AS nodes,
+			max(n.value) FILTER (WHERE n.key = 'compute_seconds') AS compute_seconds,
+			max(n.value) FILTER (WHERE n.key = 'seconds') AS seconds
+		FROM (
+			SELECT k.key, CASE pg_catalog.jsonb_typeof(v.parameters -> k.key) WHEN 'number'
+				THEN LEAST(GREATEST((v.parameters ->> k.key)::numeric, 0), 1e15) END AS value
+			FROM (VALUES ('nodes'), ('compute_seconds'), ('seconds')) AS k (key)) AS n) AS p
 WHERE v.origin = 'topology';
 
 CREATE VIEW graphmem.stat_backend WITH (security_invoker = true) AS
@@ -2100,8 +2111,8 @@ COMMENT ON COLUMN graphmem.stat_progress_topology.method IS 'spectral, walk, pro
 COMMENT ON COLUMN graphmem.stat_progress_topology.dim IS 'elements of a vector';
 COMMENT ON COLUMN graphmem.stat_progress_topology.state IS 'queued or running';
 COMMENT ON COLUMN graphmem.stat_progress_topology.phase IS 'waiting, reading (the graph), computing, aligning (towards the version before), storing, indexing (the worker links the vectors, if those of before have an index), replacing';
-COMMENT ON COLUMN graphmem.stat_progress_topology.done IS 'of the phase: nodes read, rows compared, stored or linked; computing: steps';
-COMMENT ON COLUMN graphmem.stat_progress_topology.total IS 'of so many; NULL: not known';
+COMMENT ON COLUMN graphmem.stat_progress_topology.done IS 'of the phase: nodes read, rows compared, stored or linked; computing: passes over the graph';
+COMMENT ON COLUMN graphmem.stat_progress_topology.total IS 'of so many (spectral may need fewer); NULL: not known yet';
 COMMENT ON COLUMN graphmem.stat_progress_topology.percent IS 'done of total';
 COMMENT ON COLUMN graphmem.stat_progress_topology.nodes IS 'entities and literals with a fact; NULL: not counted yet';
 COMMENT ON COLUMN graphmem.stat_progress_topology.arcs IS 'between them, an edge being two; while they are read, parallel ones too';
@@ -2121,7 +2132,7 @@ COMMENT ON COLUMN graphmem.stat_topology.dim IS 'elements of a vector';
 COMMENT ON COLUMN graphmem.stat_topology.vectors IS 'vectors in shared memory; NULL: the graph is not there';
 COMMENT ON COLUMN graphmem.stat_topology.nodes IS 'entities and literals with a fact, when they were last looked at or computed';
 COMMENT ON COLUMN graphmem.stat_topology.dirty IS 'of them, those whose facts changed since, and those without a vector of their own; NULL: not looked at';
-COMMENT ON COLUMN graphmem.stat_topology.missing IS 'of these, those without any vector';
+COMMENT ON COLUMN graphmem.stat_topology.missing IS 'of these, those without any vector; what the method tells nothing of, as its facts are, is neither dirty nor missing';
 COMMENT ON COLUMN graphmem.stat_topology.dirty_share IS 'dirty of nodes; from graphmem.topology_threshold on the space is computed again in the background';
 COMMENT ON COLUMN graphmem.stat_topology.looked_at IS 'when they were last looked at';
 COMMENT ON COLUMN graphmem.stat_topology.computed_at IS 'when the vectors were complete';
@@ -2354,7 +2365,7 @@ COMMENT ON COLUMN graphmem.topology_vectors.space_id IS 'space that the vector b
 COMMENT ON COLUMN graphmem.topology_vectors.entity_id IS 'whose vector it is';
 COMMENT ON COLUMN graphmem.topology_vectors.graph_id IS 'graph of the entity';
 COMMENT ON COLUMN graphmem.topology_vectors.shape IS 'hash of the facts around the entity that the vector was computed from; NULL: the mean of its neighbours, until the space is computed again';
-COMMENT ON COLUMN graphmem.topology_vectors.embedding IS 'the vector, of the spaces dimension';
+COMMENT ON COLUMN graphmem.topology_vectors.embedding IS 'the vector, of the spaces dimension; NULL: the method tells nothing of the entity, which has no vector';
 COMMENT ON COLUMN graphmem.triples.graph_id IS 'graph of subject, predicate and object';
 COMMENT ON COLUMN graphmem.triples.subject_id IS 'entity that the fact is about';
 COMMENT ON COLUMN graphmem.triples.predicate_id IS 'relation';
@@ -2364,7 +2375,7 @@ COMMENT ON COLUMN graphmem.vector_spaces.space_id IS 'the space';
 COMMENT ON COLUMN graphmem.vector_spaces.graph_id IS 'its graph';
 COMMENT ON COLUMN graphmem.vector_spaces.name IS '1 to 1000 bytes, unique in the graph';
 COMMENT ON COLUMN graphmem.vector_spaces.dim IS 'elements of each vector, 1 to 16000';
-COMMENT ON COLUMN graphmem.vector_spaces.created_at IS 'when it was created';
+COMMENT ON COLUMN graphmem.vector_spaces.created_at IS 'when it was created; of a computed space, when its vectors were complete';
 COMMENT ON COLUMN graphmem.vectors.embedding IS 'the vector';
 COMMENT ON COLUMN graphmem.vectors.space IS 'name of the space; on input NULL means default, else the only one';
 COMMENT ON COLUMN graphmem.vectors.target IS 'what has the vector: entity, fact or source; checked on input if given';

@@ -18,7 +18,8 @@ $$;
 
 -- what a space holds: vectors, those of length 1, as only finite numbers give
 CREATE VIEW held AS
-SELECT g.name AS graph, v.name AS space, v.space_id, v.state, count(t.entity_id) AS vectors,
+SELECT g.name AS graph, v.name AS space, v.space_id, v.state, count(t.embedding) AS vectors,
+	count(t.entity_id) FILTER (WHERE t.embedding IS NULL) AS none,
 	count(*) FILTER (WHERE abs(l.length - 1) < 1e-3) AS of_length_1,
 	count(t.entity_id) FILTER (WHERE cardinality(t.embedding) <> v.dim) AS other_dim,
 	count(t.entity_id) FILTER (WHERE t.shape IS NULL) AS provisional
@@ -52,7 +53,7 @@ SELECT g.name, m.method, r.nodes, r.arcs, r.memory > 0 AS memory, r.state
 FROM graphmem.graphs g, unnest('{spectral,walk,propagation,fastrp}'::text[]) WITH ORDINALITY m(method, n),
 	LATERAL graphmem.refresh_topology(m.method, 4, space => m.method, graph => g.name) r
 WHERE g.name = ANY (mine()) ORDER BY g.graph_id, m.n;
-SELECT graph, space, state, vectors, of_length_1, other_dim, provisional FROM held
+SELECT graph, space, state, vectors, none, of_length_1, other_dim, provisional FROM held
 ORDER BY graph COLLATE "C", space COLLATE "C";
 SELECT count(*) AS violations FROM unnest(mine()) g, LATERAL graphmem.check(g);
 SELECT DISTINCT state, vectors IS NOT NULL AS counted, computed_at > now() - interval '1 hour' AS dated,
@@ -106,6 +107,39 @@ UNION ALL SELECT method FROM graphmem.refresh_topology('prone', 2, space => 's',
 SELECT state FROM graphmem.refresh_topology('fastrp', 2, space => 's', options => '{"weights": [0.5, 0.1], "self_weight": 0.3}',
 	graph => 'relations');
 SELECT parameters -> 'options' AS options FROM graphmem.stat_topology WHERE graph = 'relations' AND space = 's';
+
+-- a row without a vector says that there is none; everything else leaves it alone
+SELECT count(*) FROM graphmem.graphs g JOIN graphmem.topology_vectors t USING (graph_id) JOIN graphmem.vector_spaces v USING (space_id)
+WHERE g.name = 'single' AND v.name = 'propagation' AND t.embedding IS NULL AND t.shape IS NOT NULL;
+SET graphmem.graph = 'single';
+SELECT space, entity, cardinality(embedding) FROM graphmem.topology ORDER BY space COLLATE "C";
+SELECT count(*) FROM graphmem.similar('a', 5, space => 'propagation');
+UPDATE graphmem.topology_vectors t SET embedding = '{1,2,3,4}' FROM graphmem.vector_spaces v
+WHERE v.space_id = t.space_id AND v.name = 'propagation' AND t.graph_id = graphmem.current_graph_id();
+SELECT count(*) FROM graphmem.vector_search('{1,2,3,4}', 5, space => 'propagation');
+UPDATE graphmem.topology_vectors t SET embedding = NULL FROM graphmem.vector_spaces v
+WHERE v.space_id = t.space_id AND v.name = 'propagation' AND t.graph_id = graphmem.current_graph_id();
+SELECT count(*) FROM graphmem.vector_search('{1,2,3,4}', 5, space => 'propagation');
+SELECT count(*) AS violations FROM graphmem.check();
+UPDATE graphmem.topology_vectors t SET shape = NULL FROM graphmem.vector_spaces v
+WHERE v.space_id = t.space_id AND v.name = 'propagation' AND t.graph_id = graphmem.current_graph_id();
+SELECT graphmem.drop_vector_space('propagation') AS vectors, graphmem.drop_vector_space('fastrp') AS of_one;
+RESET graphmem.graph;
+
+-- parameters and names that somebody wrote by hand
+UPDATE graphmem.vector_spaces SET parameters = parameters ||
+	'{"aligned": "maybe", "nodes": 1e400, "seconds": "long", "compute_seconds": [1], "blank": {}}'
+WHERE name = 'walk' AND graph_id = (SELECT graph_id FROM graphmem.graphs WHERE name = 'star');
+SELECT compute_seconds, seconds FROM graphmem.stat_topology WHERE graph = 'star' AND space = 'walk';
+SELECT method, state FROM graphmem.refresh_topology(space => 'walk', graph => 'star');
+UPDATE graphmem.vector_spaces SET parameters = '[1]'
+WHERE name = 'walk' AND graph_id = (SELECT graph_id FROM graphmem.graphs WHERE name = 'star');
+SELECT method, dim, seconds FROM graphmem.stat_topology WHERE graph = 'star' AND space = 'walk';
+SELECT method, state FROM graphmem.refresh_topology(space => 'walk', graph => 'star');
+UPDATE graphmem.vector_spaces SET name = 'stroll'
+WHERE name = 'walk' AND graph_id = (SELECT graph_id FROM graphmem.graphs WHERE name = 'star');
+SELECT state FROM graphmem.refresh_topology(space => 'stroll', graph => 'star');
+SELECT space, parameters ->> 'space' AS named FROM graphmem.stat_topology WHERE graph = 'star' AND space IN ('walk', 'stroll');
 
 -- vectors of the user, smoothed: those that have none take their neighbours'
 SELECT graphmem.create_vector_space('mine', 2, graph => 'isolated') > 0 AS mine;

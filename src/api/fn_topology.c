@@ -675,16 +675,6 @@ look_at_jobs(GmTopologyArea *topology, Seen *seen)
 	LWLockRelease(&topology->tp_lock);
 }
 
-static void
-cancel_job(GmTopologyArea *topology, GmTopologyJob *job, uint64 number)
-{
-	LWLockAcquire(&topology->tp_lock, LW_EXCLUSIVE);
-	if (job->tj_number == number)
-		atomic_store(&job->tj_cancel, 1);
-	LWLockRelease(&topology->tp_lock);
-	gm_topology_wake(topology);
-}
-
 /* NULL: no worker has run */
 static GmTopologyArea *
 topology_of_database(GmArea **area)
@@ -727,7 +717,7 @@ graphmem_cancel_topology(PG_FUNCTION_ARGS)
 					 errmsg("permission denied to cancel the computation of vector space \"%s\"",
 							gm_error_quote(space, strlen(space))),
 					 errdetail("Only the role that asked for it, its members and the owner of the tables may.")));
-		cancel_job(topology, &topology->job[i], seen[i].number);
+		gm_topology_cancel(topology, &topology->job[i], seen[i].number);
 		found = true;
 	}
 	PG_RETURN_BOOL(found);

@@ -111,7 +111,7 @@ static GmSql drop_vectors = {
 };
 
 static GmSql count_computed = {
-	"SELECT pg_catalog.count(*) FROM graphmem.topology_vectors WHERE space_id" GM_EQ "$1", 1, {INT4OID}
+	"SELECT pg_catalog.count(embedding) FROM graphmem.topology_vectors WHERE space_id" GM_EQ "$1", 1, {INT4OID}
 };
 
 static GmSql drop_space = {

@@ -794,7 +794,8 @@ collect_row(ChildCheck *check, TupleTableSlot *slot)
 		if (parent == BY_SPACE)
 		{
 			parent = space->target;
-			check_vector(space, id, slot->tts_values[check->vector_attno - 1]);
+			if (!check->computed || !slot->tts_isnull[check->vector_attno - 1])
+				check_vector(space, id, slot->tts_values[check->vector_attno - 1]);
 		}
 		collect(check, parent, id, graph, column->attno);
 	}
@@ -816,9 +817,12 @@ same_references(ChildCheck *check, TupleTableSlot *old, TupleTableSlot *new)
 	}
 	if (old->tts_values[check->graph_attno - 1] != new->tts_values[check->graph_attno - 1])
 		return false;
-	return check->vector_attno == InvalidAttrNumber ||
-		datumIsEqual(old->tts_values[check->vector_attno - 1],
-					 new->tts_values[check->vector_attno - 1], false, -1);
+	if (check->vector_attno == InvalidAttrNumber)
+		return true;
+	if (old->tts_isnull[check->vector_attno - 1] || new->tts_isnull[check->vector_attno - 1])
+		return old->tts_isnull[check->vector_attno - 1] && new->tts_isnull[check->vector_attno - 1];
+	return datumIsEqual(old->tts_values[check->vector_attno - 1],
+						new->tts_values[check->vector_attno - 1], false, -1);
 }
 
 /* Our own read pointer: other triggers read the same transition table. */

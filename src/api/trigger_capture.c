@@ -93,6 +93,14 @@ goes_with_space(Relation rel, HeapTuple tuple)
 	return gm_integrity_space_goes(row.u.embedding.space_id);
 }
 
+/* of topology_vectors, that an entity has no vector: nothing that images keep */
+static bool
+says_none(Relation rel, GmTable table, HeapTuple tuple)
+{
+	return table == GM_TABLE_TOPOLOGY && HeapTupleHasNulls(tuple) &&
+		gm_row_has_no_vector(rel, tuple);
+}
+
 static void
 capture_one(Relation rel, GmTable table, HeapTuple tuple, bool inserted)
 {
@@ -103,7 +111,8 @@ capture_one(Relation rel, GmTable table, HeapTuple tuple, bool inserted)
 	CommandId	cid = inserted ? inserted_by(tuple) : HeapTupleHeaderGetCmax(tuple->t_data);
 
 	gm_call_wrote();
-	if (!inserted && table == GM_TABLE_TOPOLOGY && goes_with_space(rel, tuple))
+	if (says_none(rel, table, tuple) ||
+		(!inserted && table == GM_TABLE_TOPOLOGY && goes_with_space(rel, tuple)))
 		return;
 	if (gm_capture_carries())
 		gm_row_view(rel, table, tuple, &view);
@@ -130,6 +139,12 @@ capture_update(Relation rel, GmTable table, HeapTuple before, HeapTuple after)
 	int64		old_key[2];
 	int64		new_key[2];
 
+	if (says_none(rel, table, before) || says_none(rel, table, after))
+	{
+		capture_one(rel, table, before, false);
+		capture_one(rel, table, after, true);
+		return;
+	}
 	gm_call_wrote();
 	gm_row_view(rel, table, before, &old_view);
 	gm_row_view(rel, table, after, &new_view);

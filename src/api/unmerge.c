@@ -178,7 +178,8 @@ static GmMergeStep steps[] = {
 		" SELECT v.space_id, r.row_id, $4, (r.old" GM_TEXT "'shape')::bigint, r.embedding"
 		" FROM graphmem.merge_rows r JOIN graphmem.vector_spaces v"
 		" ON v.space_id::bigint" GM_EQ "r.other_id WHERE r.merge_id" GM_EQ "$1 AND v.origin" GM_EQ "'topology'"
-		" AND r.relation" GM_EQ "'topology_vectors' AND v.dim" GM_EQ "pg_catalog.cardinality(r.embedding)",
+		" AND r.relation" GM_EQ "'topology_vectors'"
+		" AND (r.embedding IS NULL OR v.dim" GM_EQ "pg_catalog.cardinality(r.embedding))",
 		GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 
 	{{"INSERT INTO graphmem.functional_keys " OLD_ROWS("functional_keys", "removed") " AND EXISTS (SELECT FROM graphmem.predicates p"

@@ -30,15 +30,21 @@ gm_job_run(GmJob *job, GmKernel kernel, const void *args, size_t bytes,
 	return gm_interrupted(job->team->intr) ? GM_INTERRUPTED : GM_OK;
 }
 
+void
+gm_job_advance(GmJob *job)
+{
+	gm_progress_at(job->team->intr, GM_PHASE_ITERATING, job->phases_done,
+				   job->phases);
+	if (job->phases_done < job->phases)
+		job->phases_done++;
+}
+
 GmStatus
 gm_job_product(GmJob *job, GmProductArgs *args)
 {
 	args->csr = *job->graph;
 	job->report->products++;
-	gm_progress_at(job->team->intr, GM_PHASE_ITERATING, job->phases_done,
-				   job->phases);
-	if (job->phases_done < job->phases)
-		job->phases_done++;
+	gm_job_advance(job);
 	return gm_job_run(job, GM_KERNEL_PRODUCT, args, sizeof(*args),
 					  gm_blocks(job->n, GM_BLOCK_ROWS));
 }

@@ -28,7 +28,7 @@ typedef struct GmJob
 	uint32_t	most;			/* columns that are ever summed at once */
 	double		volume;			/* sum of degrees */
 	uint32_t	phases_done;	/* for progress */
-	uint32_t	phases;			/* about so many */
+	uint32_t	phases;			/* at most so many */
 
 	/* in the work memory */
 	GmOffset	degree;
@@ -55,6 +55,9 @@ gm_job_lapack_cells(uint32_t k)
 
 extern GmStatus gm_job_run(GmJob *job, GmKernel kernel, const void *args,
 						   size_t bytes, uint32_t blocks);
+
+/* one of job->phases begins; a product is one by itself */
+extern void gm_job_advance(GmJob *job);
 extern GmStatus gm_job_product(GmJob *job, GmProductArgs *args);
 
 /* gram = x^T y (y nowhere: x^T x), kx x ky, whole */

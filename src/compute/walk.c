@@ -180,6 +180,7 @@ walk_batch(GmJob *job, GmOffset sum, uint32_t sum_stride, uint32_t batch)
 		.factor = (float) (job->volume / (job->opts->negative * window))
 	};
 
+	gm_job_advance(job);
 	GM_TRY(gm_job_run(job, GM_KERNEL_SCATTER, &first, sizeof(first),
 					  gm_blocks(job->n, GM_BLOCK_ROWS)));
 	for (uint32_t step = 2; step <= window; step++)
@@ -264,7 +265,7 @@ gm_walk_run(GmJob *job, GmOffset *out)
 	landmarks = malloc(count * sizeof(Draw));
 	if (landmarks == NULL)
 		return GM_NO_MEMORY;
-	job->phases = gm_blocks(count, batch) * (job->opts->window - 1);
+	job->phases = gm_blocks(count, batch) * job->opts->window;
 	status = draw_landmarks(job, landmarks, &count);
 	job->report->landmarks = count;
 	if (status == GM_OK)

@@ -419,6 +419,15 @@ gm_row_key_from_tuple(Relation rel, GmTable table, HeapTuple tuple, GmRow *row)
 	set_key(table, &view, row);
 }
 
+bool
+gm_row_has_no_vector(Relation rel, HeapTuple tuple)
+{
+	const Known *k = &known[GM_TABLE_TOPOLOGY];
+
+	Assert(k->columns > 0);
+	return heap_attisnull(tuple, k->attno[3], RelationGetDescr(rel));
+}
+
 void
 gm_place_of_tuple(Relation rel, HeapTuple tuple, const GmRow *row, GmPlace *place)
 {

@@ -54,6 +54,9 @@ extern bool gm_row_from_view(GmTable table, const GmRowView *view, size_t limit,
 /* graph and key only: quick */
 extern void gm_row_key_from_tuple(Relation rel, GmTable table, HeapTuple tuple, GmRow *row);
 
+/* of topology_vectors: it says that the entity has none, and images do not have it */
+extern bool gm_row_has_no_vector(Relation rel, HeapTuple tuple);
+
 /* row: of this tuple; its key is enough */
 extern void gm_place_of_tuple(Relation rel, HeapTuple tuple, const GmRow *row, GmPlace *place);
 

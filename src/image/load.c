@@ -157,7 +157,7 @@ static LoadPlan embeddings_plan = {
 };
 static LoadPlan topology_plan = {
 	"SELECT entity_id, embedding FROM graphmem.topology_vectors"
-	" WHERE space_id OPERATOR(pg_catalog.=) $1", INT4OID
+	" WHERE space_id OPERATOR(pg_catalog.=) $1 AND embedding IS NOT NULL", INT4OID
 };
 
 static void
@@ -570,7 +570,8 @@ static LoadPlan vector_count_plan = {
 	" WHEN s.quantisation OPERATOR(pg_catalog.=) 'f16' THEN 2 ELSE 4 END"
 	" ELSE 24 OPERATOR(pg_catalog.+) 4 OPERATOR(pg_catalog.*) s.dim END"
 	" FROM graphmem.vector_spaces s JOIN (SELECT m.space_id FROM graphmem.embeddings m"
-	" UNION ALL SELECT t.space_id FROM graphmem.topology_vectors t) e ON e.space_id OPERATOR(pg_catalog.=) s.space_id"
+	" UNION ALL SELECT t.space_id FROM graphmem.topology_vectors t"
+	" WHERE t.embedding IS NOT NULL) e ON e.space_id OPERATOR(pg_catalog.=) s.space_id"
 	" WHERE s.graph_id OPERATOR(pg_catalog.=) $1", INT4OID
 };
 

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/timestamp.h"
@@ -74,6 +76,38 @@ gm_topology_ask(GmTopologyArea *topology, int32 graph_id, Oid role, int waiter,
 	return job;
 }
 
+/* under the lock; a process that ended since has taken its pid back under it */
+static void
+stop(GmTopologyArea *topology, GmTopologyJob *job)
+{
+	uint32		pid = atomic_load(&topology->tp_pid);
+
+	if (job->tj_state == GM_TOPOLOGY_QUEUED)
+	{
+		job->tj_sqlstate = ERRCODE_QUERY_CANCELED;
+		strlcpy(job->tj_error, GM_TOPOLOGY_CANCEL_MESSAGE, sizeof(job->tj_error));
+		job->tj_state = job->tj_waiter == 0 ? GM_TOPOLOGY_FREE : GM_TOPOLOGY_CANCELLED;
+	}
+	else if (job->tj_state == GM_TOPOLOGY_RUNNING)
+	{
+		/* the signal first: what tj_cancel ends could otherwise meet it while it cleans up */
+		if (pid != 0)
+			(void) kill((pid_t) pid, SIGINT);
+		atomic_store(&job->tj_cancel, 1);
+	}
+}
+
+void
+gm_topology_cancel(GmTopologyArea *topology, GmTopologyJob *job, uint64 number)
+{
+	LWLockAcquire(&topology->tp_lock, LW_EXCLUSIVE);
+	if (job->tj_number == number)
+		stop(topology, job);
+	LWLockRelease(&topology->tp_lock);
+	ConditionVariableBroadcast(&topology->tp_changed);
+	gm_topology_wake(topology);
+}
+
 void
 gm_topology_leave(GmTopologyArea *topology, GmTopologyJob *job, uint64 number, bool cancel)
 {
@@ -81,10 +115,10 @@ gm_topology_leave(GmTopologyArea *topology, GmTopologyJob *job, uint64 number, b
 	if (job->tj_number == number)
 	{
 		job->tj_waiter = 0;
-		if (gm_topology_has_ended(job) || (cancel && job->tj_state == GM_TOPOLOGY_QUEUED))
+		if (gm_topology_has_ended(job))
 			job->tj_state = GM_TOPOLOGY_FREE;
 		else if (cancel)
-			atomic_store(&job->tj_cancel, 1);
+			stop(topology, job);
 	}
 	LWLockRelease(&topology->tp_lock);
 	gm_topology_wake(topology);

@@ -7,9 +7,10 @@
  * Shared		a table of jobs in the area, with which it goes.
  * Writer		whoever asks takes a free entry under tp_lock, fills it and makes it
  *				QUEUED; the topology process alone makes it RUNNING and then one of
- *				the ended states.  tj_cancel may be set by anybody.  Who waits for the
- *				end frees the entry after reading it; entries that nobody waits for
- *				(tj_waiter 0) the process frees itself.
+ *				the ended states; anybody may make one that is QUEUED CANCELLED, and
+ *				set tj_cancel of one that is RUNNING.  Who waits for the end frees the
+ *				entry after reading it; entries that nobody waits for (tj_waiter 0) the
+ *				process frees itself.
  * Readers		under tp_lock, shared; counters of progress without it.
  * Publication	tj_state is changed under tp_lock, then tp_changed is broadcast.
  * Death		of who waits: its before_shmem_exit or error path sets tj_waiter 0 and,
@@ -34,6 +35,8 @@
 #define GM_TOPOLOGY_JOBS	16
 #define GM_TOPOLOGY_TEXT	8192	/* bytes of a job's specification */
 #define GM_TOPOLOGY_MESSAGE	512
+#define GM_TOPOLOGY_CANCEL_MESSAGE \
+	"canceling the computation of topology embeddings due to user request"
 
 typedef enum GmTopologyState
 {
@@ -109,6 +112,12 @@ extern void gm_topology_wake(GmTopologyArea *topology);
  */
 extern GmTopologyJob *gm_topology_ask(GmTopologyArea *topology, int32 graph_id, Oid role,
 									  int waiter, const char *spec, uint64 *number);
+
+/*
+ * A job that waits is CANCELLED at once, one that runs is told to stop, also
+ * where it waits for a lock.
+ */
+extern void gm_topology_cancel(GmTopologyArea *topology, GmTopologyJob *job, uint64 number);
 
 /* the entry goes with the end of the job, or now if it has ended or not begun */
 extern void gm_topology_leave(GmTopologyArea *topology, GmTopologyJob *job, uint64 number,

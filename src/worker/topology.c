@@ -129,7 +129,7 @@ service(void *arg)
 	if (is_cancelled())
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),
-				 errmsg("canceling the computation of topology embeddings due to user request")));
+				 errmsg(GM_TOPOLOGY_CANCEL_MESSAGE)));
 	if (!IsTransactionState())
 		keep_current();
 }
@@ -193,7 +193,7 @@ typedef struct Before
 
 static GmStatement find_before = {
 	"SELECT space_id, parameters::pg_catalog.text,"
-	" COALESCE((parameters OPERATOR(pg_catalog.->>) 'aligned')::pg_catalog.bool, false)"
+	" parameters OPERATOR(pg_catalog.@>) '{\"aligned\": true}'"
 	" FROM graphmem.vector_spaces WHERE graph_id" GM_EQUALS "$1 AND name" GM_EQUALS "$2"
 	" AND origin" GM_EQUALS "'topology' AND state" GM_EQUALS "'ready'",
 	2, {INT4OID, TEXTOID}
@@ -213,7 +213,8 @@ static GmStatement read_shapes = {
 
 static GmStatement read_vectors = {
 	"SELECT entity_id, embedding FROM graphmem.topology_vectors"
-	" WHERE space_id" GM_EQUALS "$1 AND entity_id" GM_EQUALS "ANY ($2) ORDER BY entity_id",
+	" WHERE space_id" GM_EQUALS "$1 AND entity_id" GM_EQUALS "ANY ($2) AND embedding IS NOT NULL"
+	" ORDER BY entity_id",
 	2, {INT4OID, INT8ARRAYOID}
 };
 
@@ -233,6 +234,7 @@ same_way(const GmTopologySpec *spec, const char *parameters)
 	if (!gm_topology_spec_parse(parameters, &other))
 		return false;
 	other.align = spec->align;
+	other.space = spec->space;
 	return strcmp(gm_topology_spec_json(spec), gm_topology_spec_json(&other)) == 0;
 }
 
@@ -526,11 +528,14 @@ align(const GmTopologySpec *spec, const GmTopologyGraph *graph, const Before *be
 /*
  * Storing
  */
-static void
+
+/* how many nodes have no vector */
+static uint32
 store(const GmTopologySpec *spec, const GmTopologyGraph *graph, GmOffset x, int32 space_id)
 {
 	const float *vectors = (const float *) (graph->team->base + x);
 	const int64 *keys = (const int64 *) (graph->team->base + graph->keys);
+	uint32		blank = 0;
 
 	enter_phase(GM_TOPOLOGY_STORING, graph->n);
 	for (uint32 from = 0; from < graph->n; from += ROWS_AT_ONCE)
@@ -538,11 +543,12 @@ store(const GmTopologySpec *spec, const GmTopologyGraph *graph, GmOffset x, int3
 		uint32		n = Min(graph->n - from, ROWS_AT_ONCE);
 
 		service(NULL);
-		gm_store_rows(space_id, current->tj_graph, keys + from, graph->shape + from,
-					  vectors + (size_t) from * spec->opts.dim, n, spec->opts.dim);
+		blank += gm_store_rows(space_id, current->tj_graph, keys + from, graph->shape + from,
+							   vectors + (size_t) from * spec->opts.dim, n, spec->opts.dim);
 		atomic_store(&current->tj_done, from + n);
 		GM_STOP(topology_storing);
 	}
+	return blank;
 }
 
 /* rows with a node of the index; false: it will have none, as far as can be told */
@@ -606,14 +612,14 @@ wait_for_index(int32 space_id)
 }
 
 static char *
-results(const GmTopologyGraph *graph, bool aligned, int members, instr_time start)
+results(const GmTopologyGraph *graph, uint32 blank, bool aligned, int members, instr_time start)
 {
 	StringInfoData json;
 
 	initStringInfo(&json);
-	appendStringInfo(&json, "{\"nodes\": %u, \"arcs\": %llu, \"aligned\": %s, \"members\": %d,"
+	appendStringInfo(&json, "{\"nodes\": %u, \"blank\": %u, \"arcs\": %llu, \"aligned\": %s, \"members\": %d,"
 					 " \"memory\": %zu, \"compute_seconds\": %.3f, \"seconds\": %.3f, \"blas\": ",
-					 graph->n, (unsigned long long) atomic_load(&current->tj_arcs),
+					 graph->n, blank, (unsigned long long) atomic_load(&current->tj_arcs),
 					 aligned ? "true" : "false", members, graph->bytes,
 					 current->tj_compute_seconds, seconds_since(start));
 	escape_json(&json, gm_compute()->config());
@@ -622,7 +628,7 @@ results(const GmTopologyGraph *graph, bool aligned, int members, instr_time star
 }
 
 /*
- * What compute/ is given: the team, whose phases are counted as progress.
+ * What compute/ is given: the team, and at each phase a look at how far it is.
  */
 typedef struct Counted
 {
@@ -634,10 +640,15 @@ static GmStatus
 run_counted(GmTeam *team, GmKernel kernel, const void *args, size_t bytes, uint32_t blocks)
 {
 	GmTeam	   *inner = ((Counted *) team)->inner;
+	const GmProgress *progress = inner->intr->progress;
 
 	atomic_store(&current->tj_members, (uint64) gm_team_members());
 	GM_STOP(topology_computing);
-	atomic_fetch_add_explicit(&current->tj_done, 1, memory_order_relaxed);
+	if (progress->phase == GM_PHASE_ITERATING)
+	{
+		atomic_store(&current->tj_done, progress->done);
+		atomic_store(&current->tj_total, progress->total);
+	}
 	return inner->run(inner, kernel, args, bytes, blocks);
 }
 
@@ -677,11 +688,17 @@ compute(volatile int32 *space_id, instr_time start)
 	bool		aligned = false;
 	bool		aside;
 	int			members = 1;
+	uint32		blank = 0;
+	bool		by_itself = !OidIsValid(current->tj_role);
 	char	   *json;
 
 	if (!gm_topology_spec_parse(current->tj_spec, &spec))
 		elog(ERROR, "invalid specification of a topology job");
 	read_graph(&spec, &graph, &before);
+	if (by_itself && before.space_id == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the vector space that was to be computed anew was dropped")));
 	if (graph.n > 0)
 	{
 		x = compute_vectors(&spec, &graph);
@@ -690,8 +707,8 @@ compute(volatile int32 *space_id, instr_time start)
 	}
 	*space_id = gm_store_begin(graph_id, &spec);
 	if (graph.n > 0)
-		store(&spec, &graph, x, *space_id);
-	json = results(&graph, aligned, members, start);
+		blank = store(&spec, &graph, x, *space_id);
+	json = results(&graph, blank, aligned, members, start);
 	gm_team_end();
 	/* who waits wants the vectors, and rather searches them one by one */
 	if (before.indexed && current->tj_waiter == 0)
@@ -699,7 +716,7 @@ compute(volatile int32 *space_id, instr_time start)
 	enter_phase(GM_TOPOLOGY_REPLACING, 0);
 	service(NULL);
 	aside = before.space_id != 0 && graph.n >= ASIDE_FROM;
-	gm_store_finish(*space_id, graph_id, &spec, json, aside);
+	gm_store_finish(*space_id, graph_id, &spec, json, by_itself ? before.space_id : 0, aside);
 	untidy |= aside;
 	gm_keep_computed(*space_id, graph_id, seconds_since(start));
 	*space_id = 0;
@@ -750,6 +767,24 @@ end_job(GmTopologyState state, const ErrorData *error)
 	ConditionVariableBroadcast(&topology->tp_changed);
 }
 
+/* what who waits is told of an error that says nothing of the job */
+static void
+explain(ErrorData *error)
+{
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || is_cancelled())
+	{
+		error->sqlerrcode = ERRCODE_QUERY_CANCELED;
+		error->message = GM_TOPOLOGY_CANCEL_MESSAGE;
+		error->detail = error->hint = NULL;
+	}
+	else if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		error->message = "could not lock a table of topology embeddings";
+		error->detail = "Another transaction, or that of who asks, has held a lock for too long.";
+		error->hint = "Try again; see pg_locks.";
+	}
+}
+
 /* of a job whose error was caught; what it raises itself is kept for the log */
 static void
 clean_up(void)
@@ -786,8 +821,9 @@ tidy(void)
 static void
 log_end(const ErrorData *error)
 {
-	/* who waits is told; nobody else would hear of it */
-	if (error != NULL && current->tj_waiter == 0 && error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+	/* who waits is told; nobody else would hear of it, and nobody misses what was dropped */
+	if (error != NULL && current->tj_waiter == 0 && error->sqlerrcode != ERRCODE_QUERY_CANCELED &&
+		(OidIsValid(current->tj_role) || error->sqlerrcode != ERRCODE_UNDEFINED_OBJECT))
 		ereport(LOG,
 				(errmsg("topology embeddings of graph %d could not be computed: %s",
 						current->tj_graph, error->message),
@@ -815,6 +851,7 @@ run_job(void)
 	{
 		MemoryContextSwitchTo(job_context);
 		error = CopyErrorData();
+		explain(error);
 		clean_up();
 	}
 	PG_END_TRY();

@@ -75,6 +75,7 @@ enum
 	UNKNOWN = 0,
 	HAS_ROW,
 	NO_ROW,						/* when it had the degree in seen */
+	BLANK,						/* likewise; its row says that it has no vector */
 	QUEUED,						/* to be tried in this transaction */
 	GIVEN						/* a vector in this transaction: number in stored */
 };
@@ -88,12 +89,13 @@ typedef struct Kept
 	char	   *graph;			/* its name */
 	GmTopologySpec spec;
 	bool		listed;			/* when the list was read last */
+	bool		blanks;			/* some of its rows have no vector */
 
 	/* by node */
 	uint32		room;
 	int64	   *entity;			/* 0: nothing is known of it */
-	uint64	   *stored;			/* HAS_ROW: the row's shape, GM_SHAPE_NONE for a mean, 0 not
-								 * looked up yet */
+	uint64	   *stored;			/* HAS_ROW, BLANK: the row's shape, GM_SHAPE_NONE for a mean,
+								 * 0 not looked up yet */
 	uint64	   *seen;			/* of a mean: the node's shape when it was made; 0 not known */
 	uint8	   *status;
 
@@ -150,14 +152,16 @@ static long failed_ms;
 static GmStatement list_spaces = {
 	"SELECT v.space_id, v.graph_id, g.name::pg_catalog.text, v.parameters::pg_catalog.text, v.created_at,"
 	" CASE pg_catalog.jsonb_typeof(v.parameters OPERATOR(pg_catalog.->) 'seconds') WHEN 'number'"
-	" THEN (v.parameters OPERATOR(pg_catalog.->>) 'seconds')::pg_catalog.float8 ELSE 0 END"
+	" THEN LEAST((v.parameters OPERATOR(pg_catalog.->>) 'seconds')::pg_catalog.numeric, 1e6)::pg_catalog.float8"
+	" ELSE 0 END, v.name::pg_catalog.text, v.dim,"
+	" COALESCE(v.parameters OPERATOR(pg_catalog.->>) 'blank', '') OPERATOR(pg_catalog.<>) '0'"
 	" FROM graphmem.vector_spaces v JOIN graphmem.graphs g ON g.graph_id" GM_EQUALS "v.graph_id"
 	" WHERE v.origin" GM_EQUALS "'topology' AND v.state" GM_EQUALS "'ready'",
 	0, {0}
 };
 
 static GmStatement read_shapes = {
-	"SELECT entity_id, shape FROM graphmem.topology_vectors"
+	"SELECT entity_id, shape, embedding IS NULL FROM graphmem.topology_vectors"
 	" WHERE space_id" GM_EQUALS "$1 AND entity_id" GM_EQUALS "ANY ($2)",
 	2, {INT4OID, INT8ARRAYOID}
 };
@@ -239,30 +243,33 @@ find_version(int32 graph_id, const char *name)
 	return NULL;
 }
 
-/* of one that was computed from then on, in so many seconds */
+/* of one that was complete then, after so many seconds */
 static TimestampTz
-next_computation(TimestampTz begun, double seconds)
+next_computation(TimestampTz ended, double seconds)
 {
 	double		us = Max(Min(seconds, 1e6), 0) * 1e6;
 
-	return begun + (TimestampTz) (us + Max(COMPUTE_MS * 1e3, COMPUTE_TIMES * us));
+	if (TIMESTAMP_NOT_FINITE(ended))
+		ended = GetCurrentTimestamp();
+	return ended + (TimestampTz) Max(COMPUTE_MS * 1e3, COMPUTE_TIMES * us);
 }
 
 static void
-set_name(Kept *k, const char *name)
+set_name(Kept *k, char **to, const char *name)
 {
-	if (k->graph != NULL && strcmp(k->graph, name) == 0)
+	if (*to != NULL && strcmp(*to, name) == 0)
 		return;
-	if (k->graph != NULL)
-		pfree(k->graph);
-	k->graph = MemoryContextStrdup(k->context, name);
+	if (*to != NULL)
+		pfree(*to);
+	*to = MemoryContextStrdup(k->context, name);
 }
 
 static void
 enter(uint64 row)
 {
 	int32		space_id = DatumGetInt32(gm_statement_value(row, 1, NULL));
-	char	   *name = TextDatumGetCString(gm_statement_value(row, 3, NULL));
+	char	   *graph = TextDatumGetCString(gm_statement_value(row, 3, NULL));
+	char	   *name = TextDatumGetCString(gm_statement_value(row, 7, NULL));
 	Kept	   *k = find(space_id);
 	Kept	   *before;
 	MemoryContext context;
@@ -273,13 +280,15 @@ enter(uint64 row)
 	if (k != NULL)
 	{
 		k->listed = true;
-		set_name(k, name);
+		set_name(k, &k->graph, graph);
+		set_name(k, &k->spec.space, name);
 		return;
 	}
 	context = AllocSetContextCreate(TopMemoryContext, "graphmem computed space", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	parameters = TextDatumGetCString(gm_statement_value(row, 4, NULL));
-	if (!gm_topology_spec_parse(parameters, &spec))
+	if (!gm_topology_spec_parse(parameters, &spec) ||
+		(int32) spec.opts.dim != DatumGetInt32(gm_statement_value(row, 8, NULL)))
 	{
 		/* somebody made it by hand; what from, nobody knows */
 		MemoryContextSwitchTo(old);
@@ -290,13 +299,17 @@ enter(uint64 row)
 	k->context = context;
 	k->space_id = space_id;
 	k->graph_id = DatumGetInt32(gm_statement_value(row, 2, NULL));
-	set_name(k, name);
+	set_name(k, &k->graph, graph);
 	k->spec = spec;
+
+	/* it may have been given another since */
+	set_name(k, &k->spec.space, name);
+	k->blanks = DatumGetBool(gm_statement_value(row, 9, NULL));
 	k->listed = true;
 	k->filled = k->counted_shaped = UINT64_MAX;
 	k->compute_at = next_computation(DatumGetTimestampTz(gm_statement_value(row, 5, NULL)),
 									 DatumGetFloat8(gm_statement_value(row, 6, NULL)));
-	before = find_version(k->graph_id, spec.space);
+	before = find_version(k->graph_id, name);
 	if (before != NULL)
 		k->due_shaped = before->due_shaped;
 	MemoryContextSwitchTo(old);
@@ -438,6 +451,8 @@ open_image(Kept *k, Look *look)
 		list_due = true;
 		return false;
 	}
+	if (strcmp(info->name, k->spec.space) != 0)
+		list_wanted = true;
 	gm_image_load_space(image, info);
 	memset(look, 0, sizeof(*look));
 	look->kept = k;
@@ -504,6 +519,48 @@ store(Look *look)
 	}
 }
 
+/* what their rows say, of so many nodes at most at once */
+static void
+look_up(Look *look, const GmNode *node, uint32 n)
+{
+	Kept	   *k = look->kept;
+	Datum	   *ids;
+	Datum		args[2];
+
+	if (n == 0)
+		return;
+	ids = palloc(n * sizeof(Datum));
+	for (uint32 i = 0; i < n; i++)
+		ids[i] = Int64GetDatum(k->entity[node[i]]);
+	args[0] = Int32GetDatum(k->space_id);
+	args[1] = PointerGetDatum(construct_array(ids, (int) n, INT8OID, sizeof(int64), true,
+											  TYPALIGN_DOUBLE));
+	SPI_connect();
+	(void) gm_statement_read(&read_shapes, args);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		GmNode		found = gm_graph_find_entity(look->graph,
+												 DatumGetInt64(gm_statement_value(i, 1, NULL)));
+		bool		isnull;
+		uint64		shape = (uint64) DatumGetInt64(gm_statement_value(i, 2, &isnull));
+		bool		blank = DatumGetBool(gm_statement_value(i, 3, NULL));
+
+		if (found == GM_NONE || found >= k->room || (k->status[found] != HAS_ROW && !blank))
+			continue;
+
+		/* what nobody computed differs from every shape */
+		k->stored[found] = isnull || shape == 0 || (blank && k->status[found] == HAS_ROW) ?
+			GM_SHAPE_NONE : shape;
+		if (k->status[found] == HAS_ROW)
+			continue;
+		k->status[found] = BLANK;
+		k->seen[found] = GM_ARRAY_U32(&look->graph->degree, found);
+	}
+	SPI_finish();
+	pfree(DatumGetPointer(args[1]));
+	pfree(ids);
+}
+
 /*
  * Filling
  */
@@ -550,7 +607,7 @@ find_new(Look *look, Queue *queue)
 			if (k->status[node] == HAS_ROW)
 				continue;
 			degree = GM_ARRAY_U32(&g->degree, node);
-			if (k->status[node] == NO_ROW && k->seen[node] == degree)
+			if ((k->status[node] == NO_ROW || k->status[node] == BLANK) && k->seen[node] == degree)
 				continue;
 			if (gm_space_row_of(look->space, node) != GM_NONE)
 			{
@@ -567,6 +624,29 @@ find_new(Look *look, Queue *queue)
 		}
 	}
 	return false;
+}
+
+/* what the method told nothing of has no vector either as long as its facts are the same */
+static void
+leave_blanks(Look *look, Queue *queue)
+{
+	Kept	   *k = look->kept;
+	uint32		left = 0;
+
+	if (!k->blanks)
+		return;
+	look_up(look, queue->node, queue->n);
+	for (uint32 i = 0; i < queue->n; i++)
+	{
+		GmNode		node = queue->node[i];
+
+		if (k->status[node] == BLANK &&
+			k->stored[node] == gm_shape_of(look->graph, &look->view, k->spec.weighted, node))
+			continue;
+		k->status[node] = QUEUED;
+		queue->node[left++] = node;
+	}
+	queue->n = left;
 }
 
 /* those in the queue that are next to a node with a vector; false: there is no room for more */
@@ -630,6 +710,7 @@ fill(Look *look)
 	Queue	   *next = &queues[1];
 	bool		more = find_new(look, queue);
 
+	leave_blanks(look, queue);
 	while (queue->n > 0)
 	{
 		uint32		from = look->rows;
@@ -662,37 +743,19 @@ typedef struct Chunk
 	bool		row[CHUNK];
 } Chunk;
 
-/* shapes of rows that were not looked up yet */
+/* those of which it is not known */
 static void
-look_up(Look *look, const Chunk *chunk)
+look_up_unknown(Look *look, const Chunk *chunk)
 {
 	Kept	   *k = look->kept;
-	Datum		ids[CHUNK];
-	Datum		args[2];
-	int			n = 0;
+	GmNode		node[CHUNK];
+	uint32		n = 0;
 
 	for (uint32 i = 0; i < chunk->n; i++)
-		if (chunk->row[i] && k->stored[chunk->node[i]] == 0)
-			ids[n++] = Int64GetDatum(k->entity[chunk->node[i]]);
-	if (n == 0)
-		return;
-	args[0] = Int32GetDatum(k->space_id);
-	args[1] = PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), true, TYPALIGN_DOUBLE));
-	SPI_connect();
-	(void) gm_statement_read(&read_shapes, args);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		GmNode		node = gm_graph_find_entity(look->graph,
-												DatumGetInt64(gm_statement_value(i, 1, NULL)));
-		bool		isnull;
-		uint64		shape = (uint64) DatumGetInt64(gm_statement_value(i, 2, &isnull));
-
-		/* what nobody computed differs from every shape */
-		if (node != GM_NONE && node < k->room)
-			k->stored[node] = isnull || shape == 0 ? GM_SHAPE_NONE : shape;
-	}
-	SPI_finish();
-	pfree(DatumGetPointer(args[1]));
+		if (chunk->row[i] ? k->stored[chunk->node[i]] == 0 :
+			k->blanks && k->status[chunk->node[i]] != BLANK)
+			node[n++] = chunk->node[i];
+	look_up(look, node, n);
 }
 
 static void
@@ -761,10 +824,13 @@ count_chunk(Look *look, const Chunk *chunk)
 		k->nodes += shape != 0;
 		if (!chunk->row[i])
 		{
+			if (k->status[node] == BLANK && k->stored[node] == shape)
+				continue;
 			k->missing++;
 			k->dirty++;
 			/* its neighbours may have changed and their number not */
-			if (k->status[node] == NO_ROW && look->rows < look->most && make_mean(look, node))
+			if ((k->status[node] == NO_ROW || k->status[node] == BLANK) &&
+				look->rows < look->most && make_mean(look, node))
 				try_again(k, node);
 			continue;
 		}
@@ -813,7 +879,7 @@ count(Look *look, uint64 until)
 	{
 		CHECK_FOR_INTERRUPTS();
 		k->at = read_chunk(look, k->at, chunk);
-		look_up(look, chunk);
+		look_up_unknown(look, chunk);
 		count_chunk(look, chunk);
 	} while (k->at < look->graph->root->gr_nodes && microseconds() < until &&
 			 look->rows < look->most);

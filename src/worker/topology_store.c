@@ -34,7 +34,8 @@
 
 static GmStatement insert_space = {
 	"INSERT INTO graphmem.vector_spaces (graph_id, name, target, dim, metric, origin, state, parameters)"
-	" VALUES ($1, $2, 'entity', $3, 'cosine', 'topology', 'computing', $4) RETURNING space_id",
+	" SELECT graph_id, $2, 'entity', $3, 'cosine', 'topology', 'computing', $4"
+	" FROM graphmem.graphs WHERE graph_id" GM_EQUALS "$1 RETURNING space_id",
 	4, {INT4OID, TEXTOID, INT4OID, JSONBOID}
 };
 
@@ -56,17 +57,18 @@ static GmStatement delete_before = {
 	3, {INT4OID, TEXTOID, INT4OID}
 };
 
-/* the same where deleting its rows would take a second */
+/* the same where deleting its rows would take a second; such as delete_unfinished takes */
 static GmStatement set_before_aside = {
-	"UPDATE graphmem.vector_spaces SET name = $4, state = 'computing' WHERE graph_id" GM_EQUALS "$1"
+	"UPDATE graphmem.vector_spaces SET name = $4, state = 'computing', parameters ="
+	" CASE WHEN parameters OPERATOR(pg_catalog.?) 'method' THEN parameters ELSE '{\"method\": null}' END"
+	" WHERE graph_id" GM_EQUALS "$1"
 	" AND name" GM_EQUALS "$2 AND origin" GM_EQUALS "'topology' AND space_id OPERATOR(pg_catalog.<>) $3",
 	4, {INT4OID, TEXTOID, INT4OID, TEXTOID}
 };
 
 static GmStatement finish_space = {
-	"UPDATE graphmem.vector_spaces SET name = $2, state = 'ready',"
-	" parameters = $3 OPERATOR(pg_catalog.||) $4 OPERATOR(pg_catalog.||)"
-	" pg_catalog.jsonb_build_object('computed_at', pg_catalog.clock_timestamp())"
+	"UPDATE graphmem.vector_spaces SET name = $2, state = 'ready', created_at = pg_catalog.clock_timestamp(),"
+	" parameters = $3 OPERATOR(pg_catalog.||) $4"
 	" WHERE space_id" GM_EQUALS "$1",
 	4, {INT4OID, TEXTOID, JSONBOID, JSONBOID}
 };
@@ -140,8 +142,9 @@ typedef struct Rows
 	uint32		dim;
 } Rows;
 
+/* without a direction: computed ones say so, so that they do not look new; means are left out */
 static uint64
-put_all(Tuplestorestate *store, TupleDesc desc, const Rows *rows)
+put_all(Tuplestorestate *store, TupleDesc desc, const Rows *rows, uint32 *blank)
 {
 	ArrayType  *array = make_array(rows->dim);
 	Datum		values[5];
@@ -155,7 +158,9 @@ put_all(Tuplestorestate *store, TupleDesc desc, const Rows *rows)
 	{
 		const float *vector = rows->vectors + (size_t) i * rows->dim;
 
-		if (is_zero(vector, rows->dim))
+		nulls[4] = is_zero(vector, rows->dim);
+		*blank += nulls[4];
+		if (nulls[4] && rows->shape == NULL)
 			continue;
 		values[1] = Int64GetDatum(rows->entity_id[i]);
 		values[3] = rows->shape == NULL ? (Datum) 0 : Int64GetDatum((int64) rows->shape[i]);
@@ -167,20 +172,21 @@ put_all(Tuplestorestate *store, TupleDesc desc, const Rows *rows)
 	return count;
 }
 
-/* inside of a transaction, as the owner */
-static void
+/* inside of a transaction, as the owner; how many had no direction */
+static uint32
 run_over_rows(const char *statement, const Rows *rows)
 {
 	EphemeralNamedRelationData relation;
 	TupleDesc	desc;
 	Tuplestorestate *store;
 	uint64		count;
+	uint32		blank = 0;
 	int			result;
 
 	SPI_connect();
 	desc = row_desc();
 	store = tuplestore_begin_heap(false, false, STORE_KB);
-	count = put_all(store, desc, rows);
+	count = put_all(store, desc, rows, &blank);
 	memset(&relation, 0, sizeof(relation));
 	relation.md.name = pstrdup(ROWS);
 	relation.md.tupdesc = desc;
@@ -194,18 +200,21 @@ run_over_rows(const char *statement, const Rows *rows)
 		elog(ERROR, "could not store vectors: %s", SPI_result_code_string(result));
 	tuplestore_end(store);
 	SPI_finish();
+	return blank;
 }
 
-void
+uint32
 gm_store_rows(int32 space_id, int32 graph_id, const int64 *entity_id, const uint64 *shape,
 			  const float *vectors, uint32 n, uint32 dim)
 {
 	Rows		rows = {space_id, graph_id, entity_id, shape, vectors, n, dim};
 	GmAsOwner	as;
+	uint32		blank;
 
 	gm_as_owner_begin(&as);
-	run_over_rows(insert_rows, &rows);
+	blank = run_over_rows(insert_rows, &rows);
 	gm_as_owner_end(&as);
+	return blank;
 }
 
 void
@@ -214,7 +223,7 @@ gm_store_put(int32 space_id, int32 graph_id, const int64 *entity_id, const float
 {
 	Rows		rows = {space_id, graph_id, entity_id, NULL, vectors, n, dim};
 
-	run_over_rows(put_rows, &rows);
+	(void) run_over_rows(put_rows, &rows);
 }
 
 /*
@@ -244,7 +253,9 @@ gm_store_begin(int32 graph_id, const GmTopologySpec *spec)
 	values[3] = json_datum(gm_topology_spec_json(spec));
 	(void) gm_statement_write(&insert_space, values);
 	if (SPI_processed != 1)
-		elog(ERROR, "could not create a vector space");
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the graph of the vector space that was being computed was dropped")));
 	space_id = DatumGetInt32(gm_statement_value(0, 1, &isnull));
 	SPI_finish();
 	gm_as_owner_end(&as);
@@ -253,7 +264,7 @@ gm_store_begin(int32 graph_id, const GmTopologySpec *spec)
 
 void
 gm_store_finish(int32 space_id, int32 graph_id, const GmTopologySpec *spec, const char *results,
-				bool aside)
+				int32 before, bool aside)
 {
 	Datum		values[4];
 	GmAsOwner	as;
@@ -265,7 +276,10 @@ gm_store_finish(int32 space_id, int32 graph_id, const GmTopologySpec *spec, cons
 	values[1] = CStringGetTextDatum(spec->space);
 	values[2] = Int32GetDatum(space_id);
 	values[3] = CStringGetTextDatum(name_while_computing());
-	(void) gm_statement_write(aside ? &set_before_aside : &delete_before, values);
+	if (gm_statement_write(aside ? &set_before_aside : &delete_before, values) == 0 && before != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the vector space that was being computed anew was dropped")));
 	values[0] = Int32GetDatum(space_id);
 	values[2] = json_datum(gm_topology_spec_json(spec));
 	values[3] = json_datum(results);

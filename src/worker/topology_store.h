@@ -20,15 +20,19 @@
 
 /* outside of a transaction, as are all but gm_store_put */
 extern int32 gm_store_begin(int32 graph_id, const GmTopologySpec *spec);
-extern void gm_store_rows(int32 space_id, int32 graph_id, const int64 *entity_id,
-						  const uint64 *shape, const float *vectors, uint32 n, uint32 dim);
+
+/* how many of them have no direction: their rows say so, instead of a vector */
+extern uint32 gm_store_rows(int32 space_id, int32 graph_id, const int64 *entity_id,
+							const uint64 *shape, const float *vectors, uint32 n, uint32 dim);
 
 /*
- * results: a JSON object with what came of it, joined to the spec's.  aside: the
- * version before is only renamed, and is left for gm_store_tidy.
+ * results: a JSON object with what came of it, joined to the spec's as the
+ * space's parameters.  before: the version that it takes the place of must still
+ * be there, else 42704; 0: nobody asks for one.  aside: the version before is
+ * only renamed, and is left for gm_store_tidy.
  */
 extern void gm_store_finish(int32 space_id, int32 graph_id, const GmTopologySpec *spec,
-							const char *results, bool aside);
+							const char *results, int32 before, bool aside);
 extern void gm_store_drop(int32 space_id);
 
 /* spaces that nobody is computing */

@@ -210,6 +210,43 @@ let_go($stop, 'topology_computing');
 is(finish($running), "done\n", 'the other is not');
 ok(no_jobs(), 'both are over');
 
+$stop = hold('topology_computing');
+$running = refresh('wait => true');
+ok(comes_to('topology_computing'), 'one computes');
+my $waiting = refresh("space => 'again'");
+my $queued = q{SELECT count(*) FROM graphmem.stat_progress_topology WHERE space = 'again'};
+ok(wait_for(60, sub { value($queued) eq '1' }), 'somebody waits for another');
+is(value("SELECT graphmem.cancel_topology('again')"), 't', 'which is cancelled');
+is(value($queued), '0', 'without waiting for the first');
+like(finish($waiting), qr/ERROR:  57014/, 'who waits is told');
+let_go($stop, 'topology_computing');
+is(finish($running), "done\n", 'the first is not cancelled');
+
+my $locker = $node->background_psql($db);
+my $blocked = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'graphmem topology' AND wait_event_type = 'Lock'};
+$locker->query_safe('BEGIN; LOCK TABLE graphmem.topology_vectors');
+$before = value("SELECT space_id FROM graphmem.vector_spaces WHERE name = 'topology'");
+$running = refresh("'fastrp', 16");
+ok(wait_for(60, sub { value($blocked) eq '1' }), 'one waits for a lock');
+is(value('SELECT graphmem.cancel_topology()'), 't', 'it is cancelled');
+like(finish($running), qr/ERROR:  57014/, 'while it waits');
+is(value("SELECT count(*) FROM graphmem.stat_progress_topology"), '0', 'and does not go on');
+$running = refresh("'fastrp', 16");
+ok(wait_for(60, sub { value($blocked) eq '1' }), 'another waits for it');
+like(finish($running), qr/ERROR:  55P03.*HINT/s, 'and gives up');
+$locker->query_safe('ROLLBACK');
+$locker->quit;
+is(value("SELECT space_id FROM graphmem.vector_spaces WHERE name = 'topology'"), $before, 'the version before is there');
+
+# A graph that goes while it is computed from.
+value("SELECT graphmem.create_graph('going'), graphmem.add_triple('a', 'p', 'b', graph => 'going')");
+$stop = hold('topology_computing');
+$running = refresh("graph => 'going'");
+ok(comes_to('topology_computing'), 'a graph is computed from');
+value("SELECT graphmem.drop_graph('going')");
+let_go($stop, 'topology_computing');
+like(finish($running), qr/ERROR:  42704/, 'it may be dropped meanwhile');
+
 #
 # Who may cancel
 #

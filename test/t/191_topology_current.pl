@@ -223,6 +223,40 @@ $node->safe_psql('current', q{SET graphmem.graph = 'other';
 	UPDATE graphmem.facts SET confidence = 0.9 WHERE subject = 'n60' AND predicate = 'p1'});
 ok(wait_for(30, sub { sql($one) eq '5|0' }), 'confidence matters to a weighted one') or diag(sql($one));
 
+# ---- what the method tells nothing of ----
+
+my $dirty = q{SELECT string_agg(concat_ws('|', space, dirty, missing, nodes, vectors), ' ' ORDER BY space COLLATE "C")
+	FROM graphmem.stat_topology WHERE graph = 'blank'};
+sql(q{SELECT graphmem.create_graph('blank'), graphmem.add_triple('self', 'p', 'self', graph => 'blank'),
+	graphmem.add_triple('a', 'p', 'b', graph => 'blank'), graphmem.add_triple('b', 'p', 'c', graph => 'blank'),
+	graphmem.add_triple('x', 'p', 'y', graph => 'blank'), graphmem.create_vector_space('mine', 2, graph => 'blank')});
+$node->safe_psql('current', q{SET graphmem.graph = 'blank';
+	INSERT INTO graphmem.vectors (item, embedding, space, target) VALUES ('a', '{1,1}', 'mine', 'entity')});
+sql(q{SELECT state FROM graphmem.refresh_topology('smooth', space => 'smoothed', source_space => 'mine', graph => 'blank');
+	SELECT state FROM graphmem.refresh_topology('spectral', 4, space => 'zeros', graph => 'blank')});
+ok(wait_for(30, sub { sql($dirty) =~ /^smoothed\|0\|0\|6\|3 zeros\|0\|0\|6\|/ }), 'what has no vector is neither dirty nor missing')
+  or diag(sql($dirty));
+is(sql(q{SELECT count(*) FROM graphmem.topology_vectors v JOIN graphmem.vector_spaces s USING (space_id)
+	WHERE s.name = 'smoothed' AND v.embedding IS NULL AND v.shape IS NOT NULL}), '3', 'its rows say so');
+$node->restart;
+sql(q{SELECT graphmem.reach('n1', 1), graphmem.reach('a', 1, graph => 'blank')});
+ok(wait_for(30, sub { sql($dirty) =~ /^smoothed\|0\|0\|6\|3 / }), 'nor after a restart') or diag(sql($dirty));
+sql(q{SELECT graphmem.add_triple('x', 'p', 'a', graph => 'blank')});
+ok(wait_for(30, sub { sql($dirty) =~ /^smoothed\|2\|0\|6\|4 / }), 'its facts change, and it has a mean') or diag(sql($dirty));
+sql(q{SELECT graphmem.add_triple('self', 'q', 'self', graph => 'blank')});
+ok(wait_for(30, sub { sql($dirty) =~ /^smoothed\|3\|1\|6\|4 / }), 'or lacks one') or diag(sql($dirty));
+
+# ---- spaces that somebody changed by hand ----
+
+sql(q{UPDATE graphmem.vector_spaces SET name = 'renamed' WHERE name = 'zeros';
+	UPDATE graphmem.vector_spaces SET parameters = parameters || '{"seconds": 1e400}', created_at = 'infinity' WHERE name = 'one'});
+$node->restart;
+sql(q{SELECT graphmem.reach('n1', 1)});
+sql(q{SELECT graphmem.add_triple('byhand', 'p0', 'n21')});
+have_vectors('^byhand', 1, 'entities where another space was changed by hand');
+
+my $renamed = sql(q{SELECT space_id FROM graphmem.vector_spaces WHERE name = 'renamed'});
+
 # ---- enough changes ----
 
 my $space = sql(q{SELECT space_id FROM graphmem.stat_topology WHERE space = 'topology'});
@@ -244,6 +278,26 @@ ok( wait_for(
 is($empty, 0, 'queries find vectors all the time');
 $searching->quit;
 is(sql(q{SELECT count(*) FROM graphmem.check()}), '0', 'the image is what the tables hold');
+
+my $is_new = q{SELECT space_id <> %s FROM graphmem.vector_spaces WHERE name = 'renamed'};
+ok(wait_for(60, sub { sql(sprintf($is_new, $renamed)) eq 't' }), 'so has a space that was renamed');
+is(sql(q{SELECT count(*) FROM graphmem.vector_spaces WHERE name = 'zeros'}), '0', '... by its new name');
+
+sql(q{CREATE FUNCTION stop(point text, at bool) RETURNS void AS 'graphmem', 'graphmem_stop_point' LANGUAGE C STRICT;
+	CREATE FUNCTION stopped(point text) RETURNS bool AS 'graphmem', 'graphmem_stopped' LANGUAGE C STRICT});
+# so that it alone has enough changes
+sql(q{SELECT graphmem.drop_vector_space('smoothed', graph => 'blank')});
+my $stop = $node->background_psql('current');
+$stop->query_safe(q{SELECT stop('topology_computing', true)});
+sql(q{SELECT graphmem.add_triple('x', 'r', 'a', graph => 'blank')});
+ok(wait_for(60, sub { sql(q{SELECT stopped('topology_computing') AND EXISTS (
+	SELECT FROM graphmem.stat_progress_topology WHERE space = 'renamed' AND state = 'running')}) eq 't' }), 'it is computed again');
+sql(q{SELECT graphmem.drop_vector_space('renamed', graph => 'blank')});
+$stop->query_safe(q{SELECT stop('topology_computing', false)});
+$stop->quit;
+ok(wait_for(60, sub { sql(q{SELECT count(*) FROM graphmem.stat_progress_topology WHERE space = 'renamed'}) eq '0' }), '... to its end');
+is(sql(q{SELECT count(*) FROM graphmem.vector_spaces WHERE name = 'renamed' OR state = 'computing'}), '0',
+	'which does not bring back what was dropped meanwhile');
 
 # ---- spaces that go ----
 
