@@ -2280,7 +2280,7 @@ COMMENT ON COLUMN graphmem.vector_spaces.parameters IS 'of the method that compu
 
 COMMENT ON TABLE graphmem.embeddings IS 'the user''s vectors';
 COMMENT ON COLUMN graphmem.embeddings.item_id IS 'entity_id, fact_id or source_id, as the space''s target says';
-COMMENT ON TABLE graphmem.topology_vectors IS 'vectors of computed spaces; not dumped, and neither are those spaces';
+COMMENT ON TABLE graphmem.topology_vectors IS 'vectors of computed spaces; not dumped, and neither are those spaces; not to be published for logical replication, nor rows of vector_spaces with origin topology: a subscriber computes its own';
 COMMENT ON TABLE graphmem.accesses IS 'when and how often entities were used';
 COMMENT ON TABLE graphmem.activations IS 'working sets: what a session has in mind';
 COMMENT ON COLUMN graphmem.activations.pinned IS 'does not fade';

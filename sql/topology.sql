@@ -176,6 +176,7 @@ SELECT state FROM graphmem.refresh_topology(dim => 513, graph => 'cycle');
 SELECT state FROM graphmem.refresh_topology(space => '', graph => 'cycle');
 SELECT state FROM graphmem.refresh_topology(graph => 'nowhere');
 SELECT state FROM graphmem.refresh_topology(predicates => '{nobody}', graph => 'cycle');
+SELECT state FROM graphmem.refresh_topology(predicates => '{NULL}', graph => 'cycle');
 SELECT state FROM graphmem.refresh_topology(space => 'mine', graph => 'isolated');
 SELECT state FROM graphmem.refresh_topology('spectral', options => '[]', graph => 'cycle');
 SELECT state FROM graphmem.refresh_topology('spectral', options => '{"window": 3}', graph => 'cycle');

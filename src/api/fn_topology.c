@@ -25,6 +25,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "api/args.h"
@@ -190,20 +191,22 @@ read_predicates(FunctionCallInfo fcinfo, Request *request)
 {
 	Datum		args[2] = {Int32GetDatum(request->graph_id), 0};
 	GmTopologySpec *spec = &request->spec;
+	ArrayType  *array;
 	bool		isnull;
 	int			n;
 
 	if (PG_ARGISNULL(ARG_PREDICATES))
 		return;
+	array = PG_GETARG_ARRAYTYPE_P(ARG_PREDICATES);
 	(void) gm_arg_texts(fcinfo, ARG_PREDICATES, "predicates", &n);
-	args[1] = PG_GETARG_DATUM(ARG_PREDICATES);
+	args[1] = PointerGetDatum(array);
 	gm_sql_read(&find_predicates, args, NULL);
 	spec->n_predicates = (int) SPI_processed;
 	spec->predicates = palloc((SPI_processed + 1) * sizeof(char *));
 	for (uint64 i = 0; i < SPI_processed; i++)
 		spec->predicates[i] = TextDatumGetCString(gm_sql_datum(i, 1, &isnull));
 	gm_sql_done();
-	if (n > 0 && spec->n_predicates == 0)
+	if (ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) > 0 && spec->n_predicates == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("none of the predicates exists in graph \"%s\"", request->graph)));
@@ -591,6 +594,51 @@ check_transaction(void)
 				 errhint("Commit first, or ask for an estimate.")));
 }
 
+static void
+read_arguments(FunctionCallInfo fcinfo, bool only_estimate, Request *request)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int			level;
+
+	check_privileges(only_estimate);
+	level = gm_sql_enter();
+	MemoryContextSwitchTo(caller);
+	read_request(fcinfo, request);
+	gm_sql_leave(level);
+}
+
+/*
+ * The tables' locks go with a subtransaction: whoever asks for one that conflicts
+ * would wait for this session, the process for him, and this session for the
+ * process.
+ */
+static void
+read_without_locks(FunctionCallInfo fcinfo, Request *request)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		read_arguments(fcinfo, false, request);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	if (error != NULL)
+		ReThrowError(error);
+}
+
 /*
  * refresh_topology(method, dim, space, predicates, weighted, seed, options,
  *	 source_space, estimate, wait, graph)
@@ -601,21 +649,19 @@ GM_READING_FUNCTION(graphmem_refresh_topology)
 	bool		only_estimate = gm_arg_bool(fcinfo, ARG_ESTIMATE, false);
 	Request		request;
 	Outcome		result = {.seconds = -1};
-	MemoryContext caller = CurrentMemoryContext;
-	int			level;
 
 	memset(&request, 0, sizeof(request));
-	if (!only_estimate)
-		check_transaction();
-	check_privileges(only_estimate);
-	level = gm_sql_enter();
-	MemoryContextSwitchTo(caller);
-	read_request(fcinfo, &request);
-	gm_sql_leave(level);
 	if (only_estimate)
+	{
+		read_arguments(fcinfo, true, &request);
 		estimate(&request, &result);
+	}
 	else
+	{
+		check_transaction();
+		read_without_locks(fcinfo, &request);
 		run(&request, gm_arg_bool(fcinfo, ARG_WAIT, true), &result);
+	}
 	put_result(fcinfo, &request.spec, &result);
 	return (Datum) 0;
 }

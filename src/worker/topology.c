@@ -783,6 +783,19 @@ explain(ErrorData *error)
 		error->detail = "Another transaction, or that of who asks, has held a lock for too long.";
 		error->hint = "Try again; see pg_locks.";
 	}
+	else if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION)
+	{
+		error->sqlerrcode = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+		error->message = "a vector space of the same name was created meanwhile";
+		error->detail = NULL;
+		error->hint = "Choose another name for the space.";
+	}
+	else if (error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION)
+	{
+		error->sqlerrcode = ERRCODE_UNDEFINED_OBJECT;
+		error->message = "the vector space that was being computed, or its graph, was dropped";
+		error->detail = NULL;
+	}
 }
 
 /* of a job whose error was caught; what it raises itself is kept for the log */

@@ -275,6 +275,7 @@ enter(uint64 row)
 	MemoryContext context;
 	MemoryContext old;
 	char	   *parameters;
+	bool		known;
 	GmTopologySpec spec;
 
 	if (k != NULL)
@@ -287,8 +288,11 @@ enter(uint64 row)
 	context = AllocSetContextCreate(TopMemoryContext, "graphmem computed space", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	parameters = TextDatumGetCString(gm_statement_value(row, 4, NULL));
-	if (!gm_topology_spec_parse(parameters, &spec) ||
-		(int32) spec.opts.dim != DatumGetInt32(gm_statement_value(row, 8, NULL)))
+	known = gm_topology_spec_parse(parameters, &spec);
+	if (known)
+		spec.space = pstrdup(name);	/* it may have been given another since */
+	if (!known || (int32) spec.opts.dim != DatumGetInt32(gm_statement_value(row, 8, NULL)) ||
+		strlen(gm_topology_spec_json(&spec)) >= GM_TOPOLOGY_TEXT)
 	{
 		/* somebody made it by hand; what from, nobody knows */
 		MemoryContextSwitchTo(old);
@@ -301,9 +305,6 @@ enter(uint64 row)
 	k->graph_id = DatumGetInt32(gm_statement_value(row, 2, NULL));
 	set_name(k, &k->graph, graph);
 	k->spec = spec;
-
-	/* it may have been given another since */
-	set_name(k, &k->spec.space, name);
 	k->blanks = DatumGetBool(gm_statement_value(row, 9, NULL));
 	k->listed = true;
 	k->filled = k->counted_shaped = UINT64_MAX;

@@ -27,10 +27,12 @@
 
 #include "core/space.h"
 #include "worker/as_owner.h"
+#include "worker/main.h"
 #include "worker/topology_store.h"
 
 #define ROWS			"rows"	/* what statements call the tuplestore */
 #define STORE_KB		65536
+#define STORE_TRIES		10		/* while entities go */
 
 static GmStatement insert_space = {
 	"INSERT INTO graphmem.vector_spaces (graph_id, name, target, dim, metric, origin, state, parameters)"
@@ -77,9 +79,18 @@ static const char *const insert_rows =
 "INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, shape, embedding)"
 " SELECT space_id, entity_id, graph_id, shape, embedding FROM " ROWS;
 
+/* an entity may go between two looks at the graph */
+#define LIVING \
+" WHERE EXISTS (SELECT FROM graphmem.entities e WHERE e.entity_id" GM_EQUALS ROWS ".entity_id" \
+" AND e.graph_id" GM_EQUALS ROWS ".graph_id)"
+
+static const char *const insert_living_rows =
+"INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, shape, embedding)"
+" SELECT space_id, entity_id, graph_id, shape, embedding FROM " ROWS LIVING;
+
 static const char *const put_rows =
 "INSERT INTO graphmem.topology_vectors AS t (space_id, entity_id, graph_id, shape, embedding)"
-" SELECT space_id, entity_id, graph_id, shape, embedding FROM " ROWS
+" SELECT space_id, entity_id, graph_id, shape, embedding FROM " ROWS LIVING
 " ON CONFLICT (space_id, entity_id) DO UPDATE SET shape = NULL, embedding = excluded.embedding";
 
 static Datum
@@ -203,17 +214,48 @@ run_over_rows(const char *statement, const Rows *rows)
 	return blank;
 }
 
+/* false: one of the entities is not there any more */
+static bool
+try_store(const char *statement, const Rows *rows, bool last, uint32 *blank)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	volatile bool stored = true;
+	GmAsOwner	as;
+
+	PG_TRY();
+	{
+		gm_as_owner_begin(&as);
+		*blank = run_over_rows(statement, rows);
+		gm_as_owner_end(&as);
+	}
+	PG_CATCH();
+	{
+		if (last || geterrcode() != ERRCODE_FOREIGN_KEY_VIOLATION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(caller);
+		HOLD_INTERRUPTS();
+		AbortOutOfAnyTransaction();
+		gm_worker_set_friendly(true);
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+		MemoryContextSwitchTo(caller);
+		stored = false;
+	}
+	PG_END_TRY();
+	return stored;
+}
+
 uint32
 gm_store_rows(int32 space_id, int32 graph_id, const int64 *entity_id, const uint64 *shape,
 			  const float *vectors, uint32 n, uint32 dim)
 {
 	Rows		rows = {space_id, graph_id, entity_id, shape, vectors, n, dim};
-	GmAsOwner	as;
-	uint32		blank;
+	uint32		blank = 0;
 
-	gm_as_owner_begin(&as);
-	blank = run_over_rows(insert_rows, &rows);
-	gm_as_owner_end(&as);
+	for (int tries = 0;
+		 !try_store(tries == 0 ? insert_rows : insert_living_rows, &rows, tries == STORE_TRIES, &blank);
+		 tries++)
+		;
 	return blank;
 }
 

@@ -9,6 +9,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Graphmem;
+use Workers;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1, extra => [ '--encoding=UTF8', '--locale=C' ]);
@@ -19,12 +20,16 @@ $primary->safe_psql('g', q{
 	INSERT INTO graphmem.facts (subject, predicate, object, source)
 	SELECT 'n' || i % 50, 'p' || i % 3, 'n' || (i * 7 + 1) % 50, 's' || i % 5 FROM generate_series(1, 200) i;
 	SELECT graphmem.set_embedding('n' || i, ARRAY[i, 1, i % 7]::real[]) FROM generate_series(0, 49) i});
+$primary->safe_psql('g', q{SELECT state FROM graphmem.refresh_topology('spectral', 8)});
+my $has_vector = q{SELECT count(*) FROM graphmem.topology WHERE entity = '%s'};
 
 my $query = q{
 	SELECT * FROM graphmem.match();
 	SELECT * FROM graphmem.traverse('{n1}', 3);
 	SELECT * FROM graphmem.pagerank('{n1,n2}');
 	SELECT * FROM graphmem.vector_search('{1,2,3}');
+	SELECT * FROM graphmem.similar('n1', 5, space => 'topology');
+	SELECT count(*), sum(entity_id) FROM graphmem.topology;
 	SELECT * FROM graphmem.fusion_query('{1,2,3}', seeds => '{n3}')};
 my $path = 'SELECT path, reason FROM graphmem.stat_backend';
 
@@ -33,6 +38,7 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'copy', has_streaming => 1);
 $standby->start;
 $primary->safe_psql('g', q{SELECT graphmem.add_triple('n1', 'p9', 'late')});
+ok(wait_for(60, sub { $primary->safe_psql('g', sprintf($has_vector, 'late')) eq '1' }), 'a new entity has a vector on the primary');
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('write'));
 
 my $expected = $primary->safe_psql('g', $query);
@@ -44,8 +50,14 @@ like($standby->safe_psql('g', "SELECT count(*) FROM graphmem.match(); $path"),
 is($standby->safe_psql('postgres',
 		q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'graphmem worker'}),
 	'0', 'no worker runs there');
+my (undef, undef, $error) = $standby->psql('g', '\set VERBOSITY verbose
+SELECT graphmem.refresh_topology()');
+like($error, qr/ERROR:  25006/, 'nor is anything computed');
+is($standby->safe_psql('g', q{SELECT state FROM graphmem.refresh_topology(estimate => true)}), 'estimate', 'but estimated');
+is($standby->safe_psql('g', q{SELECT graphmem.cancel_topology()}), 'f', 'there is nothing to cancel');
 
 $primary->safe_psql('g', q{SELECT graphmem.add_triple('n1', 'p9', 'later')});
+ok(wait_for(60, sub { $primary->safe_psql('g', sprintf($has_vector, 'later')) eq '1' }), 'so has another');
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('write'));
 is($standby->safe_psql('g', q{SELECT count(*) FROM graphmem.match('n1', 'p9')}), '2',
 	'what is replayed is seen');
@@ -57,6 +69,9 @@ is($standby->safe_psql('g', $query), $expected, 'promoted: the same rows');
 like($standby->safe_psql('g', "SELECT count(*) FROM graphmem.match(); $path"), qr/shared\|$/,
 	'from shared memory');
 is($standby->safe_psql('g', 'SELECT count(*) FROM graphmem.check()'), '0', 'equal to the tables');
+$standby->safe_psql('g', q{SELECT graphmem.add_triple('n1', 'p9', 'latest')});
+ok(wait_for(60, sub { $standby->safe_psql('g', sprintf($has_vector, 'latest')) eq '1' }), 'new entities have vectors there now');
+is($standby->safe_psql('g', q{SELECT state FROM graphmem.refresh_topology()}), 'done', 'and it computes');
 $standby->stop;
 
 done_testing();

@@ -238,6 +238,27 @@ $locker->query_safe('ROLLBACK');
 $locker->quit;
 is(value("SELECT space_id FROM graphmem.vector_spaces WHERE name = 'topology'"), $before, 'the version before is there');
 
+# What goes and comes while it is computed.
+value("SELECT graphmem.add_triple('r0n0', 'next', 'leaving')");
+$stop = hold('topology_computing');
+$running = refresh("'fastrp', 16, space => 'going'");
+ok(comes_to('topology_computing'), 'one computes');
+is($node->psql($db, "SET lock_timeout = '20s'; BEGIN; LOCK TABLE graphmem.vector_spaces, graphmem.topology_vectors, graphmem.triples; COMMIT"), 0,
+	'who waits for it holds no lock that others could wait for');
+value("SELECT * FROM graphmem.forget_entity('leaving')");
+let_go($stop, 'topology_computing');
+is(finish($running), "done\n", 'an entity may go meanwhile');
+is(value("SELECT vectors FROM graphmem.stat_topology WHERE space = 'going'"), '60', 'the others have vectors');
+is(value('SELECT count(*) FROM graphmem.check()'), '0', 'and all is sound');
+value("SELECT graphmem.drop_vector_space('going')");
+$stop = hold('topology_computing');
+$running = refresh("'fastrp', 16, space => 'going'");
+ok(comes_to('topology_computing'), 'one computes');
+value("SELECT graphmem.create_vector_space('going', 3)");
+let_go($stop, 'topology_computing');
+like(finish($running), qr/ERROR:  55000/, 'a space of the name may come meanwhile');
+value("SELECT graphmem.drop_vector_space('going')");
+
 # A graph that goes while it is computed from.
 value("SELECT graphmem.create_graph('going'), graphmem.add_triple('a', 'p', 'b', graph => 'going')");
 $stop = hold('topology_computing');
