@@ -121,8 +121,10 @@ UPDATE graphmem.topology_vectors t SET embedding = NULL FROM graphmem.vector_spa
 WHERE v.space_id = t.space_id AND v.name = 'propagation' AND t.graph_id = graphmem.current_graph_id();
 SELECT count(*) FROM graphmem.vector_search('{1,2,3,4}', 5, space => 'propagation');
 SELECT count(*) AS violations FROM graphmem.check();
+\set VERBOSITY terse
 UPDATE graphmem.topology_vectors t SET shape = NULL FROM graphmem.vector_spaces v
 WHERE v.space_id = t.space_id AND v.name = 'propagation' AND t.graph_id = graphmem.current_graph_id();
+\set VERBOSITY default
 SELECT graphmem.drop_vector_space('propagation') AS vectors, graphmem.drop_vector_space('fastrp') AS of_one;
 RESET graphmem.graph;
 
