@@ -116,7 +116,7 @@ gm_topology_align(GmTeam *team, GmOffset x, uint32_t n, uint32_t dim,
 				  const uint32_t *before, GmOffset work)
 {
 	size_t		cells = (size_t) dim * dim;
-	GmTransformArgs args = {x, work, x, n, dim, dim, dim, dim};
+	GmTransformArgs args = {gm_matrix(x, dim), gm_matrix(x, dim), work, n};
 	double	   *memory;
 	double	   *cross;
 	GmStatus	status;

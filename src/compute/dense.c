@@ -27,6 +27,12 @@ key_of(const char *base, GmOffset keys, uint32_t node)
 	return keys == GM_NOWHERE ? node : GM_AT(base, keys, uint64_t)[node];
 }
 
+static const char *
+cells_of_row(const GmBlock *b, const GmMatrix *m, uint32_t row)
+{
+	return b->base + m->at + (size_t) row * m->stride * gm_cell_bytes(m->cells);
+}
+
 static const float *
 matrix_row(const GmBlock *b, GmOffset x, uint32_t row, uint32_t stride)
 {
@@ -36,22 +42,85 @@ matrix_row(const GmBlock *b, GmOffset x, uint32_t row, uint32_t stride)
 /* ---- sums over rows ---- */
 
 static void
-widen(double *to, const float *from, uint32_t rows, uint32_t stride, uint32_t k)
+to_doubles(double *to, const GmBlock *b, const GmMatrix *m, uint32_t row, uint32_t rows)
 {
+	for (uint32_t r = 0; r < rows; r++, to += m->k)
+	{
+		const void *from = cells_of_row(b, m, row + r);
+
+		if (m->cells == GM_CELLS_BF16)
+			for (uint32_t j = 0; j < m->k; j++)
+				to[j] = gm_from_bf16(((const uint16_t *) from)[j]);
+		else
+			for (uint32_t j = 0; j < m->k; j++)
+				to[j] = ((const float *) from)[j];
+	}
+}
+
+/* where the floats are: in place or at tile; their stride */
+static const float *
+as_floats(float *tile, const GmBlock *b, const GmMatrix *m, uint32_t row, uint32_t rows,
+		  int *stride)
+{
+	*stride = (int) (m->cells == GM_CELLS_BF16 ? m->k : m->stride);
+	if (m->cells != GM_CELLS_BF16)
+		return (const float *) cells_of_row(b, m, row);
 	for (uint32_t r = 0; r < rows; r++)
-		for (uint32_t j = 0; j < k; j++)
-			to[(size_t) r * k + j] = from[(size_t) r * stride + j];
+	{
+		const uint16_t *from = (const uint16_t *) cells_of_row(b, m, row + r);
+
+		for (uint32_t j = 0; j < m->k; j++)
+			tile[(size_t) r * m->k + j] = gm_from_bf16(from[j]);
+	}
+	return tile;
 }
 
 static void
-add_float_gram(const GmGramArgs *a, const float *x, int rows, float *tile,
-			   double *partial)
+add_double_gram(const GmBlock *block, uint32_t row, uint32_t rows, double *partial)
 {
-	cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, (int) a->kx, rows, 1, x,
-				(int) a->stride_x, 0, tile, (int) a->kx);
-	for (uint32_t i = 0; i < a->kx; i++)
-		for (uint32_t j = i; j < a->kx; j++)
-			partial[(size_t) i * a->kx + j] += tile[(size_t) i * a->kx + j];
+	const GmGramArgs *a = block->args;
+	int			kx = (int) a->x.k;
+	int			ky = (int) a->y.k;
+	double	   *x = (double *) block->scratch;
+	double	   *y = x + (size_t) TILE_ROWS * a->x.k;
+
+	to_doubles(x, block, &a->x, row, rows);
+	if (a->y.at == GM_NOWHERE)
+	{
+		cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, kx, (int) rows, 1, x, kx, 1, partial, kx);
+		return;
+	}
+	to_doubles(y, block, &a->y, row, rows);
+	cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, kx, ky, (int) rows, 1, x, kx, y, ky, 1,
+				partial, ky);
+}
+
+static void
+add_float_gram(const GmBlock *block, uint32_t row, uint32_t rows, double *partial)
+{
+	const GmGramArgs *a = block->args;
+	bool		half = a->y.at == GM_NOWHERE;
+	uint32_t	ky = half ? a->x.k : a->y.k;
+	float	   *sums = (float *) block->scratch;
+	float	   *tile_x = sums + (size_t) a->x.k * ky;
+	float	   *tile_y = tile_x + (size_t) TILE_ROWS * a->x.k;
+	int			x_stride;
+	int			y_stride;
+	const float *x = as_floats(tile_x, block, &a->x, row, rows, &x_stride);
+
+	if (half)
+		cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, (int) ky, (int) rows, 1, x, x_stride, 0,
+					sums, (int) ky);
+	else
+	{
+		const float *y = as_floats(tile_y, block, &a->y, row, rows, &y_stride);
+
+		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int) a->x.k, (int) ky, (int) rows, 1,
+					x, x_stride, y, y_stride, 0, sums, (int) ky);
+	}
+	for (uint32_t i = 0; i < a->x.k; i++)
+		for (uint32_t j = half ? i : 0; j < ky; j++)
+			partial[(size_t) i * ky + j] += sums[(size_t) i * ky + j];
 }
 
 GmStatus
@@ -59,41 +128,35 @@ gm_dense_gram_block(const GmBlock *block)
 {
 	const GmGramArgs *a = block->args;
 	GmRows		strip = gm_block_rows(block, a->n, gm_strip_rows(a->n));
-	size_t		cells = (size_t) a->kx * (a->y == GM_NOWHERE ? a->kx : a->ky);
+	size_t		cells = (size_t) a->x.k * (a->y.at == GM_NOWHERE ? a->x.k : a->y.k);
 	double	   *partial = GM_AT(block->base, a->partial, double) + block->block * cells;
-	double	   *wide_x = (double *) block->scratch;
-	double	   *wide_y = wide_x + (size_t) TILE_ROWS * a->kx;
 
 	memset(partial, 0, cells * sizeof(double));
 	for (uint32_t r = strip.first; r < strip.end; r += TILE_ROWS)
 	{
 		uint32_t	rows = strip.end - r < TILE_ROWS ? strip.end - r : TILE_ROWS;
-		const float *x = matrix_row(block, a->x, r, a->stride_x);
 
 		if (gm_interrupted(block->intr))
 			return GM_INTERRUPTED;
 		if (a->rough)
-		{
-			add_float_gram(a, x, (int) rows, (float *) block->scratch, partial);
-			continue;
-		}
-		widen(wide_x, x, rows, a->stride_x, a->kx);
-		if (a->y == GM_NOWHERE)
-			cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (int) a->kx,
-						(int) rows, 1, wide_x, (int) a->kx, 1, partial, (int) a->kx);
+			add_float_gram(block, r, rows, partial);
 		else
-		{
-			widen(wide_y, matrix_row(block, a->y, r, a->stride_y), rows, a->stride_y,
-				  a->ky);
-			cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int) a->kx,
-						(int) a->ky, (int) rows, 1, wide_x, (int) a->kx, wide_y,
-						(int) a->ky, 1, partial, (int) a->ky);
-		}
+			add_double_gram(block, r, rows, partial);
 	}
 	return GM_OK;
 }
 
 /* ---- row by row ---- */
+
+static void
+store_floats(char *to, uint32_t cells, const float *from, uint32_t k)
+{
+	if (cells != GM_CELLS_BF16)
+		memcpy(to, from, k * sizeof(float));
+	else
+		for (uint32_t j = 0; j < k; j++)
+			((uint16_t *) to)[j] = gm_to_bf16(from[j]);
+}
 
 GmStatus
 gm_dense_transform_block(const GmBlock *block)
@@ -101,16 +164,18 @@ gm_dense_transform_block(const GmBlock *block)
 	const GmTransformArgs *a = block->args;
 	GmRows		rows = gm_block_rows(block, a->n, TILE_ROWS);
 	uint32_t	n = rows.end - rows.first;
+	int			kx = (int) a->x.k;
+	int			ky = (int) a->out.k;
 	float	   *tile = (float *) block->scratch;
+	int			x_stride;
+	const float *x = as_floats(tile + (size_t) TILE_ROWS * a->out.k, block, &a->x, rows.first, n,
+							   &x_stride);
 
-	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int) n, (int) a->ky,
-				(int) a->kx, 1, matrix_row(block, a->x, rows.first, a->stride_x),
-				(int) a->stride_x, GM_AT(block->base, a->w, float), (int) a->ky, 0,
-				tile, (int) a->ky);
-	for (uint32_t r = 0; r < n; r++)
-		memcpy(GM_AT(block->base, a->out, float) +
-			   (size_t) (rows.first + r) * a->stride_out,
-			   tile + (size_t) r * a->ky, a->ky * sizeof(float));
+	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int) n, ky, kx, 1, x, x_stride,
+				GM_AT(block->base, a->w, float), ky, 0, tile, ky);
+	for (uint32_t r = 0; r < n; r++, tile += ky)
+		store_floats((char *) cells_of_row(block, &a->out, rows.first + r), a->out.cells, tile,
+					 a->out.k);
 	return GM_OK;
 }
 
@@ -237,10 +302,11 @@ gm_dense_pack_block(const GmBlock *block)
 
 	for (uint32_t r = rows.first; r < rows.end; r++)
 	{
-		float	   *out = GM_AT(block->base, a->out, float) + (size_t) r * a->stride_out;
+		size_t		cell = gm_cell_bytes(a->out_cells);
+		char	   *out = block->base + a->out + (size_t) r * a->stride_out * cell;
 
-		memcpy(out, matrix_row(block, a->x, r, a->stride_x), shared * sizeof(float));
-		memset(out + shared, 0, (a->stride_out - shared) * sizeof(float));
+		store_floats(out, a->out_cells, matrix_row(block, a->x, r, a->stride_x), shared);
+		memset(out + shared * cell, 0, (a->stride_out - shared) * cell);
 	}
 	return GM_OK;
 }

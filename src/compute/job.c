@@ -56,36 +56,36 @@ strips(const GmJob *job)
 }
 
 GmStatus
-gm_job_gram(GmJob *job, GmOffset x, uint32_t stride_x, uint32_t kx, GmOffset y,
-			uint32_t stride_y, uint32_t ky, bool rough)
+gm_job_gram(GmJob *job, const GmMatrix *x, const GmMatrix *y, bool rough)
 {
-	GmGramArgs	args = {x, y, job->partial, job->n, stride_x, stride_y, kx, ky, rough};
+	GmGramArgs	args = {.x = *x, .partial = job->partial, .n = job->n, .rough = rough};
 	const double *partial = GM_AT(job->team->base, job->partial, double);
-	size_t		cells = (size_t) kx * (y == GM_NOWHERE ? kx : ky);
+	size_t		cells = (size_t) x->k * (y == NULL ? x->k : y->k);
 
+	if (y != NULL)
+		args.y = *y;
 	GM_TRY(gm_job_run(job, GM_KERNEL_GRAM, &args, sizeof(args), strips(job)));
 	memset(job->gram, 0, cells * sizeof(double));
 	for (uint32_t s = 0; s < strips(job); s++, partial += cells)
 		for (size_t i = 0; i < cells; i++)
 			job->gram[i] += partial[i];
-	if (y == GM_NOWHERE)
-		for (uint32_t i = 0; i < kx; i++)
+	if (y == NULL)
+		for (uint32_t i = 0; i < x->k; i++)
 			for (uint32_t j = 0; j < i; j++)
-				job->gram[(size_t) i * kx + j] = job->gram[(size_t) j * kx + i];
+				job->gram[(size_t) i * x->k + j] = job->gram[(size_t) j * x->k + i];
 	return GM_OK;
 }
 
 GmStatus
-gm_job_transform(GmJob *job, GmOffset x, uint32_t stride_x, uint32_t kx,
-				 const double *w, uint32_t w_stride, GmOffset out,
-				 uint32_t stride_out, uint32_t ky)
+gm_job_transform(GmJob *job, const GmMatrix *x, const double *w, uint32_t w_stride,
+				 const GmMatrix *out)
 {
-	GmTransformArgs args = {x, job->small, out, job->n, stride_x, stride_out, kx, ky};
+	GmTransformArgs args = {*x, *out, job->small, job->n};
 	float	   *small = GM_AT(job->team->base, job->small, float);
 
-	for (uint32_t i = 0; i < kx; i++)
-		for (uint32_t j = 0; j < ky; j++)
-			small[(size_t) i * ky + j] = (float) w[(size_t) i * w_stride + j];
+	for (uint32_t i = 0; i < x->k; i++)
+		for (uint32_t j = 0; j < out->k; j++)
+			small[(size_t) i * out->k + j] = (float) w[(size_t) i * w_stride + j];
 	return gm_job_run(job, GM_KERNEL_TRANSFORM, &args, sizeof(args),
 					  gm_blocks(job->n, GM_BLOCK_ROWS));
 }
@@ -144,13 +144,13 @@ gm_job_eigen(GmJob *job, uint32_t k)
  * bears matrices of any rank), columns brought to one length before.
  */
 static GmStatus
-orthonormalize_once(GmJob *job, GmOffset x, uint32_t k, double *condition,
-					uint32_t *rank)
+whiten_once(GmJob *job, const GmMatrix *x, double *condition, uint32_t *rank)
 {
+	uint32_t	k = x->k;
 	double	   *length = job->values + k;
 	double		largest;
 
-	GM_TRY(gm_job_gram(job, x, k, k, GM_NOWHERE, 0, 0, false));
+	GM_TRY(gm_job_gram(job, x, NULL, false));
 	for (uint32_t i = 0; i < k; i++)
 	{
 		double		square = job->gram[(size_t) i * k + i];
@@ -177,18 +177,28 @@ orthonormalize_once(GmJob *job, GmOffset x, uint32_t k, double *condition,
 		for (uint32_t i = 0; i < k; i++)
 			job->vectors[(size_t) i * k + j] *= f * length[i];
 	}
-	return gm_job_transform(job, x, k, k, job->vectors, k, x, k, k);
+	return GM_OK;
 }
 
 GmStatus
-gm_job_orthonormalize(GmJob *job, GmOffset x, uint32_t k, uint32_t *rank)
+gm_job_whiten(GmJob *job, const GmMatrix *x, uint32_t *rank)
 {
 	double		condition;
 
-	GM_TRY(orthonormalize_once(job, x, k, &condition, rank));
-	if (condition < WELL_CONDITIONED)
-		GM_TRY(orthonormalize_once(job, x, k, &condition, rank));
-	return GM_OK;
+	GM_TRY(whiten_once(job, x, &condition, rank));
+	if (condition >= WELL_CONDITIONED)
+		return GM_OK;
+	GM_TRY(gm_job_transform(job, x, job->vectors, x->k, x));
+	return whiten_once(job, x, &condition, rank);
+}
+
+GmStatus
+gm_job_orthonormalize(GmJob *job, const GmMatrix *x)
+{
+	uint32_t	rank;
+
+	GM_TRY(gm_job_whiten(job, x, &rank));
+	return gm_job_transform(job, x, job->vectors, x->k, x);
 }
 
 GmStatus

@@ -41,6 +41,7 @@ typedef struct GmJob
 	/* the leader's own */
 	double	   *gram;			/* most x most */
 	double	   *vectors;		/* most x most */
+	double	   *basis;			/* most x most */
 	double	   *values;			/* 2 x most */
 	double	   *lapack;			/* gm_job_lapack_cells(most) */
 } GmJob;
@@ -60,22 +61,26 @@ extern GmStatus gm_job_run(GmJob *job, GmKernel kernel, const void *args,
 extern void gm_job_advance(GmJob *job);
 extern GmStatus gm_job_product(GmJob *job, GmProductArgs *args);
 
-/* gram = x^T y (y nowhere: x^T x), kx x ky, whole */
-extern GmStatus gm_job_gram(GmJob *job, GmOffset x, uint32_t stride_x,
-							uint32_t kx, GmOffset y, uint32_t stride_y,
-							uint32_t ky, bool rough);
+/* gram = x^T y (NULL: x^T x), x.k x y.k, whole */
+extern GmStatus gm_job_gram(GmJob *job, const GmMatrix *x, const GmMatrix *y,
+							bool rough);
 
-/* out = x * w: the first kx rows and ky columns of w, which is the leader's */
-extern GmStatus gm_job_transform(GmJob *job, GmOffset x, uint32_t stride_x,
-								 uint32_t kx, const double *w, uint32_t w_stride,
-								 GmOffset out, uint32_t stride_out, uint32_t ky);
+/* out = x * w: the first x.k rows and out.k columns of w, which is the leader's */
+extern GmStatus gm_job_transform(GmJob *job, const GmMatrix *x, const double *w,
+								 uint32_t w_stride, const GmMatrix *out);
 
 /* vectors (columns, by falling value) and values of the symmetric gram */
 extern GmStatus gm_job_eigen(GmJob *job, uint32_t k);
 
-/* columns of x to an orthonormal basis of what they span, rank of them, the rest to 0 */
-extern GmStatus gm_job_orthonormalize(GmJob *job, GmOffset x, uint32_t k,
-									  uint32_t *rank);
+/*
+ * vectors to the x.k x x.k matrix that makes columns of x an orthonormal basis
+ * of what they span, rank of them, the rest 0; x itself is changed if that one
+ * matrix cannot do it in its precision.
+ */
+extern GmStatus gm_job_whiten(GmJob *job, const GmMatrix *x, uint32_t *rank);
+
+/* the same done to x */
+extern GmStatus gm_job_orthonormalize(GmJob *job, const GmMatrix *x);
 
 extern GmStatus gm_job_fill(GmJob *job, GmOffset x, uint32_t stride, uint32_t k,
 							GmFill fill, GmOffset row);

@@ -92,8 +92,30 @@ typedef enum GmCoef
 typedef enum GmCells
 {
 	GM_CELLS_FLOAT = 0,
-	GM_CELLS_BF16				/* x and out: upper halves of floats */
+	GM_CELLS_BF16				/* upper halves of floats */
 } GmCells;
+
+static inline size_t
+gm_cell_bytes(uint32_t cells)
+{
+	return cells == GM_CELLS_BF16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+/* the first k columns of n rows */
+typedef struct GmMatrix
+{
+	GmOffset	at;
+	uint32_t	stride;
+	uint32_t	k;
+	uint32_t	cells;
+} GmMatrix;
+
+/* of floats, without gaps */
+static inline GmMatrix
+gm_matrix(GmOffset at, uint32_t k)
+{
+	return (GmMatrix) {at, k, k, GM_CELLS_FLOAT};
+}
 
 /*
  * out_i = a * sum over arcs ij of coef_ij x_j + (b + b_row * row_i) x_i + c y_i;
@@ -113,7 +135,7 @@ typedef struct GmProductArgs
 	uint32_t	stride;
 	uint32_t	sum_stride;
 	uint32_t	coef;
-	uint32_t	cells;
+	uint32_t	cells;			/* of x, y and out */
 	uint32_t	take_log;
 	float		a;
 	float		b;
@@ -126,31 +148,26 @@ extern GmStatus gm_sparse_product_block(const GmBlock *block);
 
 /* ---- dense.c ---- */
 
-/* partial: kx x ky doubles by strip, of x^T y; y nowhere: of x^T x, upper half */
+/* partial: doubles by strip, x.k x y.k of x^T y; y nowhere: of x^T x, upper half */
 typedef struct GmGramArgs
 {
-	GmOffset	x;
-	GmOffset	y;
+	GmMatrix	x;
+	GmMatrix	y;
 	GmOffset	partial;
 	uint32_t	n;
-	uint32_t	stride_x;
-	uint32_t	stride_y;
-	uint32_t	kx;
-	uint32_t	ky;
 	uint32_t	rough;			/* products of 256 rows in float */
 } GmGramArgs;
 
-/* out_i = x_i * w, w being kx x ky floats; out may be x if its stride is no less */
+/*
+ * out_i = x_i * w, w being x.k x out.k floats; out may be x, or begin where it
+ * does if its stride is the same.
+ */
 typedef struct GmTransformArgs
 {
-	GmOffset	x;
+	GmMatrix	x;
+	GmMatrix	out;
 	GmOffset	w;
-	GmOffset	out;
 	uint32_t	n;
-	uint32_t	stride_x;
-	uint32_t	stride_out;
-	uint32_t	kx;
-	uint32_t	ky;
 } GmTransformArgs;
 
 /* by strip and column: the largest magnitude, or the sign at the first of them */
@@ -222,6 +239,7 @@ typedef struct GmPackArgs
 	uint32_t	n;
 	uint32_t	stride_x;
 	uint32_t	stride_out;
+	uint32_t	out_cells;
 } GmPackArgs;
 
 extern GmStatus gm_dense_gram_block(const GmBlock *block);
@@ -264,6 +282,18 @@ gm_to_bf16(float f)
 	}			v = {f};
 
 	return (uint16_t) ((v.u + 0x7fff + (v.u >> 16 & 1)) >> 16);
+}
+
+static inline float
+gm_from_bf16(uint16_t h)
+{
+	union
+	{
+		uint32_t	u;
+		float		f;
+	}			v = {(uint32_t) h << 16};
+
+	return v.f;
 }
 
 #endif							/* GM_COMPUTE_KERNELS_H */

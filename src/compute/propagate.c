@@ -101,22 +101,24 @@ factorize(GmJob *job, GmOffset out)
 	GmOffset	x = job->matrix[0];
 	GmOffset	y = job->matrix[1];
 	uint32_t	k = job->columns;
-	uint32_t	rank;
+	GmMatrix	left = gm_matrix(y, k);
+	GmMatrix	right = gm_matrix(x, k);
+	GmMatrix	u = gm_matrix(out, job->stride);
 
 	GM_TRY(logarithms(job));
 	GM_TRY(gm_job_fill(job, x, k, k, GM_FILL_SIGNS, GM_NOWHERE));
 	GM_TRY(log_product(job, x, y, false));
 	for (uint32_t i = 0; i < job->opts->iterations; i++)
 	{
-		GM_TRY(gm_job_orthonormalize(job, y, k, &rank));
+		GM_TRY(gm_job_orthonormalize(job, &left));
 		GM_TRY(log_product(job, y, x, true));
 		GM_TRY(log_product(job, x, y, false));
 	}
-	GM_TRY(gm_job_orthonormalize(job, y, k, &rank));
+	GM_TRY(gm_job_orthonormalize(job, &left));
 	GM_TRY(log_product(job, y, x, true));
-	GM_TRY(gm_job_gram(job, x, k, k, GM_NOWHERE, 0, 0, false));
+	GM_TRY(gm_job_gram(job, &right, NULL, false));
 	GM_TRY(gm_job_eigen(job, k));
-	GM_TRY(gm_job_transform(job, y, k, k, job->vectors, k, out, job->stride, job->stride));
+	GM_TRY(gm_job_transform(job, &left, job->vectors, k, &u));
 	for (uint32_t j = 0; j < job->dim; j++)
 		job->values[j] = pow(fmax(job->values[j], 0), 0.25);
 	return gm_job_finish(job, out, job->stride, job->dim, job->values, GM_NOWHERE,
@@ -200,6 +202,7 @@ propagate(GmJob *job, GmOffset x, GmOffset other, GmOffset sum)
 	const float *degree = GM_AT(job->team->base, job->degree, float);
 	float	   *inverse = GM_AT(job->team->base, job->scale, float);
 	float	   *loops = GM_AT(job->team->base, job->scale_b, float);
+	GmMatrix	result = gm_matrix(sum, stride);
 	GmCombineArgs first = {x, sum, job->n, stride, 0, 0, (float) c[0]};
 
 	for (uint32_t i = 0; i < job->n; i++)
@@ -224,9 +227,9 @@ propagate(GmJob *job, GmOffset x, GmOffset other, GmOffset sum)
 		x = newest;
 	}
 	GM_TRY(gm_job_finish(job, sum, stride, job->dim, NULL, job->scale_b, false, false));
-	GM_TRY(gm_job_gram(job, sum, stride, stride, GM_NOWHERE, 0, 0, false));
+	GM_TRY(gm_job_gram(job, &result, NULL, false));
 	GM_TRY(gm_job_eigen(job, stride));
-	GM_TRY(gm_job_transform(job, sum, stride, stride, job->vectors, stride, sum, stride, stride));
+	GM_TRY(gm_job_transform(job, &result, job->vectors, stride, &result));
 	for (uint32_t j = 0; j < job->dim; j++)
 		job->values[j] = job->values[j] > job->values[0] * 1e-12 ?
 			pow(job->values[j], -0.25) : 0;
@@ -337,7 +340,7 @@ gm_smooth_run(GmJob *job, GmOffset *out)
 	GmOffset	x = job->matrix[0];
 	GmOffset	next = job->matrix[1];
 	GmOffset	kept = job->matrix[2];
-	GmPackArgs	pack = {job->given, x, job->n, job->dim, job->stride};
+	GmPackArgs	pack = {job->given, x, job->n, job->dim, job->stride, GM_CELLS_FLOAT};
 	GmFinishArgs share = {kept, job->scale_b, GM_NOWHERE, job->n, job->stride, 0};
 	uint32_t	blocks = gm_blocks(job->n, GM_BLOCK_ROWS);
 

@@ -9,6 +9,12 @@
  * the least Ritz value so far, and grows steeply above.  Two matrices do, since
  * the three-term recurrence can write over its oldest term.
  *
+ * Until little changes both are of bf16, in the place of one: its rounding,
+ * 2^-9 of an entry, is far less than what the subspace lacks then, and spread
+ * over all directions; memory, which decides, is asked for half as much.  Ritz
+ * values and vectors are of what was rounded, so the result is orthonormal to
+ * float's precision all the same.
+ *
  * Leading means algebraically largest: an eigenvalue near -1 tells of a
  * bipartite part, not of a cluster.
  *
@@ -29,17 +35,56 @@
  */
 #include "compute/job.h"
 
+#include <cblas.h>
 #include <math.h>
+#include <string.h>
 
 #define FIRST_DEGREE	6
 #define FIRST_CUT		0.2
 #define DEGREE			8
 
+/* of the eigenvalues' sum, relatively: while it changes by more, bf16 will do */
+#define SETTLED			0.01
+
 /* [-1, c] may not vanish */
 #define LEAST_CUT		(-0.9)
 
+/* what is iterated and as much memory beside it, which change places */
+typedef struct Basis
+{
+	GmMatrix	x;
+	GmMatrix	other;
+} Basis;
+
+static Basis
+floats(const GmJob *job)
+{
+	return (Basis) {gm_matrix(job->matrix[0], job->columns), gm_matrix(job->matrix[1], job->columns)};
+}
+
+/* both in the second matrix */
+static Basis
+halves(const GmJob *job)
+{
+	Basis		b = floats(job);
+
+	b.x.cells = b.other.cells = GM_CELLS_BF16;
+	b.x.at = job->matrix[1];
+	b.other.at = b.x.at + (GmOffset) job->n * job->columns * sizeof(uint16_t);
+	return b;
+}
+
+static GmProductArgs
+product_of(const GmJob *job, const Basis *b)
+{
+	return (GmProductArgs) {
+		.x = b->x.at, .out = b->other.at, .row = job->scale, .col = job->scale,
+		.stride = job->columns, .cells = b->x.cells, .a = 1
+	};
+}
+
 static GmStatus
-filter(GmJob *job, GmOffset *x, GmOffset *other, double cut, uint32_t degree)
+filter(GmJob *job, Basis *b, double cut, uint32_t degree)
 {
 	double		half = (cut + 1) / 2;
 	double		middle = (cut - 1) / 2;
@@ -47,33 +92,49 @@ filter(GmJob *job, GmOffset *x, GmOffset *other, double cut, uint32_t degree)
 	for (uint32_t j = 1; j <= degree; j++)
 	{
 		double		factor = j == 1 ? 1 : 2;
-		GmOffset	newest = *other;
-		GmProductArgs args = {
-			.x = *x, .y = *other, .out = *other, .row = job->scale,
-			.col = job->scale, .stride = job->columns,
-			.a = (float) (factor / half), .b = (float) (-factor * middle / half),
-			.c = j == 1 ? 0 : -1
-		};
+		GmMatrix	newest = b->other;
+		GmProductArgs args = product_of(job, b);
 
+		args.y = args.out;
+		args.a = (float) (factor / half);
+		args.b = (float) (-factor * middle / half);
+		args.c = j == 1 ? 0 : -1;
 		GM_TRY(gm_job_product(job, &args));
-		*other = *x;
-		*x = newest;
+		b->other = b->x;
+		b->x = newest;
 	}
 	return GM_OK;
 }
 
-/* x to Ritz vectors, values to Ritz values, both by falling value; rank of them */
+/* c = a b or a^T b, k x k */
+static void
+multiply(bool transposed, uint32_t k, const double *a, const double *b, double *c)
+{
+	int			n = (int) k;
+
+	cblas_dgemm(CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, n, n, n, 1, a,
+				n, b, n, 0, c, n);
+}
+
+/*
+ * gram to what makes Ritz vectors of b.x; values to Ritz values, both by falling
+ * value; rank of them.  The basis is not made orthonormal where it is: that and
+ * the Ritz vectors are one change.  b.other is lost.
+ */
 static GmStatus
-rayleigh_ritz(GmJob *job, GmOffset x, GmOffset other, uint32_t *rank)
+rayleigh_ritz(GmJob *job, const Basis *b, uint32_t *rank)
 {
 	uint32_t	k = job->columns;
-	GmProductArgs args = {
-		.x = x, .out = other, .row = job->scale, .col = job->scale, .stride = k, .a = 1
-	};
+	size_t		cells = (size_t) k * k;
+	GmProductArgs args;
 
-	GM_TRY(gm_job_orthonormalize(job, x, k, rank));
+	GM_TRY(gm_job_whiten(job, &b->x, rank));
+	memcpy(job->basis, job->vectors, cells * sizeof(double));
+	args = product_of(job, b);
 	GM_TRY(gm_job_product(job, &args));
-	GM_TRY(gm_job_gram(job, x, k, k, other, k, k, false));
+	GM_TRY(gm_job_gram(job, &b->x, &b->other, b->x.cells == GM_CELLS_BF16));
+	multiply(false, k, job->gram, job->basis, job->vectors);
+	multiply(true, k, job->basis, job->vectors, job->gram);
 	for (uint32_t i = 0; i < k; i++)
 		for (uint32_t j = 0; j < i; j++)
 		{
@@ -87,7 +148,8 @@ rayleigh_ritz(GmJob *job, GmOffset x, GmOffset other, uint32_t *rank)
 	for (uint32_t j = *rank; j < k; j++)
 		job->gram[(size_t) j * k + j] = -2;
 	GM_TRY(gm_job_eigen(job, k));
-	return gm_job_transform(job, x, k, k, job->vectors, k, x, k, k);
+	multiply(false, k, job->basis, job->vectors, job->gram);
+	return GM_OK;
 }
 
 static double
@@ -100,45 +162,60 @@ leading_sum(const GmJob *job, uint32_t rank)
 	return sum;
 }
 
+/* x to random columns */
+static GmStatus
+begin(GmJob *job, const GmMatrix *x)
+{
+	uint32_t	k = job->columns;
+	GmPackArgs	pack = {job->matrix[0], x->at, job->n, k, k, x->cells};
+
+	GM_TRY(gm_job_fill(job, job->matrix[0], k, k, GM_FILL_SIGNS, job->scale));
+	return x->at == job->matrix[0] ? GM_OK :
+		gm_job_run(job, GM_KERNEL_PACK, &pack, sizeof(pack), gm_blocks(job->n, GM_BLOCK_ROWS));
+}
+
 GmStatus
 gm_spectral_run(GmJob *job, GmOffset *out)
 {
-	GmOffset	x = job->matrix[0];
-	GmOffset	other = job->matrix[1];
 	uint32_t	k = job->columns;
 	uint32_t	rank;
-	double		sum;
-	GmPackArgs	pack;
+	double		sum = 0;
+	GmMatrix	result;
 
 	/* a basis of all there is needs no filter */
 	bool		whole = job->n <= k;
+	uint32_t	more = whole ? 0 : job->opts->iterations;
+	Basis		b = whole ? floats(job) : halves(job);
 
 	job->phases = FIRST_DEGREE + 1 + job->opts->iterations * (DEGREE + 1);
 	GM_TRY(gm_job_degree_power(job, job->scale,
 							   job->opts->regularization * job->volume / job->n, -0.5, 1));
-	GM_TRY(gm_job_fill(job, x, k, k, GM_FILL_SIGNS, job->scale));
+	GM_TRY(begin(job, &b.x));
 	if (!whole)
-		GM_TRY(filter(job, &x, &other, FIRST_CUT, FIRST_DEGREE));
-	GM_TRY(rayleigh_ritz(job, x, other, &rank));
-	sum = leading_sum(job, rank);
-	for (uint32_t i = 0; i < job->opts->iterations && !whole; i++)
+		GM_TRY(filter(job, &b, FIRST_CUT, FIRST_DEGREE));
+	for (uint32_t i = 0;; i++)
 	{
-		double		cut = rank > 0 ? job->values[rank - 1] : 0;
 		double		before = sum;
+		GmMatrix	from;
 
-		GM_TRY(filter(job, &x, &other, cut > LEAST_CUT ? cut : LEAST_CUT, DEGREE));
-		GM_TRY(rayleigh_ritz(job, x, other, &rank));
+		GM_TRY(rayleigh_ritz(job, &b, &rank));
 		sum = leading_sum(job, rank);
-		job->report->change = fabs(sum - before) / fmax(fabs(sum), 1e-30);
-		if (job->report->change < job->opts->tolerance)
+		if (i > 0)
+			job->report->change = fabs(sum - before) / fmax(fabs(sum), 1e-30);
+		if (i == more || (i > 0 && job->report->change < job->opts->tolerance &&
+						  (b.x.cells == GM_CELLS_FLOAT || job->opts->tolerance > SETTLED)))
 			break;
+		from = b.x;
+		if (from.cells == GM_CELLS_BF16 && i > 0 && job->report->change < SETTLED)
+			b = floats(job);
+		GM_TRY(gm_job_transform(job, &from, job->gram, k, &b.x));
+		GM_TRY(filter(job, &b, fmax(rank > 0 ? job->values[rank - 1] : 0, LEAST_CUT), DEGREE));
 	}
-	pack = (GmPackArgs) {x, other, job->n, k, job->stride};
-	GM_TRY(gm_job_run(job, GM_KERNEL_PACK, &pack, sizeof(pack),
-					  gm_blocks(job->n, GM_BLOCK_ROWS)));
-	*out = other;
+	result = gm_matrix(b.x.cells == GM_CELLS_BF16 ? job->matrix[0] : b.other.at, job->stride);
+	GM_TRY(gm_job_transform(job, &b.x, job->gram, k, &result));
+	*out = result.at;
 	for (uint32_t j = 0; j < job->dim; j++)
 		job->values[j] = pow(fabs(job->values[j]), job->opts->value_exponent);
-	return gm_job_finish(job, other, job->stride, job->dim, job->values, GM_NOWHERE,
+	return gm_job_finish(job, result.at, job->stride, job->dim, job->values, GM_NOWHERE,
 						 true, job->opts->normalize);
 }

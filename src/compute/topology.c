@@ -56,7 +56,7 @@ compute(GmJob *job, GmOffset *out)
 	GM_TRY(run_method(job, out));
 	if (job->matrix[3] == GM_NOWHERE)
 		return GM_OK;
-	pack = (GmPackArgs) {*out, job->matrix[3], job->n, job->stride, job->dim};
+	pack = (GmPackArgs) {*out, job->matrix[3], job->n, job->stride, job->dim, GM_CELLS_FLOAT};
 	*out = job->matrix[3];
 	return gm_job_run(job, GM_KERNEL_PACK, &pack, sizeof(pack),
 					  gm_blocks(job->n, GM_BLOCK_ROWS));
@@ -66,7 +66,7 @@ static GmStatus
 compute_with_memory(GmJob *job, GmOffset *out)
 {
 	size_t		most = job->most;
-	size_t		cells = 2 * most * most + 2 * most + gm_job_lapack_cells(job->most);
+	size_t		cells = 3 * most * most + 2 * most + gm_job_lapack_cells(job->most);
 	double	   *memory = malloc(cells * sizeof(double));
 	GmStatus	status;
 
@@ -74,7 +74,8 @@ compute_with_memory(GmJob *job, GmOffset *out)
 		return GM_NO_MEMORY;
 	job->gram = memory;
 	job->vectors = job->gram + most * most;
-	job->values = job->vectors + most * most;
+	job->basis = job->vectors + most * most;
+	job->values = job->basis + most * most;
 	job->lapack = job->values + 2 * most;
 	status = compute(job, out);
 	free(memory);

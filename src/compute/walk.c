@@ -207,7 +207,10 @@ static GmStatus
 fold(GmJob *job, GmOffset x, uint32_t stride, uint32_t k, GmOffset to,
 	 uint32_t to_stride, uint32_t keep, uint32_t wanted)
 {
-	GM_TRY(gm_job_gram(job, x, stride, k, GM_NOWHERE, 0, 0, true));
+	GmMatrix	all = {x, stride, k, GM_CELLS_FLOAT};
+	GmMatrix	kept = {to, to_stride, keep, GM_CELLS_FLOAT};
+
+	GM_TRY(gm_job_gram(job, &all, NULL, true));
 	GM_TRY(gm_job_eigen(job, k));
 	for (uint32_t j = k; j < job->most; j++)
 		job->values[j] = 0;
@@ -215,7 +218,7 @@ fold(GmJob *job, GmOffset x, uint32_t stride, uint32_t k, GmOffset to,
 		for (uint32_t j = 0; j < keep; j++)
 			job->gram[(size_t) i * keep + j] =
 				j < wanted && j < k ? job->vectors[(size_t) i * k + j] : 0;
-	return gm_job_transform(job, x, stride, k, job->gram, keep, to, to_stride, keep);
+	return gm_job_transform(job, &all, job->gram, keep, &kept);
 }
 
 static GmStatus
