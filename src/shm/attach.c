@@ -266,7 +266,7 @@ update_extent(GmArea *a, uint32 n)
 		segments[n] = gm_segment_attach(handle, NULL);
 		if (segments[n] == NULL)
 			return atomic_load(&e->ex_serial) != serial;
-		base[n] = gm_segment_place(segments[n], false);
+		base[n] = gm_segment_place(segments[n]);
 		mapped = Max(mapped, n + 1);
 	}
 	serials[n] = serial;

@@ -12,10 +12,14 @@
  * (gm_pool_wipe): giving a large graph up must not take long.  Which of the
  * smallest slabs need it is known.
  *
+ * The system is asked for large pages one by one: with a slab of usual size, else
+ * in idle moments (gm_pool_enlarge).
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "portability/instr_time.h"
 #include "utils/memutils.h"
 
 #include "shm/pool.h"
@@ -25,9 +29,13 @@
 #define FIRST_BITS		20
 #define LEAST_BITS		18		/* where the limit or the system leave no more */
 #define MOST_BITS		26		/* making one takes 1.5 s/GB, without a look at interrupts */
-#define MOST_BITS_LARGE	28		/* from LARGE on, since there are not so many numbers */
+#define MOST_BITS_LARGE	27		/* from LARGE on, since there are not so many numbers */
 #define LARGE			((size_t) 4 << 30)
+#define MOST_BITS_HUGE	28		/* from HUGE on */
+#define HUGE			((size_t) 64 << 30)
 #define MAX_BITS		38
+#define USUAL_BITS		23		/* of slabs, at most: a graph's grow to 8 MB */
+#define ENLARGE_MS		4		/* spent on large pages of one slab, nearly at most */
 #define ORDERS			(MAX_BITS + 1)
 #define TAKEN			0x80
 #define OFFSET(ref)		((ref) & (((GmRef) 1 << GM_MEM_OFFSET_BITS) - 1))
@@ -41,6 +49,8 @@ typedef struct Extent
 	bool	   *dirty;			/* by smallest slab: it is free and not zero */
 	size_t		dirty_count;
 	size_t		wiped;			/* where gm_pool_wipe goes on */
+	bool	   *large;			/* by large page: it is one, or was asked for */
+	size_t		small_count;	/* large pages that are none yet */
 	uint32		free_blocks[ORDERS];	/* how many of each order */
 	size_t		used;
 	uint64		empty_since;	/* epoch at which the last slab came back */
@@ -137,6 +147,7 @@ static bool
 add_extent(GmPool *pool, int bits)
 {
 	uint32		n = 1;
+	Size		pages = ((Size) 1 << bits) / GM_LARGE_PAGE;
 	dsm_segment *segment;
 	Extent	   *e;
 	uint8	   *blocks;
@@ -148,7 +159,7 @@ add_extent(GmPool *pool, int bits)
 		strlcpy(pool->error, "too many extents", sizeof(pool->error));
 		return false;
 	}
-	blocks = MemoryContextAllocExtended(pool->context, (Size) 2 << (bits - SLAB_BITS),
+	blocks = MemoryContextAllocExtended(pool->context, ((Size) 2 << (bits - SLAB_BITS)) + pages,
 										MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
 	if (blocks == NULL)
 	{
@@ -166,8 +177,10 @@ add_extent(GmPool *pool, int bits)
 	e->bits = bits;
 	e->blocks = blocks;
 	e->dirty = (bool *) blocks + ((Size) 1 << (bits - SLAB_BITS));
+	e->large = e->dirty + ((Size) 1 << (bits - SLAB_BITS));
+	e->small_count = pages;
 	put_free(e, 0, bits);
-	pool->base[n] = gm_segment_place(segment, true);
+	pool->base[n] = gm_segment_place(segment);
 	pool->mapped += (size_t) 1 << bits;
 	pool->numbers = Max(pool->numbers, n);
 	publish_extent(pool, n, dsm_segment_handle(segment), (uint64) 1 << bits);
@@ -184,6 +197,43 @@ wipe_unit(GmPool *pool, uint32 n, size_t at)
 	memset(pool->base[n] + (at << SLAB_BITS), 0, (size_t) 1 << SLAB_BITS);
 	e->dirty[at] = false;
 	e->dirty_count--;
+}
+
+/* false: this extent will have none any more */
+static bool
+enlarge(GmPool *pool, uint32 n, size_t page)
+{
+	Extent	   *e = &pool->extent[n];
+
+	if (e->large[page])
+		return true;
+	if (!gm_segment_enlarge(e->segment, pool->base[n], page * GM_LARGE_PAGE))
+	{
+		e->small_count = 0;
+		return false;
+	}
+	e->large[page] = true;
+	e->small_count--;
+	return true;
+}
+
+/* while the system has them at hand: somebody waits for the slab */
+static void
+enlarge_slab(GmPool *pool, uint32 n, size_t start, size_t end)
+{
+	instr_time	begun;
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(begun);
+	for (size_t page = start / GM_LARGE_PAGE; pool->extent[n].small_count > 0 &&
+		 page * GM_LARGE_PAGE < end; page++)
+	{
+		(void) enlarge(pool, n, page);
+		INSTR_TIME_SET_CURRENT(now);
+		INSTR_TIME_SUBTRACT(now, begun);
+		if (INSTR_TIME_GET_MILLISEC(now) > ENLARGE_MS)
+			break;
+	}
 }
 
 /* place of a free block of this order */
@@ -223,6 +273,8 @@ take(GmPool *pool, int bits, GmRef *ref)
 		order--;
 		put_free(e, at + ((size_t) 1 << (order - SLAB_BITS)), order);
 	}
+	if (bits <= USUAL_BITS)
+		enlarge_slab(pool, best, at << SLAB_BITS, (at << SLAB_BITS) + ((size_t) 1 << bits));
 	for (size_t i = 0; i < (size_t) 1 << (bits - SLAB_BITS) && e->dirty_count > 0; i++)
 		wipe_unit(pool, best, at + i);
 	e->blocks[at] = (uint8) (bits | TAKEN);
@@ -249,7 +301,8 @@ bits_for(size_t bytes)
 static int
 next_extent(const GmPool *pool, int least)
 {
-	int			most = pool->mapped < LARGE ? MOST_BITS : MOST_BITS_LARGE;
+	int			most = pool->mapped < LARGE ? MOST_BITS :
+		pool->mapped < HUGE ? MOST_BITS_LARGE : MOST_BITS_HUGE;
 	int			bits = FIRST_BITS;
 
 	while (bits < most && (size_t) 8 << bits <= pool->mapped)
@@ -381,6 +434,25 @@ gm_pool_wipe(GmPool *pool, size_t most)
 			units -= before - e->dirty_count;
 			e->wiped = (e->wiped + 1) & (((size_t) 1 << (e->bits - SLAB_BITS)) - 1);
 		}
+	}
+	return false;
+}
+
+bool
+gm_pool_enlarge(GmPool *pool)
+{
+	for (uint32 n = 1; n <= pool->numbers; n++)
+	{
+		Extent	   *e = &pool->extent[n];
+
+		if (e->segment == NULL || e->used == 0 || e->small_count == 0)
+			continue;
+		for (size_t page = 0; page < ((size_t) 1 << e->bits) / GM_LARGE_PAGE; page++)
+			if (!e->large[page])
+			{
+				(void) enlarge(pool, n, page);
+				return true;
+			}
 	}
 	return false;
 }

@@ -26,8 +26,6 @@
 #include "shm/control.h"
 #include "shm/segment.h"
 
-#define LARGE_PAGE	((Size) 2 << 20)
-
 #if defined(__linux__) && !defined(MADV_COLLAPSE)
 #define MADV_COLLAPSE	25		/* since Linux 6.1; unknown to older headers */
 #endif
@@ -152,7 +150,7 @@ wants_large_pages(dsm_segment *segment)
 	/* kept memory is part of the main segment, and no mapping of its own */
 	return huge_pages != HUGE_PAGES_OFF && dynamic_shared_memory_type == DSM_IMPL_POSIX &&
 		!is_kept_memory(dsm_segment_handle(segment)) &&
-		dsm_segment_map_length(segment) % LARGE_PAGE == 0;
+		dsm_segment_map_length(segment) % GM_LARGE_PAGE == 0;
 }
 
 /*
@@ -164,18 +162,18 @@ static char *
 move(char *from, Size length)
 {
 	int			flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-	char	   *room = mmap(NULL, length + LARGE_PAGE, PROT_NONE, flags, -1, 0);
-	char	   *to = (char *) TYPEALIGN(LARGE_PAGE, (uintptr_t) room);
+	char	   *room = mmap(NULL, length + GM_LARGE_PAGE, PROT_NONE, flags, -1, 0);
+	char	   *to = (char *) TYPEALIGN(GM_LARGE_PAGE, (uintptr_t) room);
 
 	if (room == MAP_FAILED)
 		return from;
 	if (mremap(from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED)
 	{
-		(void) munmap(room, length + LARGE_PAGE);
+		(void) munmap(room, length + GM_LARGE_PAGE);
 		return from;
 	}
 	(void) munmap(room, to - room);
-	(void) munmap(to + length, room + LARGE_PAGE - to);
+	(void) munmap(to + length, room + GM_LARGE_PAGE - to);
 	if (mmap(from, length, PROT_NONE, flags | MAP_FIXED, -1, 0) == MAP_FAILED &&
 		mremap(to, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, from) != MAP_FAILED)
 		return from;
@@ -183,18 +181,22 @@ move(char *from, Size length)
 }
 
 char *
-gm_segment_place(dsm_segment *segment, bool made)
+gm_segment_place(dsm_segment *segment)
 {
 	char	   *address = dsm_segment_address(segment);
-	Size		length = dsm_segment_map_length(segment);
 
-	if (!wants_large_pages(segment))
+	if (!wants_large_pages(segment) || (uintptr_t) address % GM_LARGE_PAGE == 0)
 		return address;
-	if ((uintptr_t) address % LARGE_PAGE != 0)
-		address = move(address, length);
-	if (made && (uintptr_t) address % LARGE_PAGE == 0)
-		(void) madvise(address, length, MADV_COLLAPSE);
-	return address;
+	return move(address, dsm_segment_map_length(segment));
+}
+
+/* one call for all of it would hold up the process for as much as a second */
+bool
+gm_segment_enlarge(dsm_segment *segment, char *place, Size offset)
+{
+	if (!wants_large_pages(segment) || (uintptr_t) place % GM_LARGE_PAGE != 0)
+		return false;
+	return madvise(place + offset, GM_LARGE_PAGE, MADV_COLLAPSE) == 0 || errno != EINVAL;
 }
 
 void
@@ -207,9 +209,15 @@ gm_segment_leave_place(dsm_segment *segment, char *place)
 #else
 
 char *
-gm_segment_place(dsm_segment *segment, bool made)
+gm_segment_place(dsm_segment *segment)
 {
 	return dsm_segment_address(segment);
+}
+
+bool
+gm_segment_enlarge(dsm_segment *segment, char *place, Size offset)
+{
+	return false;
 }
 
 void

@@ -33,12 +33,22 @@ extern void gm_segment_give_back(dsm_handle handle);
 /* NULL too if it is gone */
 extern dsm_segment *gm_segment_attach(dsm_handle handle, char *message);
 
+/* of a large page, whatever it is on this machine */
+#define GM_LARGE_PAGE		((Size) 2 << 20)
+
 /*
  * Where to use the segment instead of at dsm_segment_address: where large pages
- * can be mapped.  made: this process has just made it, and is to have it consist
- * of large pages.  Does what the system allows; huge_pages = off is respected.
+ * can be mapped.  Does what the system allows; huge_pages = off is respected.
  */
-extern char *gm_segment_place(dsm_segment *segment, bool made);
+extern char *gm_segment_place(dsm_segment *segment);
+
+/*
+ * The segment's memory at a multiple of GM_LARGE_PAGE from place on to a large
+ * page; for who made it, whatever it holds and whoever else has it mapped.  Takes
+ * about half a millisecond, but several where the system must look for a free
+ * one.  False: there will be none in this segment.
+ */
+extern bool gm_segment_enlarge(dsm_segment *segment, char *place, Size offset);
 
 /* before the segment is detached or destroyed; place: from gm_segment_place */
 extern void gm_segment_leave_place(dsm_segment *segment, char *place);

@@ -1215,7 +1215,7 @@ gm_graphs_tidy(void)
 bool
 gm_graphs_wipe(void)
 {
-	return gm_pool_wipe(pool, WIPE_BYTES);
+	return gm_pool_wipe(pool, WIPE_BYTES) || gm_pool_enlarge(pool);
 }
 
 long

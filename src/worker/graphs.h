@@ -144,7 +144,7 @@ extern void gm_graphs_fit_limit(void);
 extern void gm_graphs_tidy(void);
 extern long gm_graphs_next_ms(void);
 
-/* zero some of what was given back; true: there is more */
+/* zero some of what was given back, or map some by large pages; true: there is more */
 extern bool gm_graphs_wipe(void);
 
 /* somebody wants something done: what runs in an idle moment should give way */

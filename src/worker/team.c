@@ -32,8 +32,6 @@
 #include "worker/team.h"
 #include "worker/team_shared.h"
 
-#define LARGE_PAGE	((Size) 2 << 20)
-
 #define SERVICE_US	1000		/* between two calls of service at least */
 #define SPINS		2000		/* for members that finish their blocks */
 #define WAIT_MS		5			/* then it sleeps so long at most */
@@ -289,8 +287,20 @@ share_memory(Team *t)
 				 errdetail("%s.", message)));
 		return false;
 	}
-	t->place = gm_segment_place(t->segment, true);
+	t->place = gm_segment_place(t->segment);
 	return true;
+}
+
+static void
+enlarge_pages(Team *t)
+{
+	for (Size at = 0; at < t->bytes && gm_segment_enlarge(t->segment, t->place, at);
+		 at += GM_LARGE_PAGE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (t->service != NULL && service_due(t))
+			t->service(t->arg);
+	}
 }
 
 static void
@@ -400,7 +410,7 @@ create(Size bytes, GmTeamService service, void *arg)
 	Team	   *t = MemoryContextAllocZero(TopMemoryContext, sizeof(Team));
 
 	current = t;
-	t->bytes = TYPEALIGN(LARGE_PAGE, bytes + GM_TEAM_HEAD_BYTES);
+	t->bytes = TYPEALIGN(GM_LARGE_PAGE, bytes + GM_TEAM_HEAD_BYTES);
 	t->service = service;
 	t->arg = arg;
 	t->interrupt = (GmInterrupt) {leader_pending, t, &t->progress};
@@ -440,6 +450,10 @@ gm_team_create(size_t bytes, int wanted, GmTeamService service, void *arg)
 		take_memory(t);
 	lay_out(t);
 	if (t->segment != NULL)
+	{
+		/* processes begin meanwhile */
 		start_helpers(t, wanted - 1);
+		enlarge_pages(t);
+	}
 	return &t->team;
 }

@@ -189,7 +189,7 @@ join(const GmTeamHelperArgs *args)
 	segment = gm_segment_attach(args->handle, NULL);
 	if (segment == NULL)
 		return false;
-	place = gm_segment_place(segment, false);
+	place = gm_segment_place(segment);
 	head = (GmTeamHead *) place;
 	if (head->th_magic != GM_TEAM_MAGIC || is_over() || !leader_lives())
 		return false;
