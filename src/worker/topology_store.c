@@ -79,18 +79,19 @@ static const char *const insert_rows =
 "INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, shape, embedding)"
 " SELECT space_id, entity_id, graph_id, shape, embedding FROM " ROWS;
 
-/* an entity may go between two looks at the graph */
-#define LIVING \
-" WHERE EXISTS (SELECT FROM graphmem.entities e WHERE e.entity_id" GM_EQUALS ROWS ".entity_id" \
-" AND e.graph_id" GM_EQUALS ROWS ".graph_id)"
+/* entities that are gone, or that somebody is about to remove, go without */
+#define OF_LIVING \
+	" SELECT r.space_id, r.entity_id, r.graph_id, r.shape, r.embedding FROM " ROWS " r" \
+	" JOIN graphmem.entities e ON e.entity_id" GM_EQUALS "r.entity_id AND e.graph_id" GM_EQUALS "r.graph_id" \
+	" FOR KEY SHARE OF e SKIP LOCKED"
 
 static const char *const insert_living_rows =
 "INSERT INTO graphmem.topology_vectors (space_id, entity_id, graph_id, shape, embedding)"
-" SELECT space_id, entity_id, graph_id, shape, embedding FROM " ROWS LIVING;
+OF_LIVING;
 
 static const char *const put_rows =
 "INSERT INTO graphmem.topology_vectors AS t (space_id, entity_id, graph_id, shape, embedding)"
-" SELECT space_id, entity_id, graph_id, shape, embedding FROM " ROWS LIVING
+OF_LIVING
 " ON CONFLICT (space_id, entity_id) DO UPDATE SET shape = NULL, embedding = excluded.embedding";
 
 static Datum
@@ -214,7 +215,16 @@ run_over_rows(const char *statement, const Rows *rows)
 	return blank;
 }
 
-/* false: one of the entities is not there any more */
+/* entities may go while their vectors are computed, and who removes them may hold locks */
+static bool
+is_about_entities(int sqlstate)
+{
+	return sqlstate == ERRCODE_FOREIGN_KEY_VIOLATION ||
+		sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+/* false: one of the entities is not there any more, or is locked */
 static bool
 try_store(const char *statement, const Rows *rows, bool last, uint32 *blank)
 {
@@ -230,7 +240,7 @@ try_store(const char *statement, const Rows *rows, bool last, uint32 *blank)
 	}
 	PG_CATCH();
 	{
-		if (last || geterrcode() != ERRCODE_FOREIGN_KEY_VIOLATION)
+		if (last || !is_about_entities(geterrcode()))
 			PG_RE_THROW();
 		MemoryContextSwitchTo(caller);
 		HOLD_INTERRUPTS();

@@ -18,7 +18,10 @@
 
 #include "worker/topology_spec.h"
 
-/* outside of a transaction, as are all but gm_store_put */
+/*
+ * Outside of a transaction, as are all but gm_store_put.  Entities that have gone
+ * meanwhile get no row.
+ */
 extern int32 gm_store_begin(int32 graph_id, const GmTopologySpec *spec);
 
 /* how many of them have no direction: their rows say so, instead of a vector */
