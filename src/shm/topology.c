@@ -70,6 +70,7 @@ gm_topology_ask(GmTopologyArea *topology, int32 graph_id, Oid role, int waiter,
 		strlcpy(job->tj_spec, spec, sizeof(job->tj_spec));
 		*number = job->tj_number = ++topology->tp_number;
 		job->tj_state = GM_TOPOLOGY_QUEUED;
+		atomic_store(&topology->tp_wanted, 1);
 	}
 	LWLockRelease(&topology->tp_lock);
 	gm_topology_wake(topology);

@@ -19,8 +19,15 @@
  *				somebody asks or the worker has a use for it
  *				(worker/topology_start.h).  Of the worker: the area
  *				is over, who waits sees another generation.
+ * Wanted		tp_wanted is set by the worker when it has loaded or changed a graph
+ *				with computed spaces, by who queues a job, and by a process that
+ *				ends without having looked a last time.  The process takes it back,
+ *				then looks at gr_shaped and at the jobs; it gives up tp_pid before
+ *				it looks at tp_wanted a last time.  While it is set and tp_pid is 0
+ *				the worker starts a process: whatever a process leaves behind is
+ *				the next one's.
  * Locks		tp_lock alone; nothing is done under it that could wait.
- * Tests		test/t/190_topology.pl
+ * Tests		test/t/190_topology.pl, test/t/194_topology_races.pl
  *
  *-------------------------------------------------------------------------
  */
@@ -94,8 +101,7 @@ typedef struct GmTopologyArea
 	ConditionVariable tp_changed;
 	_Atomic uint32_t tp_pid;	/* of the topology process; 0: there is none */
 	_Atomic uint32_t tp_proc;	/* its place, to set its latch, plus 1 */
-	_Atomic uint32_t tp_wanted; /* a graph with computed spaces was loaded or changed; taken
-								 * back by the process before it looks at gr_shaped */
+	_Atomic uint32_t tp_wanted; /* there may be something to do: see Wanted above */
 	_Atomic uint64_t tp_started_at; /* when it was last started, TimestampTz; 0: never */
 	uint64		tp_number;		/* last given out; under tp_lock */
 	GmTopologyJob job[GM_TOPOLOGY_JOBS];

@@ -560,7 +560,7 @@ look_at_index(int32 space_id, uint64 *rows, uint64 *linked)
 	GmImage    *image;
 	GmSpaceInfo *info;
 	bool		wanted = false;
-	GmSpaceEntry *entry = gm_area_space(area, space_id, false);
+	GmSpaceEntry *entry = gm_area_space(area, space_id);
 
 	if (entry != NULL && atomic_load(&entry->se_status) != GM_OK)
 		return false;
@@ -931,21 +931,34 @@ between_jobs(void)
 	look_once_in_a_while();
 }
 
+/* both under tp_lock */
+static void
+take_place(void)
+{
+	atomic_store(&topology->tp_pid, (uint32) MyProcPid);
+	atomic_store(&topology->tp_proc, gm_compat_proc_number() + 1);
+}
+
+static void
+leave_place(void)
+{
+	atomic_store(&topology->tp_proc, 0);
+	atomic_store(&topology->tp_pid, 0);
+}
+
 /* false: somebody wants something after all */
 static bool
 give_up_place(void)
 {
-	bool		free = true;
+	bool		free;
 
 	LWLockAcquire(&topology->tp_lock, LW_EXCLUSIVE);
-	for (int i = 0; i < GM_TOPOLOGY_JOBS; i++)
-		if (topology->job[i].tj_state == GM_TOPOLOGY_QUEUED)
-			free = false;
-	if (free)
-	{
-		atomic_store(&topology->tp_proc, 0);
-		atomic_store(&topology->tp_pid, 0);
-	}
+	leave_place();
+
+	/* pairs with gm_topology_want, which sets it and then looks who is there */
+	free = atomic_load(&topology->tp_wanted) == 0;
+	if (!free)
+		take_place();
 	LWLockRelease(&topology->tp_lock);
 	return free;
 }
@@ -1001,9 +1014,12 @@ serve(void)
 		}
 		if (gm_keep_next_ms() >= 0)
 			busy = GetCurrentTimestamp();
-		else if (TimestampDifferenceExceeds(busy, GetCurrentTimestamp(), IDLE_MS) &&
-				 give_up_place())
-			proc_exit(0);
+		else if (TimestampDifferenceExceeds(busy, GetCurrentTimestamp(), IDLE_MS))
+		{
+			if (give_up_place())
+				proc_exit(0);
+			continue;			/* who came in between could not wake it */
+		}
 		sleep_until_woken();
 	}
 }
@@ -1017,8 +1033,7 @@ claim(void)
 	LWLockAcquire(&topology->tp_lock, LW_EXCLUSIVE);
 	if (atomic_load(&topology->tp_pid) == 0)
 	{
-		atomic_store(&topology->tp_pid, (uint32) MyProcPid);
-		atomic_store(&topology->tp_proc, gm_compat_proc_number() + 1);
+		take_place();
 		ours = true;
 	}
 	LWLockRelease(&topology->tp_lock);
@@ -1028,6 +1043,8 @@ claim(void)
 static void
 leave(int code, Datum arg)
 {
+	bool		unfinished;
+
 	LWLockReleaseAll();
 	if (current != NULL)
 	{
@@ -1038,12 +1055,17 @@ leave(int code, Datum arg)
 
 		end_job(GM_TOPOLOGY_FAILED, &error);
 	}
-	if (atomic_load(&topology->tp_pid) == (uint32) MyProcPid)
+	LWLockAcquire(&topology->tp_lock, LW_EXCLUSIVE);
+	unfinished = atomic_load(&topology->tp_pid) == (uint32) MyProcPid;
+	if (unfinished)
 	{
-		atomic_store(&topology->tp_proc, 0);
-		atomic_store(&topology->tp_pid, 0);
+		leave_place();
+		atomic_store(&topology->tp_wanted, 1);
 	}
+	LWLockRelease(&topology->tp_lock);
 	ConditionVariableBroadcast(&topology->tp_changed);
+	if (unfinished)
+		gm_control_wake(db);
 }
 
 static void
