@@ -169,7 +169,7 @@ put_entry(GmRows *rows, GmSpaceEntry *entry)
 static void
 put_space(GmRows *rows, GmArea *area, const Shown *s)
 {
-	GmSpaceEntry *entry = gm_area_space(area, s->space_id, false);
+	GmSpaceEntry *entry = gm_area_space(area, s->space_id);
 	GmStatus	status = entry == NULL ? GM_OK : (GmStatus) atomic_load(&entry->se_status);
 	const char *error = last_error(status);
 

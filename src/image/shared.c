@@ -569,7 +569,7 @@ gm_shared_is_overlay(const GmImage *image)
 GmSpaceEntry *
 gm_shared_space(const GmImage *image, int32_t space_id)
 {
-	return gm_area_space(((const Handle *) image)->area, space_id, true);
+	return gm_area_make_space(((const Handle *) image)->area, space_id, image->graph_id);
 }
 
 /*

@@ -7,14 +7,16 @@
  * PROTOCOL spaces
  * Shared		a table in the area, with which it goes.  Entries are found by hash
  *				of the id, linearly, and keep their space.
- * Writer		any process makes an entry, by compare and swap of its id, and adds to
- *				its counters; the worker alone writes the rest, but for what the topology process writes.
+ * Writer		any process makes an entry, by compare and swap of its id, says whose
+ *				it is and adds to its counters; the worker alone writes the rest, but
+ *				for what the topology process writes.
  * Readers		load each field by itself: those of one entry may be a moment apart.
- * Reuse		computed spaces come and go with every computation: the worker gives
- *				the entry of one that has gone away.  Who still counts there is one
- *				search too many in another's counters.
+ * Reuse		computed spaces come and go with every computation: when a graph's
+ *				spaces change the worker gives away its entries of others.  Who still
+ *				counts there is one search too many in another's counters; who makes
+ *				one for a space that has gone leaves it until they change again.
  * Full			spaces without an entry are not counted; nothing else is lost.
- * Tests		test/t/172_vector_search.pl
+ * Tests		test/t/172_vector_search.pl, test/t/194_topology_races.pl
  *
  *-------------------------------------------------------------------------
  */
@@ -44,7 +46,7 @@ typedef struct GmSpaceEntry
 	_Atomic uint64_t se_missing;	/* of them, without a vector */
 	_Atomic uint64_t se_nodes;	/* that should have one */
 	_Atomic uint64_t se_dirty_at;	/* when that was looked at, TimestampTz; 0: never */
-	_Atomic int32_t se_graph;	/* of which graph, once that was; 0: not known */
+	_Atomic int32_t se_graph;	/* whose space it is; 0: not known yet */
 	uint64_t	se_unused[3];
 } GmSpaceEntry;
 
@@ -54,10 +56,13 @@ gm_area_space_at(GmArea *area, uint32 i)
 	return (GmSpaceEntry *) GM_AREA_AT(area, area->ar_spaces_at) + i;
 }
 
-/* NULL: there is none, or with make no room for it */
-extern GmSpaceEntry *gm_area_space(GmArea *area, int32_t space_id, bool make);
+/* NULL: there is none */
+extern GmSpaceEntry *gm_area_space(GmArea *area, int32_t space_id);
 
-/* worker: its space is gone */
-extern void gm_area_space_free(GmSpaceEntry *entry);
+/* the same, made if need be; NULL: there is no room for it */
+extern GmSpaceEntry *gm_area_make_space(GmArea *area, int32_t space_id, int32_t graph_id);
+
+/* worker: these are the graph's spaces, and there are no others */
+extern void gm_area_keep_spaces(GmArea *area, int32_t graph_id, const int32_t *space_ids, uint32 n);
 
 #endif							/* GM_SHM_SPACES_H */

@@ -719,23 +719,17 @@ apply_batch(GmWorkerGraph *g, const GmWorkerBatch *batch, uint64 *changes)
 	return APPLIED;
 }
 
-/* entries of computed spaces that have gone */
+/* entries of spaces that have gone are others' */
 static void
-forget_spaces(const GmWorkerGraph *g)
+keep_spaces(const GmWorkerGraph *g)
 {
-	for (uint32 i = 0; i < GM_AREA_SPACES; i++)
-	{
-		GmSpaceEntry *entry = gm_area_space_at(area, i);
-		int32_t		id = atomic_load_explicit(&entry->se_id, memory_order_relaxed);
-		bool		there = false;
+	uint32		n = gm_graph_spaces(g->graph);
+	int32_t    *ids = palloc((n + 1) * sizeof(int32_t));
 
-		if (id <= 0 || atomic_load_explicit(&entry->se_graph, memory_order_relaxed) != g->id)
-			continue;
-		for (uint32_t j = 0; j < gm_graph_spaces(g->graph) && !there; j++)
-			there = gm_graph_space_info(g->graph, j)->space_id == id;
-		if (!there)
-			gm_area_space_free(entry);
-	}
+	for (uint32 i = 0; i < n; i++)
+		ids[i] = gm_graph_space_info(g->graph, i)->space_id;
+	gm_area_keep_spaces(area, g->id, ids, n);
+	pfree(ids);
 }
 
 /* of the version that was just published */
@@ -743,7 +737,7 @@ static void
 note_shaped(GmWorkerGraph *g)
 {
 	if (g->other_spaces)
-		forget_spaces(g);
+		keep_spaces(g);
 	if (g->shaped)
 		atomic_fetch_add_explicit(&g->entry->gr_shaped, 1, memory_order_release);
 	if (!g->shaped && !g->other_spaces)
@@ -1032,7 +1026,7 @@ gm_graphs_publish(GmWorkerGraph *g)
 	note_flip(g);
 	keep_handle(g);
 	set_state(g);
-	g->shaped = true;
+	g->shaped = g->other_spaces = true;
 	note_shaped(g);
 	(void) gm_epoch_advance(&area->ar_epoch);
 	ConditionVariableBroadcast(&db->changed);

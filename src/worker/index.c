@@ -241,7 +241,7 @@ end_build(GmWorkerIndex *ix, const GmSpace *space)
 		return;
 	ix->complete = true;
 	(void) hash_search(refusals, &ix->space_id, HASH_REMOVE, NULL);
-	e = gm_area_space(area, ix->space_id, true);
+	e = gm_area_make_space(area, ix->space_id, ix->graph->id);
 	if (e != NULL)
 	{
 		atomic_store(&e->se_status, GM_OK);
@@ -509,7 +509,7 @@ gm_index_aborted(GmWorkerGraph *g)
 static void
 note_failure(GmWorkerIndex *ix, GmStatus status, bool stays)
 {
-	GmSpaceEntry *e = gm_area_space(area, ix->space_id, true);
+	GmSpaceEntry *e = gm_area_make_space(area, ix->space_id, ix->graph->id);
 	bool		found;
 	Refusal    *refusal = hash_search(refusals, &ix->space_id, HASH_ENTER, &found);
 	long		ms;

@@ -49,6 +49,7 @@
 #include "guc.h"
 #include "image/fetch.h"
 #include "image/load.h"
+#include "shm/spaces.h"
 #include "shm/stop.h"
 #include "shm/xid.h"
 #include "worker/graphs.h"
@@ -180,6 +181,7 @@ gm_load_leave(int32 graph_id)
 	}
 	gm_graphs_forget(graph_id);
 	gm_index_files_remove(graph_id);
+	gm_area_keep_spaces(area, graph_id, NULL, 0);
 	gm_area_drop(area, e);
 }
 

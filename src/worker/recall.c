@@ -114,7 +114,7 @@ begin(void)
 static void
 note(GmArea *area, double recall)
 {
-	GmSpaceEntry *entry = gm_area_space(area, space_id, true);
+	GmSpaceEntry *entry = gm_area_make_space(area, space_id, graph_id);
 	double		mean;
 	uint32		n;
 

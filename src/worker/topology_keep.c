@@ -854,7 +854,7 @@ begin_pass(Kept *k, uint64 shaped)
 static void
 end_pass(Kept *k)
 {
-	GmSpaceEntry *entry = gm_area_space(area, k->space_id, true);
+	GmSpaceEntry *entry = gm_area_make_space(area, k->space_id, k->graph_id);
 
 	k->counting = false;
 	k->counted = true;
@@ -863,7 +863,6 @@ end_pass(Kept *k)
 	k->last_dirty = k->dirty;
 	if (entry == NULL)
 		return;
-	atomic_store_explicit(&entry->se_graph, k->graph_id, memory_order_relaxed);
 	atomic_store_explicit(&entry->se_dirty, k->dirty, memory_order_relaxed);
 	atomic_store_explicit(&entry->se_missing, k->missing, memory_order_relaxed);
 	atomic_store_explicit(&entry->se_nodes, k->nodes, memory_order_relaxed);
