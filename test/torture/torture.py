@@ -16,7 +16,11 @@ Makes a server of its own in the work directory.  All the time
       answered as SQL answers it from the tables;
     - others move vectors of a space that has an index, and keep a model of it,
       with which every exact search must agree; searches of the index find most
-      of what exact ones do, and never a row that is not there.
+      of what exact ones do, and never a row that is not there;
+    - others change a graph whose shape is computed again and again, by every
+      method, with and without waiting, cancelled or not, and by itself since
+      enough has changed: new entities must have vectors soon, computed spaces
+      be whole, and what is counted as out of date be so.
 
 Meanwhile, in rounds, processes are killed, sessions and the worker terminated,
 the server restarted in every way, databases created and dropped, tables
@@ -47,6 +51,7 @@ import workload
 from workload import EXPECTED, call, state_of, text
 
 RECORDERS, HOLDERS, WRITERS, STATERS, READERS, MOVERS, SEARCHERS = 2, 2, 2, 3, 2, 2, 2
+SHAPERS, REFRESHERS, ASKERS = 2, 2, 1
 COMES_BACK = 60.0           # seconds until the shared image must answer again
 STAYS = 60                  # facts that a recorder keeps
 MANY_GRAPHS, MANY_TRIPLES = 40, 400
@@ -57,6 +62,8 @@ NEAREST = 10
 RECALL = 0.9                # of that many searches in a row
 RECALL_OF = 40
 UNKNOWN = "unknown"
+CORE, PASSING = 300, 200    # entities of the graph whose shape is computed: those that stay, names of the others
+METHODS = ["spectral", "walk", "propagation", "fastrp"]
 
 CONF = """
 listen_addresses = ''
@@ -64,12 +71,13 @@ unix_socket_directories = '{socket}'
 fsync = off
 max_prepared_transactions = 50
 max_connections = 60
-max_worker_processes = 12
+max_worker_processes = 16
 deadlock_timeout = '50 ms'
 timezone = 'UTC'
 log_line_prefix = '%m [%p] %e '
 log_statement = none
 restart_after_crash = on
+graphmem.topology_threshold = 0.02
 {more}
 """
 
@@ -146,6 +154,7 @@ class Campaign:
         self.left = {}                      # gid -> (recorder, key, value) of prepared transactions
         self.movers = []
         self.wide = None                    # space_id
+        self.segments = Segments(self)
         self.named = 0
 
     def violation(self, words):
@@ -766,6 +775,230 @@ def compare(campaign, cursor, question, shared_first, truncations):
     return path, reason
 
 
+class Shaper(Impatient):
+    """Changes the graph whose shape is computed: entities come, are linked, merged, forgotten."""
+
+    def turn(self):
+        dice = self.dice
+        core, some, other = "c%d" % dice.randrange(CORE), passing(dice), passing(dice)
+        kind = dice.random()
+        if kind < 0.45:
+            write = call("add_triple", "shapes", subject=some, predicate="p%d" % dice.randrange(3), object=core)
+        elif kind < 0.6:
+            write = call("add_triple", "shapes", subject=some, predicate="p0", object=other)
+        elif kind < 0.7:
+            write = call("supersede", "shapes", subject=some, predicate="p0", object=core, new_object=other)
+        elif kind < 0.85:
+            write = call("retract", "shapes", subject=some, predicate="p%d" % dice.randrange(3), object=core)
+        elif kind < 0.93:
+            write = "(SELECT count(*) FROM %s)" % call("forget_entity", "shapes", entity=some)
+        else:
+            write = "(SELECT count(*) FROM %s)" % call("merge_entities", "shapes", keep=some, gone=other)
+        self.cursor.execute("BEGIN; SAVEPOINT s")
+        self.cursor.execute("SELECT " + write)
+        way = dice.random()
+        if way < 0.1:
+            self.cursor.execute("ROLLBACK TO s; SELECT " + call("add_triple", "shapes", subject=some, predicate="p1",
+                                                                object=core))
+        if way < 0.15:
+            self.cursor.execute("ROLLBACK")
+        elif way < 0.2:
+            gid = self.campaign.gid()
+            self.cursor.execute("PREPARE TRANSACTION '%s'" % gid)
+            time.sleep(dice.random() * 0.5)
+            if dice.random() < 0.9:
+                self.cursor.execute("%s PREPARED '%s'" % (dice.choice(["COMMIT", "ROLLBACK"]), gid))
+        else:
+            self.cursor.execute("COMMIT")
+        self.campaign.count("shaped")
+        time.sleep(dice.random() * 0.02)
+
+
+def passing(dice):
+    return "x%d" % dice.randrange(PASSING)
+
+
+class Refresher(Session):
+    """Has spaces computed, of several graphs, and changes its mind."""
+
+    # the worker or the process ended, was told to, has no memory or no place
+    ENDS = {"57P01", "57P03", "53400", "53200", "58000"}
+
+    def turn(self):
+        dice = self.dice
+        graph = dice.choice(["shapes"] * 4 + ["many0"] + [self.campaign.graphs[2].name])
+        space = dice.choice(["topology", "topology", "computed"]) if graph == "shapes" else "computed"
+        if dice.random() < 0.2:
+            self.cursor.execute("SELECT " + call("cancel_topology", graph, space=space))
+            self.campaign.count("cancelled", self.cursor.fetchone()[0])
+            return
+        given = {"method": dice.choice(METHODS + [None]), "dim": dice.choice([2, 8, 8, 32, None]), "space": space,
+                 "weighted": dice.choice([True, False, None]), "wait": dice.random() < 0.7}
+        self.cursor.execute("SET statement_timeout = %d" % dice.choice([60000, 60000, 200, 30]))
+        try:
+            self.cursor.execute("SELECT state FROM " + call("refresh_topology", graph, **given))
+            self.campaign.count("refreshed " + self.cursor.fetchone()[0])
+        finally:
+            if not self.connection.closed:
+                self.cursor.execute("SET statement_timeout = '60 s'")
+        time.sleep(dice.random() * 0.5)
+
+    def allowed(self, error):
+        return super().allowed(error) or state_of(error) in self.ENDS
+
+
+class Asker(Session):
+    """Asks about computed spaces, over what happens to them within one snapshot."""
+
+    def turn(self):
+        dice = self.dice
+        truncations = self.campaign.truncations
+        self.cursor.execute("BEGIN ISOLATION LEVEL " + dice.choice(["READ COMMITTED", "REPEATABLE READ"]))
+        for _ in range(3):
+            compare(self.campaign, self.cursor, ask_about_shapes(dice), dice.random() < 0.5, truncations)
+            time.sleep(dice.random() * dice.choice([0.01, 1]))
+        self.cursor.execute("ROLLBACK")
+        self.campaign.count("asked about computed spaces")
+
+
+def ask_about_shapes(dice):
+    name = dice.choice(["c%d" % dice.randrange(CORE), passing(dice)])
+    if dice.random() < 0.6:
+        return call("similar", "shapes", entity=name, match_count=dice.choice([1, 10]),
+                    space=dice.choice(["topology", "computed"]))
+    return call("fusion_query", "shapes", seeds=[name], topology_weight=dice.choice([0.5, 2]), match_count=5)
+
+
+LATE = """
+SELECT e.entity_id FROM graphmem.entities e JOIN graphmem.graphs g USING (graph_id)
+WHERE g.name = 'shapes' AND NOT EXISTS (SELECT FROM graphmem.topology_vectors v JOIN graphmem.vector_spaces s USING
+    (space_id) WHERE v.entity_id = e.entity_id AND s.name = 'topology' AND s.graph_id = e.graph_id)
+AND EXISTS (SELECT FROM graphmem.triples t JOIN graphmem.entities c ON c.entity_id IN (t.subject_id, t.object_id)
+    WHERE e.entity_id IN (t.subject_id, t.object_id) AND t.expired_at = 'infinity' AND c.name ~ '^c')
+"""
+
+# What is out of date by a space that was computed from the tables as they are
+# now; those that no method gives a vector may be counted or not.
+COUNTED = """
+WITH fresh AS (SELECT v.entity_id, v.shape FROM graphmem.topology_vectors v JOIN graphmem.vector_spaces s USING (space_id)
+        WHERE s.name = 'probe'),
+    stored AS (SELECT v.entity_id, v.shape FROM graphmem.topology_vectors v JOIN graphmem.vector_spaces s USING (space_id)
+        JOIN graphmem.graphs g ON g.graph_id = s.graph_id WHERE s.name = 'topology' AND g.name = 'shapes')
+SELECT t.dirty, t.missing, o.dirty, o.missing, t.nodes, o.nodes FROM graphmem.stat_topology t,
+    (SELECT count(*) FILTER (WHERE stored.entity_id IS NULL OR stored.shape IS DISTINCT FROM fresh.shape) AS dirty,
+        count(*) FILTER (WHERE stored.entity_id IS NULL) AS missing, count(fresh.entity_id) AS nodes
+     FROM fresh FULL JOIN stored USING (entity_id)) o
+WHERE t.space = 'topology' AND t.graph = 'shapes' AND t.state = 'ready'
+"""
+
+WHOLE = {
+    "vectors of another dimension than their space":
+        "SELECT v.space_id, v.entity_id FROM graphmem.topology_vectors v JOIN graphmem.vector_spaces s USING (space_id)"
+        " WHERE cardinality(v.embedding) <> s.dim",
+    "vectors without a space or an entity":
+        "SELECT v.space_id, v.entity_id FROM graphmem.topology_vectors v LEFT JOIN graphmem.vector_spaces s USING"
+        " (space_id) LEFT JOIN graphmem.entities e USING (entity_id) WHERE e.name IS NULL OR s.name IS NULL",
+    "entities that had an edge when the space was computed, and have no vector":
+        "SELECT e.name FROM graphmem.entities e JOIN graphmem.vector_spaces s USING (graph_id) WHERE e.name ~ '^c'"
+        " AND s.name = 'topology' AND s.state = 'ready' AND s.graph_id ="
+        " (SELECT graph_id FROM graphmem.graphs WHERE name = 'shapes') AND NOT EXISTS (SELECT FROM"
+        " graphmem.topology_vectors v WHERE v.space_id = s.space_id AND v.entity_id = e.entity_id)",
+}
+
+
+def poll(seconds, look):
+    """The last that it gave; None once there is nothing to complain of."""
+    stop_at = time.monotonic() + seconds
+    while True:
+        wrong = look()
+        if not wrong or time.monotonic() > stop_at:
+            return wrong or None
+        time.sleep(0.1)
+
+
+def look_at_shapes(campaign, cursor):
+    """Entities that were late have vectors soon; computed spaces are whole."""
+    for what, query in WHOLE.items():
+        cursor.execute(query + " LIMIT 3")
+        for row in cursor.fetchall():
+            campaign.violation("%s: %r" % (what, row))
+    cursor.execute(LATE)
+    late = {entity for entity, in cursor.fetchall()}
+
+    def still_late():
+        cursor.execute(LATE)
+        late.intersection_update(entity for entity, in cursor.fetchall())
+        return late
+    campaign.count("late", len(late))
+    if poll(COMES_BACK, still_late):
+        cursor.execute("SELECT to_jsonb(t) - 'parameters' FROM graphmem.stat_topology t")
+        campaign.violation("without a vector for %.0f s: %s; %s" % (COMES_BACK, late, cursor.fetchall()))
+    campaign.count("looks at shapes")
+
+
+def count_shapes(campaign, cursor):
+    """At rest: nothing is left half made, and what is out of date is counted."""
+    def jobs():
+        cursor.execute("SELECT graph, space, state, phase FROM graphmem.stat_progress_topology")
+        return cursor.fetchall()
+    left = poll(COMES_BACK, jobs)
+    if left:
+        campaign.violation("computations that do not end: %r" % left)
+    cursor.execute("SELECT weighted FROM (SELECT (parameters ->> 'weighted')::bool AS weighted FROM graphmem.stat_topology"
+                   " WHERE graph = 'shapes' AND space = 'topology') t")
+    weighted, = cursor.fetchone()
+    cursor.execute("SELECT state, nodes FROM " + call("refresh_topology", "shapes", method="propagation", dim=4,
+                                                      space="probe", weighted=bool(weighted)))
+    nodes = cursor.fetchone()[1]
+
+    def counts():
+        cursor.execute(COUNTED)
+        dirty, missing, is_dirty, is_missing, counted, shaped = cursor.fetchone()
+        unknown = nodes - shaped
+        right = dirty is not None and is_dirty <= dirty <= is_dirty + unknown and \
+            is_missing <= missing <= is_missing + unknown and counted == nodes
+        return None if right else (dirty, missing, counted, is_dirty, is_missing, nodes, unknown)
+    wrong = poll(COMES_BACK, counts)
+    if wrong:
+        campaign.violation("dirty %s, missing %s of %s are counted, but there are %s, %s of %s (%s not known)" % wrong)
+    campaign.count("counts of what is out of date")
+
+    def unfinished():
+        cursor.execute("SELECT space_id, name FROM graphmem.vector_spaces WHERE state = 'computing' AND parameters ? 'method'")
+        return cursor.fetchall()
+    left = poll(COMES_BACK, unfinished)
+    if left:
+        campaign.violation("left half made: %r" % left)
+
+
+class Segments(threading.Thread):
+    """Every piece of shared memory that a process of the server was seen to map."""
+
+    def __init__(self, campaign):
+        super().__init__(name="segments", daemon=True)
+        self.campaign, self.seen = campaign, set()
+
+    def run(self):
+        while not self.campaign.over.is_set():
+            try:
+                postmaster = self.campaign.server.postmaster()
+            except (OSError, ValueError):
+                postmaster = 0
+            for name in os.listdir("/proc") if postmaster else []:
+                try:
+                    with open("/proc/%s/stat" % name) as file:
+                        if int(file.read().rpartition(")")[2].split()[1]) != postmaster:
+                            continue
+                    with open("/proc/%s/maps" % name) as file:
+                        self.seen.update(re.findall(r"/dev/shm/PostgreSQL\.\d+", file.read()))
+                except (OSError, ValueError, IndexError):
+                    continue
+            time.sleep(0.3)
+
+    def left(self):
+        return sorted(name for name in self.seen if os.path.exists(name))
+
+
 # ---- events: what happens to the server while they work ----
 
 class Events:
@@ -775,9 +1008,11 @@ class Events:
               "rename_database": 2, "template_database": 1, "recreate_extension": 2, "little_memory": 4,
               "truncate": 3, "triggers_off": 3, "vacuum_full": 3, "table_lock": 3, "large_transaction": 2,
               "worker_off": 2, "rebuild": 2, "resolve_prepared": 6, "replica_role": 1, "many_graphs": 2,
-              "reload": 1, "empty_vectors": 2, "passing_space": 3, "terminate_linker": 3}
+              "reload": 1, "empty_vectors": 2, "passing_space": 3, "terminate_linker": 3,
+              "terminate_topology": 4, "terminate_helper": 3, "cancel_topology": 2, "compute_workers": 3,
+              "lock_vectors": 2, "graph_with_space": 2}
     VIOLENT = {"kill_worker": 4, "kill_backend": 4, "kill_postmaster": 3, "restart_fast": 2, "restart_immediate": 2,
-               "kill_worker_while_it_loads": 2, "kill_linker": 2, "nothing": 1}
+               "kill_worker_while_it_loads": 2, "kill_linker": 2, "kill_topology": 3, "kill_helper": 2, "nothing": 1}
 
     def __init__(self, campaign, dice):
         self.campaign, self.server, self.dice = campaign, campaign.server, dice
@@ -977,6 +1212,52 @@ class Events:
     def kill_linker(self):
         self.signal(self.linker(), signal.SIGKILL)
 
+    def kill_topology(self):
+        self.signal(self.computing("graphmem topology"), signal.SIGKILL)
+
+    def kill_helper(self):
+        self.signal(self.computing("graphmem topology helper"), signal.SIGKILL)
+
+    def computing(self, kind):
+        """A process of a computation that is under way."""
+        self.query("SELECT " + call("refresh_topology", "many0", method="walk", dim=128, space="computed", wait=False))
+        for _ in range(300):
+            rows = self.query("SELECT pid FROM pg_stat_activity WHERE backend_type = '%s'" % kind, fetch=True)
+            if rows:
+                time.sleep(self.dice.random() * 0.1)
+                return self.dice.choice(rows)[0]
+            time.sleep(0.01)
+        return None
+
+    def terminate_topology(self):
+        self.query("SELECT pg_terminate_backend(%s)" % (self.computing("graphmem topology") or 0))
+
+    def terminate_helper(self):
+        self.query("SELECT pg_terminate_backend(%s)" % (self.computing("graphmem topology helper") or 0))
+
+    def cancel_topology(self):
+        self.query("SELECT pg_cancel_backend(%s)" % (self.computing("graphmem topology") or 0))
+
+    def compute_workers(self):
+        self.set_system("graphmem.compute_workers", self.dice.choice([1, 2, 3, None]))
+
+    def lock_vectors(self):
+        self.exclusive("BEGIN; LOCK TABLE graphmem.%s IN %s MODE; SELECT pg_sleep(%.2f); COMMIT" % (
+            self.dice.choice(["topology_vectors", "vector_spaces", "entities"]),
+            self.dice.choice(["ACCESS EXCLUSIVE", "SHARE"]), self.dice.random() * 2))
+
+    def graph_with_space(self):
+        """It goes while its space is computed, or soon after."""
+        self.churned += 1
+        name = "passing%d" % self.churned
+        self.query(["SELECT graphmem.create_graph('%s')" % name,
+                    "SELECT count(*) FROM (SELECT %s FROM generate_series(1, 200) AS i) t" % call(
+                        "add_triple", name, subject=workload.Raw("'e' || i"), predicate="p",
+                        object=workload.Raw("'e' || i * 7 % 50")),
+                    "SELECT " + call("refresh_topology", name, dim=8, wait=self.dice.random() < 0.5)])
+        time.sleep(self.dice.random() * 0.2)
+        self.query("SELECT graphmem.drop_graph('%s')" % name)
+
     def triggers_off(self):
         table = self.dice.choice(["triples", "entities", "assertions", "embeddings"])
         triggers = self.query("SELECT tgname FROM pg_trigger WHERE tgrelid = 'graphmem.%s'::regclass"
@@ -1123,6 +1404,10 @@ def prepare(campaign):
                    " JOIN graphmem.graphs g USING (graph_id) JOIN graphmem.entities a USING (graph_id)"
                    " JOIN graphmem.entities b USING (graph_id) WHERE g.name LIKE 'many%'"
                    " AND substring(b.name, 2)::int = substring(a.name, 2)::int + 1")
+    cursor.execute("SELECT graphmem.create_graph('shapes')")
+    cursor.execute("SELECT count(*) FROM (SELECT %s FROM generate_series(0, %d) AS i, generate_series(1, 3) AS j) t" % (
+        call("add_triple", "shapes", subject=workload.Raw("'c' || i"), predicate=workload.Raw("'p' || i % 3"),
+             object=workload.Raw("'c' || (i * 7 + j * 13) %% %d" % CORE)), CORE - 1))
     cursor.execute("SELECT graphmem.create_graph('vectors')")
     cursor.execute("SELECT " + call("create_vector_space", "vectors", name="wide", dim=DIM, metric="l2"))
     campaign.wide, = cursor.fetchone()
@@ -1131,6 +1416,10 @@ def prepare(campaign):
     items = cursor.fetchall()
     fill_space(cursor, "wide", 1)
     connection.commit()
+    connection.autocommit = True
+    for space in ("topology", "computed"):
+        cursor.execute("SELECT state FROM " + call("refresh_topology", "shapes", dim=8, space=space))
+    connection.autocommit = False
     campaign.movers = [Mover(campaign, i, dict(items[i::MOVERS])) for i in range(MOVERS)]
     for mover in campaign.movers:
         mover.settle(cursor, mover.items)
@@ -1189,6 +1478,9 @@ def verify(campaign, recorders, dice, everything):
             for recorder in recorders:
                 look(campaign, cursor, recorder)
             look_at_states(campaign, cursor, dice)
+            look_at_shapes(campaign, cursor)
+            if everything:
+                count_shapes(campaign, cursor)
             for g in campaign.graphs + [campaign.states]:
                 for ask in workload.QUESTIONS:
                     truncations = campaign.truncations
@@ -1226,12 +1518,14 @@ def run(campaign, dice, stop_at, chosen):
     sessions = recorders + [Writer(campaign, i) for i in range(WRITERS)] + \
         [Stater(campaign, i) for i in range(STATERS)] + \
         [Reader(campaign, i, recorders) for i in range(READERS)] + campaign.movers + \
-        [Searcher(campaign, i) for i in range(SEARCHERS)]
+        [Searcher(campaign, i) for i in range(SEARCHERS)] + [Shaper(campaign, i) for i in range(SHAPERS)] + \
+        [Refresher(campaign, i) for i in range(REFRESHERS)] + [Asker(campaign, i) for i in range(ASKERS)]
+    campaign.segments.start()
     for session in sessions:
         session.start()
     events = Events(campaign, dice)
     gentle, violent = dict(events.GENTLE), dict(events.VIOLENT)
-    first = ["kill_worker", "kill_backend", "kill_postmaster"]      # in a short run too
+    first = ["kill_worker", "kill_backend", "kill_postmaster", "kill_topology"]     # in a short run too
     if chosen:
         gentle = {name: n for name, n in gentle.items() if name in chosen}
         violent = {name: n for name, n in violent.items() if name in chosen} or {"nothing": 1}
@@ -1315,6 +1609,8 @@ def main():
         campaign = Campaign(server, options.seed, log)
         rounds, happened = run(campaign, dice, stop_at, options.events)
         server.stop("fast")
+        for name in campaign.segments.left():
+            campaign.violation("shared memory is left: " + name)
     except BaseException:
         say("broken off: " + traceback.format_exc())
         server.stop("immediate")
@@ -1340,6 +1636,10 @@ def say_tap(campaign, rounds):
     print("%sok - %d statements that supersede, undo, forget and merge, and %d looks at what they left" % (
         "" if min(campaign.counts["stated"], campaign.counts["looks at states"]) > 20 else "not ",
         campaign.counts["stated"], campaign.counts["looks at states"]))
+    print("%sok - %d computations, %d looks at computed spaces, %d changes of their graph" % (
+        "" if min(campaign.counts[what] for what in ("refreshed done", "looks at shapes", "shaped",
+                                                     "counts of what is out of date")) > 0 else "not ",
+        campaign.counts["refreshed done"], campaign.counts["looks at shapes"], campaign.counts["shaped"]))
     print("%sok - %d answers compared" % ("" if campaign.counts["compared"] > 100 else "not ",
                                           campaign.counts["compared"]))
     print("%sok - %d searches compared with a model, %d with exact ones, %d by the index" % (
