@@ -30,7 +30,7 @@ gm_topology_defaults(GmTopologyOpts *opts, GmTopologyMethod method)
 	opts->iterations = method == GM_TOPOLOGY_PRONE ? 4 : method == GM_TOPOLOGY_SMOOTH ? 3 : 2;
 	opts->tolerance = 1e-3;
 	opts->regularization = 0.05;
-	opts->value_exponent = 0.5;
+	opts->value_exponent = method == GM_TOPOLOGY_PRONE ? 0.75 : 0.5;
 	opts->window = 10;
 	opts->negative = 1;
 	opts->order = 10;
@@ -78,7 +78,8 @@ check_prone(const GmTopologyOpts *o, GmTopologyRange *bad)
 	return within(bad, "iterations", o->iterations, 0, 100) &&
 		within(bad, "order", o->order, 2, 32) && within(bad, "mu", o->mu, -2, 2) &&
 		within(bad, "theta", o->theta, 0, 10) &&
-		within(bad, "negative_exponent", o->negative_exponent, 0, 2);
+		within(bad, "negative_exponent", o->negative_exponent, 0, 2) &&
+		within(bad, "value_exponent", o->value_exponent, 0, 2);
 }
 
 static bool

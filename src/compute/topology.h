@@ -65,7 +65,8 @@ typedef struct GmTopologyOpts
 								 * that ends it; 1e-3 */
 
 	double		regularization;	/* spectral: of degrees, in mean degrees, 0 to 100; 0.05 */
-	double		value_exponent;	/* spectral: columns times eigenvalue to it, 0 to 2; 0.5 */
+	double		value_exponent;	/* spectral, prone: columns times eigenvalue or
+								 * singular value to it, 0 to 2; 0.5, prone 0.75 */
 
 	/* walk */
 	uint32_t	window;			/* steps, 1 to 100; 10 */

@@ -62,7 +62,7 @@ static const Option options[] = {
 	OPTION(oversampling, SPECTRAL | WALK | PRONE, UINT32, 0, 128),
 	OPTION(tolerance, SPECTRAL, DOUBLE, 0, 1),
 	OPTION(regularization, SPECTRAL, DOUBLE, 0, 100),
-	OPTION(value_exponent, SPECTRAL, DOUBLE, 0, 2),
+	OPTION(value_exponent, SPECTRAL | PRONE, DOUBLE, 0, 2),
 	OPTION(window, WALK, UINT32, 1, 100),
 	OPTION(negative, WALK, DOUBLE, 1e-6, 1e6),
 	OPTION(landmarks, WALK, UINT32, 0, INT32_MAX),

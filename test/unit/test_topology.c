@@ -917,6 +917,7 @@ test_prone_as_published(void)
 
 		gm_topology_defaults(&opts, GM_TOPOLOGY_PRONE);
 		opts.dim = dim;
+		opts.value_exponent = 0.5;
 		opts.oversampling = 0;
 		run_all(&r, &g, &opts, &where);
 		REQUIRE(r.status == GM_OK);
@@ -1430,6 +1431,7 @@ test_options_out_of_range(void)
 	REFUSED(GM_TOPOLOGY_PRONE, mu, INFINITY);
 	REFUSED(GM_TOPOLOGY_PRONE, theta, -1);
 	REFUSED(GM_TOPOLOGY_PRONE, negative_exponent, NAN);
+	REFUSED(GM_TOPOLOGY_PRONE, value_exponent, -0.1);
 	REFUSED(GM_TOPOLOGY_FASTRP, powers, GM_TOPOLOGY_MAX_POWERS + 1);
 	REFUSED(GM_TOPOLOGY_FASTRP, power_weights[1], NAN);
 	REFUSED(GM_TOPOLOGY_FASTRP, degree_exponent, 3);
