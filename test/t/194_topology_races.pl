@@ -155,5 +155,20 @@ ok(wait_for(60, sub { value(q{SELECT looked_at IS NOT NULL FROM graphmem.stat_to
 value(q{SELECT graphmem.drop_graph('passing')});
 ok(wait_for(60, sub { value($counted) eq '0' }), 'its counts go with the graph');
 
+# more spaces than there are entries come, are searched and go
+value(q{DO $$
+BEGIN
+	FOR i IN 1 .. 4200 LOOP
+		PERFORM graphmem.create_vector_space('passing', 2);
+		PERFORM count(*) FROM graphmem.vector_search('{1, 0}'::real[], 1, space => 'passing');
+		PERFORM graphmem.drop_vector_space('passing');
+		COMMIT;
+	END LOOP;
+END $$});
+value(q{SELECT graphmem.create_vector_space('last', 2)});
+value(q{SELECT graphmem.set_embedding('n1', '{1, 0}', space => 'last')});
+value(q{SELECT count(*) FROM graphmem.vector_search('{1, 0}'::real[], 1, space => 'last')});
+is(value(q{SELECT exact_searches FROM graphmem.stat_vector WHERE space = 'last'}), '1', 'there is room for one that stays');
+
 $node->stop;
 done_testing();

@@ -885,7 +885,7 @@ WITH fresh AS (SELECT v.entity_id, v.shape FROM graphmem.topology_vectors v JOIN
     stored AS (SELECT v.entity_id, v.shape FROM graphmem.topology_vectors v JOIN graphmem.vector_spaces s USING (space_id)
         JOIN graphmem.graphs g ON g.graph_id = s.graph_id WHERE s.name = 'topology' AND g.name = 'shapes')
 SELECT t.dirty, t.missing, o.dirty, o.missing, t.nodes, o.nodes FROM graphmem.stat_topology t,
-    (SELECT count(*) FILTER (WHERE stored.entity_id IS NULL OR stored.shape IS DISTINCT FROM fresh.shape) AS dirty,
+    (SELECT count(*) FILTER (WHERE stored.shape IS NULL OR stored.shape IS DISTINCT FROM fresh.shape) AS dirty,
         count(*) FILTER (WHERE stored.entity_id IS NULL) AS missing, count(fresh.entity_id) AS nodes
      FROM fresh FULL JOIN stored USING (entity_id)) o
 WHERE t.space = 'topology' AND t.graph = 'shapes' AND t.state = 'ready'
