@@ -86,7 +86,7 @@ is($status, 0, 'the session lives on') or diag($err);
 is((split /\n/, $out)[-1], $control, 'and answers rightly');
 cmp_ok($node->safe_psql('bad', 'SELECT count(*) FROM results'), '>', 4000, 'calls made');
 is($node->safe_psql('bad', q{SELECT DISTINCT ON (state, message) state, message, call FROM results
-	WHERE state !~ '^(P9999|22|23|427)'}), '', 'no other kind of error');
+	WHERE state !~ '^(P9999|22|23|427)' AND NOT (state = '25001' AND call ~ 'refresh_topology')}), '', 'no other kind of error');
 
 # more than a writer keeps in memory, in rows larger than a batch
 is(($node->psql('bad', q{
