@@ -99,7 +99,7 @@ foreach my $case (
 		"$user|match|loading a private image|t||t" ],
 	[ $admin, q{SELECT graphmem.set_embeddings(array_agg('m' || i), array_agg(i::real), 1, NULL, 'other') FROM generate_series(1, 5000) i},
 		"$user|set_embeddings|vectors|t|5000|t" ],
-	[ $admin, q{SELECT graphmem.drop_graph('other')}, "$user|drop_graph|deleting rows|t|16|t" ])
+	[ $admin, q{SELECT graphmem.drop_graph('other')}, "$user|drop_graph|deleting rows|t|15|t" ])
 {
 	my ($session, $statement, $expected) = @$case;
 
