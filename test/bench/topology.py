@@ -163,10 +163,18 @@ class Beside(threading.Thread):
         raise RuntimeError("no computation: %s" % self.error)
 
 
+def indexed(session):
+    """Wait until nobody builds the index of what was computed before."""
+    time.sleep(1)
+    while session.run("SELECT pid FROM graphmem.stat_progress_vector"):
+        time.sleep(0.5)
+
+
 def speeds(table, database, session, edges):
     setting("graphmem.compute_workers", 2)
     for method in ("fastrp", "spectral", "propagation", "walk"):
-        did = [refresh(session, method) for _ in range(1 if QUICK else 2)][-1]
+        indexed(session)
+        did = refresh(session, method)
         computed, parameters = session.run("SELECT compute_seconds, parameters->>'members' FROM graphmem.stat_topology"
                                            " WHERE space = 'topology'")[0]
         what = "%s, %d nodes, %.1f million arcs" % (method, did["nodes"], did["arcs"] / 1e6)
@@ -284,6 +292,7 @@ def server(table):
             session.run("SELECT count FROM graphmem.reach(%s, 1)", (seeds[0],))
             speeds(table, database, session, edges)
     with Session(database) as session:
+        indexed(session)
         new_entity(table, session, chosen + 1)
         beside_queries(table, database, session, seeds, chosen + 1)
     gives_way(table, database)
