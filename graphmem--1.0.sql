@@ -1956,7 +1956,8 @@ FROM graphmem.vector_spaces v
 			SELECT k.key, CASE pg_catalog.jsonb_typeof(v.parameters -> k.key) WHEN 'number'
 				THEN LEAST(GREATEST((v.parameters ->> k.key)::numeric, 0), 1e15) END AS value
 			FROM (VALUES ('nodes'), ('compute_seconds'), ('seconds')) AS k (key)) AS n) AS p
-WHERE v.origin = 'topology';
+-- one that was computed and is computing is a version set aside, about to go
+WHERE v.origin = 'topology' AND NOT (v.state = 'computing' AND v.parameters ? 'seconds');
 
 CREATE VIEW graphmem.stat_backend WITH (security_invoker = true) AS
 SELECT path, reason, graph_id, graph, function, rows, records, call_time, calls_shared,
