@@ -32,7 +32,7 @@
 
 #define ROWS			"rows"	/* what statements call the tuplestore */
 #define STORE_KB		65536
-#define STORE_TRIES		10		/* while entities go */
+#define STORE_TRIES		1		/* more, of the rows whose entities are there and free */
 
 static GmStatement insert_space = {
 	"INSERT INTO graphmem.vector_spaces (graph_id, name, target, dim, metric, origin, state, parameters)"
