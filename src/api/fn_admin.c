@@ -303,15 +303,6 @@ put_violations(Check *check)
 		put_violation(check, "further violations", (int64) (check->count - shown), "");
 }
 
-static GmSpaceInfo *
-find_space(GmImage *image, int32 space_id)
-{
-	for (int i = 0; i < image->n_spaces; i++)
-		if (image->spaces[i].space_id == space_id)
-			return &image->spaces[i];
-	return NULL;
-}
-
 static void
 check_index(Check *check, const GmSpaceInfo *info)
 {
@@ -354,7 +345,7 @@ check_spaces(Check *check, GmImage *image, GmImage *truth, const GmCompare *comp
 	for (int i = 0; i < truth->n_spaces; i++)
 	{
 		GmSpaceInfo *theirs = &truth->spaces[i];
-		GmSpaceInfo *mine = find_space(image, theirs->space_id);
+		GmSpaceInfo *mine = gm_image_find_space(image, theirs->space_id);
 
 		if (mine == NULL)
 			add_violation(check, "vector space is missing", theirs->space_id, NULL);
@@ -362,7 +353,7 @@ check_spaces(Check *check, GmImage *image, GmImage *truth, const GmCompare *comp
 			check_space(check, image, mine, truth, theirs, compare);
 	}
 	for (int i = 0; i < image->n_spaces; i++)
-		if (find_space(truth, image->spaces[i].space_id) == NULL)
+		if (gm_image_find_space(truth, image->spaces[i].space_id) == NULL)
 			add_violation(check, "vector space is not in the tables",
 						  image->spaces[i].space_id, NULL);
 }

@@ -106,6 +106,9 @@ extern GmHnswWork *gm_image_work(void);
 extern void gm_image_searched(const GmImage *image, const GmSpaceInfo *info,
 							  const GmSpaceReport *report);
 
+/* one of image->spaces, its vectors perhaps not loaded; NULL: there is none of this id */
+extern GmSpaceInfo *gm_image_find_space(const GmImage *image, int32_t space_id);
+
 /* load the vectors of one of image->spaces */
 extern void gm_image_load_space(GmImage *image, GmSpaceInfo *info);
 

@@ -421,8 +421,9 @@ gm_image_searched(const GmImage *image, const GmSpaceInfo *info, const GmSpaceRe
 		atomic_fetch_add_explicit(&entry->se_fallbacks, 1, memory_order_relaxed);
 }
 
-GmSpaceInfo *
-gm_image_space_of(GmImage *image, char target, uint32_t dim)
+/* the one called preferred, else the only one; NULL: neither */
+static GmSpaceInfo *
+choose_space(GmImage *image, bool computed, char target, uint32_t dim, const char *preferred)
 {
 	GmSpaceInfo *found = NULL;
 	int			candidates = 0;
@@ -431,11 +432,12 @@ gm_image_space_of(GmImage *image, char target, uint32_t dim)
 	{
 		GmSpaceInfo *info = &image->spaces[i];
 
-		if (info->computed || (target != 0 && info->target != target) || (dim != 0 && info->dim != dim))
+		if (info->computed != computed || info->computing || (target != 0 && info->target != target) ||
+			(dim != 0 && info->dim != dim))
 			continue;
 		found = info;
 		candidates++;
-		if (strcmp(info->name, "default") == 0)
+		if (strcmp(info->name, preferred) == 0)
 		{
 			candidates = 1;
 			break;
@@ -448,29 +450,24 @@ gm_image_space_of(GmImage *image, char target, uint32_t dim)
 }
 
 GmSpaceInfo *
+gm_image_space_of(GmImage *image, char target, uint32_t dim)
+{
+	return choose_space(image, false, target, dim, "default");
+}
+
+GmSpaceInfo *
 gm_image_topology(GmImage *image)
 {
-	GmSpaceInfo *found = NULL;
-	int			candidates = 0;
+	return choose_space(image, true, 'e', 0, "topology");
+}
 
+GmSpaceInfo *
+gm_image_find_space(const GmImage *image, int32_t space_id)
+{
 	for (int i = 0; i < image->n_spaces; i++)
-	{
-		GmSpaceInfo *info = &image->spaces[i];
-
-		if (!info->computed || info->computing || info->target != 'e')
-			continue;
-		found = info;
-		candidates++;
-		if (strcmp(info->name, "topology") == 0)
-		{
-			candidates = 1;
-			break;
-		}
-	}
-	if (candidates != 1)
-		return NULL;
-	gm_image_load_space(image, found);
-	return found;
+		if (image->spaces[i].space_id == space_id)
+			return &image->spaces[i];
+	return NULL;
 }
 
 GmSpaceInfo *

@@ -391,20 +391,27 @@ gm_extension_look(Oid *oid, char *version)
 	return found;
 }
 
+void
+gm_process_init(BackgroundWorker *process, const char *function, const char *type)
+{
+	memset(process, 0, sizeof(*process));
+	process->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	process->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	process->bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(process->bgw_library_name, "graphmem", BGW_MAXLEN);
+	strlcpy(process->bgw_function_name, function, BGW_MAXLEN);
+	strlcpy(process->bgw_type, type, BGW_MAXLEN);
+}
+
 static bool
 register_worker(Oid db_oid)
 {
 	BackgroundWorker worker;
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	gm_process_init(&worker, "graphmem_worker_main", "graphmem worker");
 	worker.bgw_restart_time = RESTART_SECONDS;
 	worker.bgw_main_arg = ObjectIdGetDatum(db_oid);
-	strlcpy(worker.bgw_library_name, "graphmem", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "graphmem_worker_main", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "graphmem worker for database %u", db_oid);
-	strlcpy(worker.bgw_type, "graphmem worker", BGW_MAXLEN);
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }
 

@@ -30,6 +30,7 @@
 #include <stdatomic.h>
 
 #include "datatype/timestamp.h"
+#include "postmaster/bgworker.h"
 #include "storage/condition_variable.h"
 #include "storage/dsm.h"
 #include "storage/lwlock.h"
@@ -159,6 +160,12 @@ extern void gm_control_tell(GmDatabase *db);
  * Needs a transaction.
  */
 extern bool gm_extension_look(Oid *oid, char *version);
+
+/*
+ * A process of this library with shared memory, started once; its name, and
+ * what else differs, the caller fills in.
+ */
+extern void gm_process_init(BackgroundWorker *process, const char *function, const char *type);
 
 /*
  * Cheap when the worker runs.  Must not be called inside a critical section or

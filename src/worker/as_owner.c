@@ -10,6 +10,8 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -71,6 +73,18 @@ gm_as_owner_end(GmAsOwner *as)
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 	gm_worker_set_friendly(true);
+}
+
+void
+gm_as_owner_recover(void)
+{
+	HOLD_INTERRUPTS();
+	LWLockReleaseAll();
+	ConditionVariableCancelSleep();
+	AbortOutOfAnyTransaction();
+	gm_worker_set_friendly(true);
+	FlushErrorState();
+	RESUME_INTERRUPTS();
 }
 
 static SPIPlanPtr

@@ -30,6 +30,9 @@ typedef struct GmAsOwner
 extern void gm_as_owner_begin(GmAsOwner *as);
 extern void gm_as_owner_end(GmAsOwner *as);
 
+/* after an error was caught: the transaction it left, and what it held, go; raises none */
+extern void gm_as_owner_recover(void);
+
 /* planned once; must be right whatever the tables' sizes, so that it scans none whole */
 typedef struct GmStatement
 {

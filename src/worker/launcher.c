@@ -139,16 +139,10 @@ probe(Oid db_oid)
 	BackgroundWorkerHandle *handle;
 	static bool refused;
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	gm_process_init(&worker, "graphmem_probe_main", "graphmem probe");
 	worker.bgw_main_arg = ObjectIdGetDatum(db_oid);
 	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "graphmem", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "graphmem_probe_main", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "graphmem probe of database %u", db_oid);
-	strlcpy(worker.bgw_type, "graphmem probe", BGW_MAXLEN);
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 	{
 		if (!refused)

@@ -86,17 +86,11 @@ start(int ordinal)
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	bool		started;
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	gm_process_init(&worker, "graphmem_linker_main", "graphmem linker");
 	worker.bgw_main_arg = ObjectIdGetDatum(db_oid);
 	memcpy(worker.bgw_extra, &args, sizeof(args));
-	strlcpy(worker.bgw_library_name, "graphmem", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "graphmem_linker_main", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "graphmem linker %d for database %u", ordinal + 1,
 			 db_oid);
-	strlcpy(worker.bgw_type, "graphmem linker", BGW_MAXLEN);
 	started = RegisterDynamicBackgroundWorker(&worker, &helpers[ordinal]);
 	MemoryContextSwitchTo(old);
 	if (!started)

@@ -249,9 +249,8 @@ end_for_now(const char *why)
 	proc_exit(1);
 }
 
-/* false: it is not there */
-static bool
-look_at_extension(Oid *oid, char *its_version)
+bool
+gm_worker_look_at_extension(Oid *oid, char *its_version)
 {
 	bool		found;
 
@@ -270,7 +269,7 @@ look_again(void)
 	Oid			oid;
 	char		now[GM_VERSION_LENGTH];
 
-	if (!look_at_extension(&oid, now))
+	if (!gm_worker_look_at_extension(&oid, now))
 	{
 		gm_index_files_remove(0);
 		retire(GM_WORKER_NO_EXTENSION, "the extension is not there");
@@ -570,11 +569,20 @@ recover(void)
 }
 
 /* what an administrator may have set for the database or for everybody */
+void
+gm_worker_set_session(const char *process, const char *const settings[][2], int n)
+{
+	SetConfigOption("application_name", process, PGC_SUSET, PGC_S_OVERRIDE);
+	for (int i = 0; i < n; i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	pgstat_report_appname(process);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
 static void
 set_session(void)
 {
 	static const char *const settings[][2] = {
-		{"application_name", "graphmem worker"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},
 		{"lock_timeout", "0"},
@@ -583,10 +591,7 @@ set_session(void)
 		{"max_parallel_workers_per_gather", "0"},
 	};
 
-	for (int i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	pgstat_report_appname("graphmem worker");
-	pgstat_report_activity(STATE_IDLE, NULL);
+	gm_worker_set_session("graphmem worker", settings, lengthof(settings));
 }
 
 void
@@ -615,7 +620,7 @@ graphmem_worker_main(Datum main_arg)
 	}
 	BackgroundWorkerInitializeConnectionByOid(db_oid, InvalidOid, 0);
 	set_session();
-	if (!look_at_extension(&extension, version))
+	if (!gm_worker_look_at_extension(&extension, version))
 		retire(GM_WORKER_NO_EXTENSION, "the extension is not there");
 	if (!gm_guc_worker)
 		retire(GM_WORKER_DISABLED, "\"graphmem.worker\" is off");

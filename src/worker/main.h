@@ -18,4 +18,10 @@ extern void gm_launcher_register(void);
  */
 extern void gm_worker_set_friendly(bool friendly);
 
+/* the settings of a process of this library, by pairs of name and value; its name in views */
+extern void gm_worker_set_session(const char *process, const char *const settings[][2], int n);
+
+/* gm_extension_look, outside of a transaction */
+extern bool gm_worker_look_at_extension(Oid *oid, char *version);
+
 #endif							/* GM_WORKER_MAIN_H */

@@ -329,17 +329,11 @@ start_helper(Team *t, int ordinal)
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	bool		started;
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	gm_process_init(&worker, "graphmem_topology_helper_main", "graphmem topology helper");
 	worker.bgw_notify_pid = MyProcPid;
 	memcpy(worker.bgw_extra, &args, sizeof(args));
-	strlcpy(worker.bgw_library_name, "graphmem", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "graphmem_topology_helper_main", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "graphmem topology helper %d for process %d", ordinal + 1,
 			 MyProcPid);
-	strlcpy(worker.bgw_type, "graphmem topology helper", BGW_MAXLEN);
 	started = RegisterDynamicBackgroundWorker(&worker, &t->helper[ordinal]);
 	MemoryContextSwitchTo(old);
 	return started;

@@ -52,6 +52,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "core/row.h"
 #include "error.h"
 #include "guc.h"
 #include "shm/attach.h"
@@ -74,6 +75,10 @@
 #define INDEX_STALL_MS	30000	/* no row linked for so long: replace all the same */
 #define ASIDE_FROM		20000	/* rows; of so many nobody need wait until they are deleted */
 #define PENDING_SHARE	16		/* one of so many rows may still be without a node */
+
+/* readers with an older snapshot find the changes in the queue until others overwrite them */
+StaticAssertDecl(ROWS_AT_ONCE * (sizeof(GmChangeHeader) + sizeof(GmPlace)) <= GM_QUEUE_BYTES / 8,
+				 "a transaction of vectors takes too much of the queue");
 
 PGDLLEXPORT void graphmem_topology_main(Datum main_arg);
 
@@ -272,20 +277,11 @@ graph_name(int32 graph_id)
 	return TextDatumGetCString(gm_statement_value(0, 1, &isnull));
 }
 
-static GmSpaceInfo *
-find_space(GmImage *image, int32 space_id)
-{
-	for (int i = 0; i < image->n_spaces; i++)
-		if (image->spaces[i].space_id == space_id)
-			return &image->spaces[i];
-	return NULL;
-}
-
 /* only where the image has the space at hand: a private one would load it */
 static bool
 is_indexed(GmImage *image, int32 space_id)
 {
-	GmSpaceInfo *info = image->shared ? find_space(image, space_id) : NULL;
+	GmSpaceInfo *info = image->shared ? gm_image_find_space(image, space_id) : NULL;
 
 	if (info == NULL)
 		return false;
@@ -567,7 +563,7 @@ look_at_index(int32 space_id, uint64 *rows, uint64 *linked)
 	gm_as_owner_begin(&as);
 	SPI_connect();
 	image = gm_image_open_shared(graph_name(current->tj_graph), &why);
-	info = image == NULL ? NULL : find_space(image, space_id);
+	info = image == NULL ? NULL : gm_image_find_space(image, space_id);
 	if (info != NULL)
 	{
 		gm_image_load_space(image, info);
@@ -804,12 +800,8 @@ clean_up(void)
 {
 	HOLD_INTERRUPTS();
 	QueryCancelPending = false;
-	LWLockReleaseAll();
-	ConditionVariableCancelSleep();
-	AbortOutOfAnyTransaction();
+	gm_as_owner_recover();
 	gm_team_end();
-	gm_worker_set_friendly(true);
-	FlushErrorState();
 	RESUME_INTERRUPTS();
 }
 
@@ -886,18 +878,6 @@ run_job(void)
 /*
  * The process
  */
-static bool
-look_at_extension(Oid *oid, char *its_version)
-{
-	bool		found;
-
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	found = gm_extension_look(oid, its_version);
-	CommitTransactionCommand();
-	return found;
-}
-
 static void
 look_once_in_a_while(void)
 {
@@ -909,7 +889,7 @@ look_once_in_a_while(void)
 	if (looked != 0 && !TimestampDifferenceExceeds(looked, now, LOOK_MS))
 		return;
 	looked = now;
-	if (!look_at_extension(&oid, its_version) || oid != extension ||
+	if (!gm_worker_look_at_extension(&oid, its_version) || oid != extension ||
 		strcmp(its_version, version) != 0)
 		proc_exit(0);
 }
@@ -1072,7 +1052,6 @@ static void
 set_session(void)
 {
 	static const char *const settings[][2] = {
-		{"application_name", "graphmem topology"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},
 		{"default_transaction_read_only", "off"},
@@ -1086,10 +1065,7 @@ set_session(void)
 		{"graphmem.consistency", "fresh"},
 	};
 
-	for (int i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	pgstat_report_appname("graphmem topology");
-	pgstat_report_activity(STATE_IDLE, NULL);
+	gm_worker_set_session("graphmem topology", settings, lengthof(settings));
 }
 
 void
@@ -1104,7 +1080,7 @@ graphmem_topology_main(Datum main_arg)
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(main_arg), InvalidOid, 0);
 	set_session();
-	if (!look_at_extension(&extension, version))
+	if (!gm_worker_look_at_extension(&extension, version))
 		proc_exit(0);
 	area = gm_attach(&db);
 	if (area == NULL || area->ar_generation != generation)

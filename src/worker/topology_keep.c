@@ -1048,10 +1048,7 @@ forget(MemoryContext caller)
 	if (failed_ms == 0 && !cancelled && error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION)
 		EmitErrorReport();
 	FreeErrorData(error);
-	LWLockReleaseAll();
-	AbortOutOfAnyTransaction();
-	FlushErrorState();
-	gm_worker_set_friendly(true);
+	gm_as_owner_recover();
 	drop_all();
 	failed_ms = Min(Max(failed_ms * 2, FAILED_FIRST_MS), FAILED_MOST_MS);
 	try_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), failed_ms);

@@ -625,8 +625,9 @@ gm_topology_space_bytes(const GmTopologySpec *spec, uint32_t nodes)
 /*
  * What it costs, in ns of one core: reading and sorting by fact, a product of the
  * sparse matrix by arc and column, dense algebra by node and pair of columns,
- * storing by node and element; and a start.  Fitted to 8 million facts between
- * 200,000 nodes at dim 128, where each method is within a quarter of it.
+ * storing by node and element; and a start.  Fitted to 8 million facts of an
+ * R-MAT graph at dim 128 (test/bench/quality.sh server); other shapes differ,
+ * a star by eight times.
  */
 #define FACT_NS			180
 #define PRODUCT_NS		0.11

@@ -32,15 +32,9 @@ register_process(GmArea *area, Oid db_oid)
 {
 	BackgroundWorker worker;
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	gm_process_init(&worker, "graphmem_topology_main", "graphmem topology");
 	worker.bgw_main_arg = ObjectIdGetDatum(db_oid);
-	strlcpy(worker.bgw_library_name, "graphmem", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "graphmem_topology_main", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "graphmem topology for database %u", db_oid);
-	strlcpy(worker.bgw_type, "graphmem topology", BGW_MAXLEN);
 	memcpy(worker.bgw_extra, &area->ar_generation, sizeof(area->ar_generation));
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }

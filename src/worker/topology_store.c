@@ -32,7 +32,6 @@
 
 #define ROWS			"rows"	/* what statements call the tuplestore */
 #define STORE_KB		65536
-#define STORE_TRIES		1		/* more, of the rows whose entities are there and free */
 
 static GmStatement insert_space = {
 	"INSERT INTO graphmem.vector_spaces (graph_id, name, target, dim, metric, origin, state, parameters)"
@@ -242,12 +241,7 @@ try_store(const char *statement, const Rows *rows, bool last, uint32 *blank)
 	{
 		if (last || !is_about_entities(geterrcode()))
 			PG_RE_THROW();
-		MemoryContextSwitchTo(caller);
-		HOLD_INTERRUPTS();
-		AbortOutOfAnyTransaction();
-		gm_worker_set_friendly(true);
-		FlushErrorState();
-		RESUME_INTERRUPTS();
+		gm_as_owner_recover();
 		MemoryContextSwitchTo(caller);
 		stored = false;
 	}
@@ -262,10 +256,9 @@ gm_store_rows(int32 space_id, int32 graph_id, const int64 *entity_id, const uint
 	Rows		rows = {space_id, graph_id, entity_id, shape, vectors, n, dim};
 	uint32		blank = 0;
 
-	for (int tries = 0;
-		 !try_store(tries == 0 ? insert_rows : insert_living_rows, &rows, tries == STORE_TRIES, &blank);
-		 tries++)
-		;
+	/* locking the entities keeps them: the second time none can be missing */
+	if (!try_store(insert_rows, &rows, false, &blank))
+		(void) try_store(insert_living_rows, &rows, true, &blank);
 	return blank;
 }
 
