@@ -153,6 +153,12 @@ static GmSql facts_of_source = {
 	" ORDER BY a.fact_id)", 2, {INT8ARRAYOID, INT4OID}
 };
 
+/* all that it states, also beside others */
+static GmSql stated_by_source = {
+	"SELECT ARRAY(SELECT a.fact_id FROM graphmem.assertions a WHERE a.graph_id" GM_EQ "$2"
+	" AND a.source_id" GM_EQ "($1)[1] ORDER BY a.fact_id)", 2, {INT8ARRAYOID, INT4OID}
+};
+
 static GmSql facts_of_entities = {
 	"SELECT ARRAY(SELECT t.fact_id FROM " UNNEST ", graphmem.triples t"
 	" WHERE t.subject_id" GM_EQ "u.id UNION SELECT t.fact_id FROM " UNNEST ", graphmem.triples t"
@@ -337,6 +343,20 @@ find_ids(GmSql *sql, Datum *args, Sight sight)
 	return ids;
 }
 
+/* 40001 if a fixed snapshot finds other ids than are there now */
+static Datum
+find_latest(GmSql *find, Datum *args, Datum seen)
+{
+	Datum		now = find_ids(find, args, LATEST);
+
+	if (IsolationUsesXactSnapshot() && !datumIsEqual(seen, now, false, -1))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent statement of a fact"),
+				 errhint("Run the transaction again.")));
+	return now;
+}
+
 /*
  * Finds ids and, unless nothing is to be changed, locks their rows, then finds
  * them again: fewer, if others refer to them by now.
@@ -345,19 +365,12 @@ static Datum
 find_and_lock(const Forgetting *f, GmSql *find, Datum *args, GmSql *lock)
 {
 	Datum		ids = find_ids(find, args, f->dry_run ? STATEMENT : FRESH);
-	Datum		now;
 
 	if (f->dry_run || id_count(ids) == 0)
 		return ids;
 	run(lock, &ids, FRESH);
 	gm_sql_done();
-	now = find_ids(find, args, LATEST);
-	if (IsolationUsesXactSnapshot() && !datumIsEqual(ids, now, false, -1))
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to concurrent statement of a fact"),
-				 errhint("Run the transaction again.")));
-	return now;
+	return find_latest(find, args, ids);
 }
 
 /* ---- what is named ---- */
@@ -421,6 +434,9 @@ find_facts(Forgetting *f)
 	bool		by_source = id_count(f->ids[SOURCE_IDS]) > 0;
 	Datum		args[2] = {by_source ? f->ids[SOURCE_IDS] : f->named, Int32GetDatum(f->graph_id)};
 
+	/* the source is locked: nothing is added to what it states after this look */
+	if (by_source && !f->dry_run && IsolationUsesXactSnapshot())
+		(void) find_latest(&stated_by_source, args, find_ids(&stated_by_source, args, FRESH));
 	f->ids[FACT_IDS] = find_and_lock(f, by_source ? &facts_of_source : &facts_of_entities, args,
 									 &lock_facts);
 	f->rows[FACTS] = id_count(f->ids[FACT_IDS]);
