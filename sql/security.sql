@@ -314,7 +314,27 @@ INSERT INTO ask.writes VALUES
 	(104, 'SELECT graphmem.import_edges(''ask.edges'', ''a'', ''b'', vertices => ''ask.edges'', id_column => ''a'', graph => ''new'')'),
 	(105, 'SELECT graphmem.import_edges(''ask.edges'', ''a'', ''b'', fact_source => ''s'', graph => ''new'')'),
 	(106, 'SELECT pg_catalog.count(*) FROM graphmem.ntriples, graphmem.memory_jsonl, graphmem.export_facts()'),
-	(107, 'SELECT graphmem.drop_graph(''new'')');
+	(107, 'SELECT graphmem.drop_graph(''new'')'),
+	(201, 'SELECT graphmem.create_graph(''new'')'),
+	(202, 'INSERT INTO graphmem.facts (subject, predicate, object, source) VALUES (''a'', ''p'', ''b'', ''s''), (''aa'', ''r'', ''d'', ''s''), (''aa'', ''q'', ''c'', ''t''), (''a'', ''q'', ''c'', ''s'')'),
+	(203, 'SELECT graphmem.set_predicate(''p'', functional => true)'),
+	(204, 'INSERT INTO graphmem.facts (subject, predicate, object, source) VALUES (''a'', ''p'', ''d'', ''s'')'),
+	(205, 'SELECT graphmem.supersede(''aa'', ''q'', ''c'', ''d'', source => ''s'')'),
+	(206, 'SELECT graphmem.retract(''aa'', ''r'', ''d'')'),
+	(207, 'SELECT graphmem.undo_supersede(pg_catalog.max(supersession_id)) FROM graphmem.supersessions'),
+	(208, 'SELECT pg_catalog.count(h) FROM graphmem.history(''a'') h, graphmem.changes()'),
+	(209, 'SELECT pg_catalog.count(d) FROM graphmem.duplicate_candidates(min_score => 0) d'),
+	(210, 'SELECT pg_catalog.count(d) FROM graphmem.duplicate_candidates(''a'', min_score => 0) d'),
+	(211, 'SELECT pg_catalog.count(m) FROM graphmem.merge_entities(''a'', ''aa'') m'),
+	(212, 'SELECT pg_catalog.count(u) FROM graphmem.merges, LATERAL graphmem.unmerge_entities(merge_id) AS u WHERE gone_name OPERATOR(pg_catalog.=) ''aa'''),
+	(213, 'SELECT pg_catalog.count(m) FROM graphmem.merge_entities(''a'', ''aa'') m'),
+	(214, 'SELECT graphmem.add_alias(''a'', ''alpha'')'),
+	(215, 'SELECT pg_catalog.count(f) FROM graphmem.forget_source(''t'', dry_run => true) f'),
+	(216, 'SELECT pg_catalog.count(f) FROM graphmem.forget_source(''t'') f'),
+	(217, 'SELECT pg_catalog.count(f) FROM graphmem.forget_entity(''alpha'') f'),
+	(218, 'SELECT pg_catalog.count(r) FROM graphmem.refresh_topology(estimate => true) r'),
+	(219, 'SELECT graphmem.set_notify(true)'),
+	(220, 'SELECT graphmem.drop_graph(''new'')');
 CREATE FUNCTION ask.write(call text) RETURNS text LANGUAGE plpgsql SET search_path = evil, pg_catalog SET graphmem.graph = 'new' AS $$
 BEGIN
 	EXECUTE call;

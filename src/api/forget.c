@@ -112,10 +112,10 @@ typedef struct Forgetting
 #define MENTIONED \
 	"m.graph_id" GM_EQ "$2 AND (m.kept_id" AN_END " OR m.gone_id" AN_END \
 	" OR EXISTS (SELECT FROM graphmem.merge_rows r WHERE r.merge_id" GM_EQ "m.merge_id" \
-	" AND CASE r.relation WHEN 'facts' THEN r.other_id" A_PART \
-	" WHEN 'triples' THEN " KEPT_FACT("fact_id") \
-	" WHEN 'assertions' THEN (r.old OPERATOR(pg_catalog.->>) 'source_id')::pg_catalog.int8" ONE_OF("$4") \
-	" WHEN 'supersessions' THEN " KEPT_FACT("old_fact_id") " OR " KEPT_FACT("new_fact_id") " END))"
+	" AND CASE WHEN r.relation" GM_EQ "'facts' THEN r.other_id" A_PART \
+	" WHEN r.relation" GM_EQ "'triples' THEN " KEPT_FACT("fact_id") \
+	" WHEN r.relation" GM_EQ "'assertions' THEN (r.old OPERATOR(pg_catalog.->>) 'source_id')::pg_catalog.int8" ONE_OF("$4") \
+	" WHEN r.relation" GM_EQ "'supersessions' THEN " KEPT_FACT("old_fact_id") " OR " KEPT_FACT("new_fact_id") " END))"
 
 static GmSql find_source = {
 	"SELECT source_id FROM graphmem.sources WHERE graph_id" GM_EQ "$1"
