@@ -335,6 +335,11 @@ RETURNS real[]
 AS 'MODULE_PATHNAME', 'graphmem_to_vector'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
+CREATE FUNCTION graphmem.to_vector(value bytea)
+RETURNS real[]
+AS 'MODULE_PATHNAME', 'graphmem_to_vector_bytes'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
 CREATE FUNCTION graphmem.plan_support(internal)
 RETURNS internal
 AS 'MODULE_PATHNAME', 'graphmem_plan_support'
@@ -2386,6 +2391,8 @@ COMMENT ON FUNCTION graphmem.current_graph_id(text) IS
 'id of the named graph, by default of the setting graphmem.graph; NULL while the graph "default" has not been written to. Errors: 42704 unknown graph.';
 COMMENT ON FUNCTION graphmem.to_vector(text) IS
 'vector from its text form [1,2,3], as pgvector writes it. Errors: 22P02 syntax, 22000 not finite, 22023 more than 16000 elements.';
+COMMENT ON FUNCTION graphmem.to_vector(bytea) IS
+'vector from the bytes of 32-bit floats (IEEE 754), lowest byte first, as they lie in the memory of most clients (numpy: array.astype("<f4").tobytes()). The cheapest form of a parameter: a real[] is received with a call for each element. Errors: 22P03 no whole number of floats, 22000 not finite, 22023 more than 16000 elements.';
 
 COMMENT ON FUNCTION graphmem.plan_support(internal) IS
 'The planner asks it for rows and cost of the reading functions, which depend on the arguments known to it (names, predicates, max_hops, match_count) and on the graph: as the shared image shows it, if the session has used it before and may read the tables, else as ANALYZE found the tables. Without either ROWS and COST of the function hold.';

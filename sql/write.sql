@@ -114,6 +114,16 @@ SELECT graphmem.to_vector('[1,NaN]');
 SELECT graphmem.to_vector('[1e39]');
 SELECT array_length(graphmem.to_vector('[' || repeat('1,', 15999) || '1]'), 1);
 SELECT graphmem.to_vector('[' || repeat('1,', 16000) || '1]');
+SELECT graphmem.to_vector('\x0000803f000020c10000003f'::bytea), graphmem.to_vector('\x00000080'::bytea);
+SELECT graphmem.to_vector(NULL::bytea) IS NULL AS null;
+SELECT graphmem.to_vector(''::bytea);
+SELECT graphmem.to_vector('\x0000803f00'::bytea);
+SELECT graphmem.to_vector('\x0000803f0000c07f'::bytea);
+SELECT graphmem.to_vector('\x000080ff'::bytea);
+SELECT array_length(graphmem.to_vector(decode(repeat('0000803f', 16000), 'hex')), 1);
+SELECT graphmem.to_vector(decode(repeat('0000803f', 16001), 'hex'));
+SELECT graphmem.to_vector(b) = a AND array_ndims(graphmem.to_vector(b)) = 1 AS same
+FROM (VALUES (ARRAY[1.5, -0.25, 3e38]::real[], '\x0000c03f000080bee6b1617f'::bytea)) AS v (a, b);
 
 -- every function asks the tables for privileges
 CREATE ROLE regress_write;

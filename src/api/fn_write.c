@@ -21,6 +21,7 @@
 #include "error.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -38,6 +39,7 @@
 
 PG_FUNCTION_INFO_V1(graphmem_current_graph_id);
 PG_FUNCTION_INFO_V1(graphmem_to_vector);
+PG_FUNCTION_INFO_V1(graphmem_to_vector_bytes);
 PG_FUNCTION_INFO_V1(graphmem_add_entity);
 PG_FUNCTION_INFO_V1(graphmem_add_source);
 PG_FUNCTION_INFO_V1(graphmem_add_triple);
@@ -246,6 +248,14 @@ float_array(Datum *values, int n)
 	return (ArrayType *) DatumGetPointer(gm_sql_array(FLOAT4OID, values, NULL, n));
 }
 
+static void
+report_dimensions(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("a vector has at most %d dimensions", GM_VEC_MAX_DIM)));
+}
+
 Datum
 graphmem_to_vector(PG_FUNCTION_ARGS)
 {
@@ -280,9 +290,7 @@ graphmem_to_vector(PG_FUNCTION_ARGS)
 					 errmsg("element %d of the vector is not finite", n + 1),
 					 errdetail("It is \"%s\".", gm_error_quote(at, end - at))));
 		if (n == GM_VEC_MAX_DIM)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("a vector has at most %d dimensions", GM_VEC_MAX_DIM)));
+			report_dimensions();
 		if (n == room)
 			values = repalloc(values, (room *= 2) * sizeof(Datum));
 		values[n++] = Float4GetDatum(value);
@@ -294,6 +302,52 @@ graphmem_to_vector(PG_FUNCTION_ARGS)
 	if (*at != '\0')
 		report_syntax(start, at, "Something follows the vector");
 	PG_RETURN_ARRAYTYPE_P(float_array(values, n));
+}
+
+/*
+ * A client's array of floats as it lies in memory.  Receiving a real[] of 300
+ * elements in binary costs 3.5 us more, a call for each of them.
+ */
+Datum
+graphmem_to_vector_bytes(PG_FUNCTION_ARGS)
+{
+	bytea	   *bytes = PG_GETARG_BYTEA_PP(0);
+	Size		length = VARSIZE_ANY_EXHDR(bytes);
+	int			n = (int) (length / sizeof(float4));
+	Size		size = ARR_OVERHEAD_NONULLS(1) + length;
+	ArrayType  *array;
+	float4	   *values;
+
+	if (length == 0 || length % sizeof(float4) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("invalid binary form of a vector"),
+				 errdetail("It has %zu bytes; an element has 4.", length)));
+	if (n > GM_VEC_MAX_DIM)
+		report_dimensions();
+	array = palloc0(size);
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->elemtype = FLOAT4OID;
+	ARR_DIMS(array)[0] = n;
+	ARR_LBOUND(array)[0] = 1;
+	values = (float4 *) ARR_DATA_PTR(array);
+	memcpy(values, VARDATA_ANY(bytes), length);
+	for (int i = 0; i < n; i++)
+	{
+#ifdef WORDS_BIGENDIAN
+		uint32		bits;
+
+		memcpy(&bits, &values[i], sizeof(bits));
+		bits = pg_bswap32(bits);
+		memcpy(&values[i], &bits, sizeof(bits));
+#endif
+		if (!isfinite(values[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("element %d of the vector is not finite", i + 1)));
+	}
+	PG_RETURN_ARRAYTYPE_P(array);
 }
 
 /* ---- names ---- */

@@ -45,7 +45,10 @@ TARGET_MEMORY, TARGET_CLIENTS, TARGET_FIRST_MS, TARGET_START_S = 1.15, 1.1, 20.0
 
 HNSWLIB, CORE, SQL, PGVECTOR = "hnswlib in process", "graphmem in process", "graphmem, SQL", "pgvector"
 
-SEARCH = "SELECT item_id FROM graphmem.vector_search($1, %d, space => 'v', ef_search => $2)" % K
+SEARCH = "SELECT item_id FROM graphmem.vector_search(%%s, %d, space => 'v', ef_search => $2)" % K
+# the vector as bytes is the cheapest parameter, as pgvector's own type is the cheapest for it
+SEARCHES = {form: "search %s %s" % (form, SEARCH % value)
+            for form, value in (("bytea", "graphmem.to_vector($1)"), ("real[]", "$1"))}
 SEARCH_EXACT = "SELECT item_id FROM graphmem.vector_search($1, %d, space => 'v', exact => true)" % K
 SEARCH_BATCH = "SELECT query_no, item_id FROM graphmem.vector_search_batch($1, %d, space => 'v'%%s)" % K
 
@@ -110,7 +113,7 @@ def database(chosen):
 
 def searching(chosen, truth="truth"):
     program = client(chosen, truth)
-    program.ask("search real[] " + SEARCH)
+    program.ask(SEARCHES["bytea"])
     return program
 
 
@@ -369,6 +372,16 @@ def prepare_pgvector(chosen):
     return program, ask, build, size
 
 
+def compare_forms(table, chosen, program):
+    """What the form of the parameter costs."""
+    times = {}
+    for form, search in list(SEARCHES.items()) * ROUNDS:
+        program.ask(search)
+        times.setdefault(form, []).append(program.ask("pass %d", EFFORTS[2])["wall"])
+    table.add("%s: the parameter a real[], ef_search %d" % (chosen.name, EFFORTS[2]), "%.1f us" % min(times["real[]"]),
+              "%.1f us as bytea" % min(times["bytea"]))
+
+
 def section_search(table, chosen, sections, sweeps):
     """hnswlib, the core in process, and, where section search is wanted, SQL."""
     table.title("%s: %d x %d, %s, %s; %d queries"
@@ -382,9 +395,10 @@ def section_search(table, chosen, sections, sweeps):
         asks[name] = lambda ef, p=programs[-1]: p.ask("pass %d", ef)
     if "search" in sections:
         builds[SQL] = build_ours(table, chosen)
-        programs.append(searching(chosen))
-        programs[-1].ask("share")
-        asks[SQL] = lambda ef, p=programs[-1]: p.ask("pass %d", ef)
+        ours = searching(chosen)
+        programs.append(ours)
+        ours.ask("share")
+        asks[SQL] = lambda ef: ours.ask("pass %d", ef)
         found = prepare_pgvector(chosen)
         if found:
             programs.append(found[0])
@@ -393,6 +407,8 @@ def section_search(table, chosen, sections, sweeps):
             table.add("%s: pgvector's index" % chosen.name, "%.1f MB" % (found[3] / 2 ** 20))
     points = sweep(asks)
     show_sweep(chosen, points)
+    if SQL in asks:
+        compare_forms(table, chosen, ours)
     sweeps[chosen.name] = points
     add_ratios(table, chosen, points)
     add_build(table, chosen, points, builds)

@@ -13,8 +13,8 @@
  *								take turns, and waking another costs a virtual
  *								machine tens of microseconds
  *	search TYPE SQL				the statement of pass, during and first: $1 is the
- *								query, real[] or vector by TYPE, $2 an integer if
- *								there is one; its first column is the item
+ *								query, real[], vector or bytea by TYPE, $2 an integer
+ *								if there is one; its first column is the item
  *	pass EF						all queries once; recall; cpu: of the backend;
  *								wall, median, p99, longest: us a query
  *	during SECONDS EF			queries, over and over; n, cpu, wall, ...
@@ -38,10 +38,19 @@
 
 #include "vector.h"
 
+#define BYTEA_OID	17
 #define FLOAT4_OID	700
 #define INT4_OID	23
 #define INT8_OID	20
 #define FLOAT4_ARRAY_OID	1021
+
+/* what parameters are */
+typedef enum Form
+{
+	ARRAY,						/* real[] */
+	VECTOR,						/* pgvector's type */
+	BYTES						/* bytea of floats as they lie in memory, lowest byte first */
+} Form;
 
 typedef struct Client
 {
@@ -50,7 +59,7 @@ typedef struct Client
 	Rows		base;
 	Rows		queries;
 	Truth		truth;
-	int			vector;			/* parameters are of the type vector, not real[] */
+	Form		form;
 	Oid			oid;			/* of the parameter */
 	char	   *statement;		/* of search */
 	int			parameters;
@@ -102,15 +111,28 @@ get_integer(const PGresult *result, int row, int column)
 }
 
 static size_t
-encoded_bytes(int vector, int n)
+encoded_bytes(Form form, int n)
 {
-	return vector ? 4 + (size_t) n * 4 : 20 + (size_t) n * 8;
+	switch (form)
+	{
+		case VECTOR:
+			return 4 + (size_t) n * 4;
+		case BYTES:
+			return (size_t) n * 4;
+		default:
+			return 20 + (size_t) n * 8;
+	}
 }
 
 static char *
-encode(char *to, int vector, const float *value, int n)
+encode(char *to, Form form, const float *value, int n)
 {
-	if (vector)
+	if (form == BYTES)
+	{
+		memcpy(to, value, (size_t) n * 4);
+		return to + (size_t) n * 4;
+	}
+	if (form == VECTOR)
 	{
 		to = put2(to, (uint16_t) n);
 		to = put2(to, 0);
@@ -192,9 +214,9 @@ share_cpu(Client *c)
 static void
 set_type(Client *c, const char *type)
 {
-	c->vector = strcmp(type, "vector") == 0;
-	c->oid = FLOAT4_ARRAY_OID;
-	if (c->vector)
+	c->form = strcmp(type, "vector") == 0 ? VECTOR : strcmp(type, "bytea") == 0 ? BYTES : ARRAY;
+	c->oid = c->form == BYTES ? BYTEA_OID : FLOAT4_ARRAY_OID;
+	if (c->form == VECTOR)
 	{
 		PGresult   *result = expect(c->conn, PQexec(c->conn, "SELECT 'vector'::regtype::oid"), PGRES_TUPLES_OK);
 
@@ -222,10 +244,10 @@ set_search(Client *c, const char *type, const char *sql)
 	free(c->encoded);
 	c->statement = strdup(sql);
 	c->parameters = strstr(sql, "$2") != NULL ? 2 : 1;
-	c->bytes = (int) encoded_bytes(c->vector, c->queries.dim);
+	c->bytes = (int) encoded_bytes(c->form, c->queries.dim);
 	c->encoded = to = (char *) must_alloc((size_t) c->bytes * c->queries.n);
 	for (int q = 0; q < c->queries.n; q++)
-		to = encode(to, c->vector, row_at(&c->queries, q), c->queries.dim);
+		to = encode(to, c->form, row_at(&c->queries, q), c->queries.dim);
 	run(c, "DEALLOCATE ALL");
 	prepare(c->conn, "search", sql, c->oid, INT4_OID, c->parameters);
 }
@@ -316,7 +338,7 @@ batch(Client *c, int at_once, const char *sql)
 				dim = c->queries.dim;
 	int64_t    *found = (int64_t *) must_alloc((size_t) n * k * sizeof(int64_t));
 	int		   *count = (int *) must_alloc(n * sizeof(int));
-	char	   *flat = (char *) must_alloc(encoded_bytes(0, at_once * dim));
+	char	   *flat = (char *) must_alloc(encoded_bytes(ARRAY, at_once * dim));
 	double		cpu,
 				wall = 0;
 
@@ -328,7 +350,7 @@ batch(Client *c, int at_once, const char *sql)
 	{
 		int			many = n - from < at_once ? n - from : at_once;
 		const char *values[1] = {flat};
-		int			lengths[1] = {(int) (encode(flat, 0, row_at(&c->queries, from), many * dim) - flat)};
+		int			lengths[1] = {(int) (encode(flat, ARRAY, row_at(&c->queries, from), many * dim) - flat)};
 		int			formats[1] = {1};
 		double		begin = wall_now();
 		PGresult   *result = expect(c->conn, PQexecPrepared(c->conn, "batch", 1, values, lengths, formats, 1),
@@ -377,7 +399,7 @@ insert(Client *c, int from, int to, const char *type, const char *sql)
 				wall;
 
 	set_type(c, type);
-	value = (char *) must_alloc(encoded_bytes(c->vector, c->base.dim));
+	value = (char *) must_alloc(encoded_bytes(c->form, c->base.dim));
 	prepare(c->conn, "insert", sql, c->oid, INT8_OID, 2);
 	cpu = backend_cpu(c);
 	start = wall_now();
@@ -385,7 +407,7 @@ insert(Client *c, int from, int to, const char *type, const char *sql)
 	{
 		char		id[8];
 		const char *values[2] = {value, id};
-		int			lengths[2] = {(int) (encode(value, c->vector, row_at(&c->base, row), c->base.dim) - value), 8};
+		int			lengths[2] = {(int) (encode(value, c->form, row_at(&c->base, row), c->base.dim) - value), 8};
 		int			formats[2] = {1, 1};
 		double		begin = wall_now();
 
@@ -406,7 +428,7 @@ static void
 copy_some(Client *c, int from, int to, int space, int graph, char *buffer)
 {
 	static const char signature[] = "PGCOPY\n\377\r\n";	/* and its zero byte */
-	int			length = (int) encoded_bytes(0, c->base.dim);
+	int			length = (int) encoded_bytes(ARRAY, c->base.dim);
 	char	   *p = buffer;
 
 	PQclear(expect(c->conn, PQexec(c->conn, "COPY graphmem.embeddings (space_id, item_id, graph_id, embedding)"
@@ -419,7 +441,7 @@ copy_some(Client *c, int from, int to, int space, int graph, char *buffer)
 		p = put4(put4(p, 4), (uint32_t) space);
 		p = put8(put4(p, 8), (uint64_t) row + 1);
 		p = put4(put4(p, 4), (uint32_t) graph);
-		p = encode(put4(p, (uint32_t) length), 0, row_at(&c->base, row), c->base.dim);
+		p = encode(put4(p, (uint32_t) length), ARRAY, row_at(&c->base, row), c->base.dim);
 	}
 	p = put2(p, UINT16_MAX);
 	if (PQputCopyData(c->conn, buffer, (int) (p - buffer)) != 1 || PQputCopyEnd(c->conn, NULL) != 1)
@@ -434,7 +456,7 @@ copy(Client *c, int from, int to, int at_once, int space, int graph)
 {
 	int			commits = (to - from + at_once - 1) / at_once;
 	double	   *seconds = (double *) must_alloc(commits * sizeof(double));
-	char	   *buffer = (char *) must_alloc(64 + (encoded_bytes(0, c->base.dim) + 64) * at_once);
+	char	   *buffer = (char *) must_alloc(64 + (encoded_bytes(ARRAY, c->base.dim) + 64) * at_once);
 	double		cpu = backend_cpu(c),
 				start = wall_now(),
 				wall;
