@@ -434,11 +434,20 @@ gm_merge_run(const GmMerge *merge, GmSql *sql)
 {
 	Datum		args[4] = {Int64GetDatum(merge->merge_id), Int64GetDatum(merge->keep),
 	Int64GetDatum(merge->gone), Int32GetDatum(merge->graph_id)};
-
-	int			code;
+	MemoryContext caller = CurrentMemoryContext;
+	volatile int code = 0;
 
 	CHECK_FOR_INTERRUPTS();
-	code = SPI_execute_with_args(sql->text, sql->nargs, sql->args, args, NULL, false, 0);
+	PG_TRY();
+	{
+		code = SPI_execute_with_args(sql->text, sql->nargs, sql->args, args, NULL, false, 0);
+	}
+	PG_CATCH();
+	{
+		gm_sql_report_overtaken(caller);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	if (code < 0)
 		elog(ERROR, "could not run \"%s\": %s", sql->text, SPI_result_code_string(code));
 }

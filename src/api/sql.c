@@ -10,11 +10,13 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "utils/array.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
@@ -99,6 +101,27 @@ check_result(const GmSql *sql, int code)
 			 SPI_result_code_string(code));
 }
 
+void
+gm_sql_report_overtaken(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	/* foreign keys of others have a name */
+	if (error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION && error->constraint_name == NULL &&
+		error->schema_name != NULL && strcmp(error->schema_name, "graphmem") == 0)
+	{
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent change of what is written or referred to"),
+				 errdetail_internal("%s: %s", error->message, error->detail ? error->detail : ""),
+				 errhint("Run the transaction again.")));
+	}
+	FreeErrorData(error);
+}
+
 /*
  * SPI comes back in its procedure's memory, which lasts until the last
  * statement: a writer's rounds are to stay in memory that they empty.
@@ -107,8 +130,18 @@ void
 gm_sql_run(GmSql *sql, Datum *values, const char *nulls)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	SPIPlanPtr	plan = saved_plan(sql);
 
-	check_result(sql, SPI_execute_plan(saved_plan(sql), values, nulls, false, 0));
+	PG_TRY();
+	{
+		check_result(sql, SPI_execute_plan(plan, values, nulls, false, 0));
+	}
+	PG_CATCH();
+	{
+		gm_sql_report_overtaken(caller);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 }
 
@@ -130,6 +163,46 @@ gm_sql_read_latest(GmSql *sql, Datum *values, const char *nulls)
 										   GetLatestSnapshot(), InvalidSnapshot,
 										   true, false, 0));
 	MemoryContextSwitchTo(caller);
+}
+
+void
+gm_sql_refuse_stale(GmSql *sql, Datum *values, const char *what)
+{
+	Datum		seen[GM_SQL_MAX_ARGS];
+	bool		nulls[GM_SQL_MAX_ARGS];
+	bool		same = true;
+	int			n;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	gm_sql_run(sql, values, NULL);
+	n = SPI_tuptable->tupdesc->natts;
+	Assert(n <= GM_SQL_MAX_ARGS && SPI_processed == 1);
+	for (int i = 0; i < n; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(SPI_tuptable->tupdesc, i);
+		Datum		value = gm_sql_datum(0, i + 1, &nulls[i]);
+
+		seen[i] = nulls[i] ? (Datum) 0 : datumCopy(value, att->attbyval, att->attlen);
+	}
+	gm_sql_done();
+	CommandCounterIncrement();
+	gm_sql_read_latest(sql, values, NULL);
+	for (int i = 0; i < n && same; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(SPI_tuptable->tupdesc, i);
+		bool		isnull;
+		Datum		value = gm_sql_datum(0, i + 1, &isnull);
+
+		same = isnull == nulls[i] &&
+			(isnull || datumIsEqual(seen[i], value, att->attbyval, att->attlen));
+	}
+	gm_sql_done();
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent %s", what),
+				 errhint("Run the transaction again.")));
 }
 
 void

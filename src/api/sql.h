@@ -51,13 +51,26 @@ extern void gm_sql_leave(int level);
 /*
  * Runs with a fresh snapshot (in READ COMMITTED); rows are in SPI_tuptable
  * and SPI_processed, both of which the caller frees with gm_sql_done().
+ *
+ * The ids that a writer's statements contain are those that the writer found
+ * itself.  That one of them is gone, or that what it deletes is referred to
+ * after all, another transaction has brought about meanwhile: 40001, where a
+ * statement on the tables raises 23503.
  */
 extern void gm_sql_run(GmSql *sql, Datum *values, const char *nulls);
+/* What gm_sql_run() does of it, in a PG_CATCH; returns if the error is another. */
+extern void gm_sql_report_overtaken(MemoryContext context);
 /* Reads under the active snapshot; needs SPI_connect only. */
 extern void gm_sql_read(GmSql *sql, Datum *values, const char *nulls);
 /* Reads what is committed now, also in REPEATABLE READ. */
 extern void gm_sql_read_latest(GmSql *sql, Datum *values, const char *nulls);
 extern void gm_sql_done(void);
+/*
+ * Nothing but in REPEATABLE READ and SERIALIZABLE.  There, 40001 "due to
+ * concurrent WHAT" if the one row that the statement returns would be another
+ * one by what is committed now; locks of the caller's must keep it the same.
+ */
+extern void gm_sql_refuse_stale(GmSql *sql, Datum *values, const char *what);
 
 /* Column col (from 1) of row of the last result. */
 extern int64 gm_sql_int8(uint64 row, int col);
