@@ -273,6 +273,11 @@ static GmSql erase_triples = {
 	" WHERE t.fact_id" GM_EQ "u.f", 1, {INT8ARRAYOID}
 };
 
+static GmSql count_triples = {
+	"SELECT pg_catalog.count(*) FROM pg_catalog.unnest($1) AS u(f) JOIN graphmem.triples t"
+	" ON t.fact_id" GM_EQ "u.f", 1, {INT8ARRAYOID}
+};
+
 /* ---- checks and messages ---- */
 
 void
@@ -1247,6 +1252,7 @@ erase_batch(GmFactWriter *writer, Datum *facts, int n)
 		erased = SPI_processed;
 		gm_sql_done();
 	} while (erased > 0);
+	gm_sql_refuse_stale(&count_triples, &arg, "change of a fact");
 	gm_sql_run(&erase_assertions, &arg, NULL);
 	gm_sql_done();
 	MemoryContextSwitchTo(writer->context);

@@ -22,8 +22,8 @@
  *				gone and state them anew.  Against statements on the tables
  *				themselves each set is locked FOR UPDATE, which waits for whoever
  *				refers to it (integrity.c), and found once more: what is wanted
- *				by then stays.  In REPEATABLE READ that is looked for among what
- *				is committed now, and is 40001.
+ *				by then stays.  In REPEATABLE READ that, and what would go beside
+ *				it by now, is looked for among what is committed, and is 40001.
  * Memory		8 bytes a fact and entity that goes, a few times over
  * Complexity	a few index lookups for each row that goes; a subtransaction for each
  *				step that is undone
@@ -168,6 +168,12 @@ static GmSql facts_of_entities = {
 static GmSql lock_facts = {
 	"SELECT pg_catalog.count(*) FROM (SELECT t.triple_id FROM " UNNEST
 	" JOIN graphmem.triples t ON t.fact_id" GM_EQ "u.id FOR UPDATE OF t) AS l", 1, {INT8ARRAYOID}
+};
+
+/* a retraction that is undone adds one and changes none */
+static GmSql sum_versions = {
+	"SELECT pg_catalog.count(*), pg_catalog.sum(t.triple_id) FROM " UNNEST
+	" JOIN graphmem.triples t ON t.fact_id" GM_EQ "u.id", 1, {INT8ARRAYOID}
 };
 
 static GmSql ends_of_facts = {
@@ -366,10 +372,15 @@ find_and_lock(const Forgetting *f, GmSql *find, Datum *args, GmSql *lock)
 {
 	Datum		ids = find_ids(find, args, f->dry_run ? STATEMENT : FRESH);
 
-	if (f->dry_run || id_count(ids) == 0)
+	if (f->dry_run)
 		return ids;
-	run(lock, &ids, FRESH);
-	gm_sql_done();
+	if (id_count(ids) > 0)
+	{
+		run(lock, &ids, FRESH);
+		gm_sql_done();
+	}
+	else if (!IsolationUsesXactSnapshot())
+		return ids;
 	return find_latest(find, args, ids);
 }
 
@@ -439,6 +450,8 @@ find_facts(Forgetting *f)
 		(void) find_latest(&stated_by_source, args, find_ids(&stated_by_source, args, FRESH));
 	f->ids[FACT_IDS] = find_and_lock(f, by_source ? &facts_of_source : &facts_of_entities, args,
 									 &lock_facts);
+	if (!f->dry_run)
+		gm_sql_refuse_stale(&sum_versions, &f->ids[FACT_IDS], "change of a fact");
 	f->rows[FACTS] = id_count(f->ids[FACT_IDS]);
 }
 
