@@ -91,6 +91,11 @@ static GmSql find_rivals = {
 	" WHERE w.next_from OPERATOR(pg_catalog.<) w.valid_to ORDER BY 1 LIMIT 1", 1, {INT8OID}
 };
 
+static GmSql sum_versions = {
+	"SELECT pg_catalog.count(*), pg_catalog.sum(t.triple_id) FROM graphmem.triples t"
+	" WHERE t.predicate_id" GM_EQ "$1", 1, {INT8OID}
+};
+
 static GmSql update_functional = {
 	"UPDATE graphmem.triples SET functional = $2 WHERE predicate_id" GM_EQ "$1"
 	" AND NOT functional" GM_EQ "$2", 2, {INT8OID, BOOLOID}
@@ -396,6 +401,7 @@ graphmem_add_source(PG_FUNCTION_ARGS)
 	Datum		args[7];
 	char		nulls[7] = {' '};
 	bool		given = false;
+	int32		graph_id;
 	int64		id;
 	int			level;
 
@@ -406,7 +412,9 @@ graphmem_add_source(PG_FUNCTION_ARGS)
 				 errmsg("reliability %g is out of range", PG_GETARG_FLOAT4(5)),
 				 errdetail("A reliability is between 0 and 1.")));
 	level = gm_sql_enter();
-	id = one_name(gm_graph_for_write(graph), GM_NAME_SOURCE, name, NULL, NULL);
+	graph_id = gm_graph_for_write(graph);
+	gm_graph_lock(graph_id, false);
+	id = one_name(graph_id, GM_NAME_SOURCE, name, NULL, NULL);
 	args[0] = Int64GetDatum(id);
 	for (int i = 1; i < 7; i++)
 	{
@@ -455,6 +463,7 @@ set_functional(int64 predicate, bool functional)
 {
 	Datum		args[2] = {Int64GetDatum(predicate), BoolGetDatum(functional)};
 
+	gm_sql_refuse_stale(&sum_versions, args, "facts with a predicate");
 	if (functional)
 	{
 		gm_sql_run(&find_rivals, args, NULL);
@@ -499,8 +508,7 @@ graphmem_set_predicate(PG_FUNCTION_ARGS)
 	graph_id = gm_graph_find(graph);
 	if (graph_id != 0)
 	{
-		if (!PG_ARGISNULL(1))
-			gm_graph_lock(graph_id, true);
+		gm_graph_lock(graph_id, !PG_ARGISNULL(1));
 		args[0] = Int32GetDatum(graph_id);
 		args[1] = PointerGetDatum(name);
 		gm_sql_run(&find_predicate, args, NULL);
@@ -577,10 +585,14 @@ graphmem_drop_vector_space(PG_FUNCTION_ARGS)
 	text	   *name = gm_sql_required_text(fcinfo, 0, "name of a vector space");
 	char	   *graph = gm_graph_name(gm_sql_text_arg(fcinfo, 1));
 	int			level = gm_sql_enter();
-	Datum		args[2] = {Int32GetDatum(gm_graph_find(graph)), PointerGetDatum(name)};
+	int32		graph_id = gm_graph_find(graph);
+	Datum		args[2] = {Int32GetDatum(graph_id), PointerGetDatum(name)};
 	bool		isnull;
 	int64		dropped;
 
+	/* those who write vectors would add some that are not counted */
+	if (graph_id != 0)
+		gm_graph_lock(graph_id, true);
 	gm_sql_run(&find_space, args, NULL);
 	if (SPI_processed == 0)
 		ereport(ERROR,

@@ -44,12 +44,17 @@
  *				one of two sees the other.  If both do, they wait for each
  *				other and the deadlock check ends one.
  * Locks		RowExclusiveLock on object (graphs, graph_id) by whoever writes
- *				triples, entities or vectors by name or changes facts through
- *				the view, before their rows; ShareRowExclusiveLock by
- *				set_predicate: a triple's copy of "functional" cannot miss a
- *				change of its predicate; and by merges (merge.h): a name that
- *				is resolved stays what it is until the row is written.
- * Tests		test/specs/upsert_*.spec
+ *				triples, entities, sources, vectors or settings of predicates by
+ *				name or changes facts through the view, before their rows;
+ *				ShareRowExclusiveLock by set_predicate where it sets
+ *				"functional": a triple's copy of that cannot miss a change of
+ *				its predicate; by drop_vector_space; and by merges (merge.h) and
+ *				forgetting (forget.c): a name that is resolved stays what it is
+ *				until the row is written.  What was committed before a lock was
+ *				taken, a fixed snapshot may not show: whoever must not miss a
+ *				row of it compares with what is committed by then
+ *				(gm_sql_refuse_stale).
+ * Tests		test/specs/upsert_*.spec, *_stale.spec
  *
  *-------------------------------------------------------------------------
  */
