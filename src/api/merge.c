@@ -115,9 +115,8 @@ static GmSql lock_entities = {
 	2, {INT8OID, INT8OID}
 };
 
-/* the versions of two entities, so that two snapshots can be compared */
 static GmSql sum_versions = {
-	"SELECT pg_catalog.count(*), COALESCE(pg_catalog.sum(triple_id), 0)::bigint FROM"
+	"SELECT pg_catalog.count(*), pg_catalog.sum(triple_id) FROM"
 	" (SELECT triple_id FROM graphmem.triples WHERE subject_id" GM_EQ "ANY (ARRAY[$1, $2])"
 	" UNION ALL SELECT triple_id FROM graphmem.triples WHERE object_id" GM_EQ "ANY (ARRAY[$1, $2])) t",
 	2, {INT8OID, INT8OID}
@@ -276,7 +275,10 @@ static GmMergeStep steps[] = {
 		" rest_triple_id = n.rest_triple_id FROM (" ALL_FROM("supersessions", "'{changed}'")
 		" OFFSET 0) n WHERE s.supersession_id" GM_EQ "n.supersession_id", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 
-	/* vectors, of gone and of facts that fell together */
+	/*
+	 * Vectors, of gone and of facts that fell together.  One that a fixed
+	 * snapshot does not show conflicts, which is 40001.
+	 */
 	{{INTO_UNDO "embedding) SELECT $1, $4, 'embeddings', m.item_id, m.space_id, 'removed', m.embedding"
 		" FROM (SELECT $3, 'entity' UNION ALL SELECT r.row_id, 'fact'" FROM_UNDO("facts") ") AS i(item, target),"
 		" LATERAL (SELECT m.* FROM graphmem.embeddings m JOIN graphmem.vector_spaces v ON v.space_id" GM_EQ "m.space_id"
@@ -295,7 +297,7 @@ static GmMergeStep steps[] = {
 		" AND m.space_id" GM_EQ "r.other_id::int AND m.item_id" GM_EQ "r.row_id", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 	{{"INSERT INTO graphmem.embeddings (space_id, item_id, graph_id, embedding)"
 		" SELECT r.other_id::int, r.row_id, $4, r.embedding" FROM_UNDO("embeddings")
-		" AND r.change" GM_EQ "'added'", GM_MERGE_ARGS}, GM_MERGE_VECTORS},
+		" AND r.change" GM_EQ "'added' ON CONFLICT (space_id, item_id) DO NOTHING", GM_MERGE_ARGS}, GM_MERGE_VECTORS},
 	{{INTO_UNDO "old, embedding) SELECT $1, $4, 'topology_vectors', m.entity_id, m.space_id, 'removed',"
 		" pg_catalog.jsonb_build_object('shape', m.shape), m.embedding FROM graphmem.topology_vectors m WHERE m.entity_id" GM_EQ "$3", GM_MERGE_ARGS}, GM_MERGE_NOT_COUNTED},
 
@@ -480,26 +482,14 @@ bool
 gm_merge_lock(int64 a, int64 b)
 {
 	Datum		args[2] = {Int64GetDatum(a), Int64GetDatum(b)};
-	int64		seen[2];
 	bool		both;
-	bool		same;
 
 	gm_sql_run(&lock_entities, args, NULL);
 	both = SPI_processed == (uint64) (a != 0) + (b != 0);
 	gm_sql_done();
-	if (!both || !IsolationUsesXactSnapshot())
-		return both;
-	gm_sql_run(&sum_versions, args, NULL);
-	seen[0] = gm_sql_int8(0, 1);
-	seen[1] = gm_sql_int8(0, 2);
-	gm_sql_done();
-	gm_sql_read_latest(&sum_versions, args, NULL);
-	same = seen[0] == gm_sql_int8(0, 1) && seen[1] == gm_sql_int8(0, 2);
-	gm_sql_done();
-	if (!same)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to concurrent facts about an entity")));
+	if (!both)
+		return false;
+	gm_sql_refuse_stale(&sum_versions, args, "facts about an entity");
 	return true;
 }
 
