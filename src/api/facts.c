@@ -785,7 +785,7 @@ insert_new(GmFactWriter *writer, Round *round)
 		const Version *version = &round->versions[row->version];
 
 		CHECK_FOR_INTERRUPTS();
-		gm_overlap_check(overlap, row->s, row->p, row->o, version->from, version->to);
+		gm_overlap_check(overlap, false, row->s, row->p, row->o, version->from, version->to);
 	}
 	gm_overlap_end(overlap);
 	return all;
@@ -1197,6 +1197,35 @@ write_versions(GmFactWriter *writer, Changes *changes, Tuplestorestate *todo,
 	MemoryContextReset(writer->round);
 }
 
+/* Of what is to be written, before or after that. */
+static void
+look_at_overlaps(Tuplestorestate *todo, TupleTableSlot *slot, bool before)
+{
+	GmOverlap  *overlap = gm_overlap_begin();
+
+	tuplestore_rescan(todo);
+	while (tuplestore_gettupleslot(todo, true, false, slot))
+	{
+		bool		functional;
+		int64		terms[3];
+		TimestampTz from;
+		TimestampTz to;
+
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		functional = DatumGetBool(slot->tts_values[DO_FUNCTIONAL]);
+		for (int i = 0; i < 3; i++)
+			terms[i] = DatumGetInt64(slot->tts_values[DO_S + i]);
+		from = DatumGetTimestampTz(slot->tts_values[DO_FROM]);
+		to = DatumGetTimestampTz(slot->tts_values[DO_TO]);
+		if (before)
+			(void) gm_overlap_wait(overlap, functional, terms[0], terms[1], terms[2], from, to);
+		else
+			gm_overlap_check(overlap, functional, terms[0], terms[1], terms[2], from, to);
+	}
+	gm_overlap_end(overlap);
+}
+
 static void
 write_changes(GmFactWriter *writer)
 {
@@ -1207,28 +1236,14 @@ write_changes(GmFactWriter *writer)
 	TupleDesc	desc = gm_sql_desc(DO_COLS, types);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	Tuplestorestate *todo = tuplestore_begin_heap(true, false, GM_SQL_STORE_KB);
-	GmOverlap  *overlap;
 
 	changes->n = 0;
 	expire_all(writer, changes, todo, desc);
+	if (IsolationUsesXactSnapshot())
+		look_at_overlaps(todo, slot, true);
 	write_versions(writer, changes, todo, slot, true);
 	write_versions(writer, changes, todo, slot, false);
-
-	overlap = gm_overlap_begin();
-	tuplestore_rescan(todo);
-	while (tuplestore_gettupleslot(todo, true, false, slot))
-	{
-		CHECK_FOR_INTERRUPTS();
-		slot_getallattrs(slot);
-		(DatumGetBool(slot->tts_values[DO_FUNCTIONAL]) ?
-		 gm_overlap_check_functional : gm_overlap_check)
-			(overlap, DatumGetInt64(slot->tts_values[DO_S]),
-			 DatumGetInt64(slot->tts_values[DO_P]),
-			 DatumGetInt64(slot->tts_values[DO_O]),
-			 DatumGetTimestampTz(slot->tts_values[DO_FROM]),
-			 DatumGetTimestampTz(slot->tts_values[DO_TO]));
-	}
-	gm_overlap_end(overlap);
+	look_at_overlaps(todo, slot, false);
 	ExecDropSingleTupleTableSlot(slot);
 	tuplestore_end(todo);
 }

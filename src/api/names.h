@@ -42,7 +42,11 @@
  *				fails with 23P01 if one that overlaps remains (40001 in
  *				REPEATABLE READ).  Each inserts before it reads, so at least
  *				one of two sees the other.  If both do, they wait for each
- *				other and the deadlock check ends one.
+ *				other and the deadlock check ends one.  What supersedes,
+ *				retracts, undoes or changes versions also reads so before its
+ *				inserts, where no ON CONFLICT tells a row that came meanwhile
+ *				from one that the caller could know of: it then decides anew, or
+ *				raises 40001.
  * Locks		RowExclusiveLock on object (graphs, graph_id) by whoever writes
  *				triples, entities, sources, vectors or settings of predicates by
  *				name or changes facts through the view, before their rows;

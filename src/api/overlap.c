@@ -42,6 +42,7 @@ struct GmOverlap
 	AttrNumber	valid_from;
 	AttrNumber	valid_to;
 	AttrNumber	expired_at;
+	bool		before;			/* the version is still to be written */
 };
 
 GmOverlap *
@@ -54,6 +55,7 @@ gm_overlap_begin(void)
 	overlap->triples = table_open(relid, RowExclusiveLock);
 	overlap->index = gm_sql_relid("triples_spo");
 	overlap->timeline = NULL;
+	overlap->before = false;
 	for (int i = 0; i < 3; i++)
 		overlap->terms[i] = get_attnum(relid, terms[i]);
 	overlap->valid_from = get_attnum(relid, "valid_from");
@@ -149,7 +151,7 @@ check_once(GmOverlap *overlap, ScanKey keys, TimestampTz from, TimestampTz to)
 		uint32		token;
 		ItemPointerData tid;
 
-		if (other_from == from || other_from >= to ||
+		if ((other_from == from && !overlap->before) || other_from >= to ||
 			time_of(overlap, tuple, overlap->valid_to) <= from ||
 			time_of(overlap, tuple, overlap->expired_at) != DT_NOEND)
 			continue;
@@ -158,6 +160,8 @@ check_once(GmOverlap *overlap, ScanKey keys, TimestampTz from, TimestampTz to)
 		{
 			if (is_unseen(tuple))
 				report_unseen();
+			if (overlap->before)
+				continue;
 			report_overlap(from, to);
 		}
 		token = TransactionIdIsValid(dirty.xmin) ? dirty.speculativeToken : 0;
@@ -170,11 +174,13 @@ check_once(GmOverlap *overlap, ScanKey keys, TimestampTz from, TimestampTz to)
 	return true;
 }
 
-void
-gm_overlap_check(GmOverlap *overlap, int64 subject, int64 predicate, int64 object,
-				 TimestampTz from, TimestampTz to)
+/* True if it had to wait. */
+static bool
+check_fact(GmOverlap *overlap, int64 subject, int64 predicate, int64 object,
+		   TimestampTz from, TimestampTz to)
 {
 	int64		terms[3] = {subject, predicate, object};
+	bool		waited = false;
 
 	for (;;)
 	{
@@ -185,7 +191,8 @@ gm_overlap_check(GmOverlap *overlap, int64 subject, int64 predicate, int64 objec
 			ScanKeyInit(&keys[i], overlap->terms[i], BTEqualStrategyNumber, F_INT8EQ,
 						Int64GetDatum(terms[i]));
 		if (check_once(overlap, keys, from, to))
-			break;
+			return waited;
+		waited = true;
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -213,7 +220,7 @@ check_timeline_once(GmOverlap *overlap, ScanKey keys, int64 object, TimestampTz 
 		uint32		token;
 		ItemPointerData tid;
 
-		if (same && other_from == from)
+		if (same && other_from == from && !overlap->before)
 			continue;
 		if (other_to <= from)
 		{
@@ -227,6 +234,8 @@ check_timeline_once(GmOverlap *overlap, ScanKey keys, int64 object, TimestampTz 
 		{
 			if (is_unseen(tuple))
 				report_unseen();
+			if (overlap->before)
+				continue;
 			if (same)
 				report_overlap(from, to);
 			report_rival(from, to);
@@ -241,10 +250,12 @@ check_timeline_once(GmOverlap *overlap, ScanKey keys, int64 object, TimestampTz 
 	return true;
 }
 
-void
-gm_overlap_check_functional(GmOverlap *overlap, int64 subject, int64 predicate, int64 object,
-							TimestampTz from, TimestampTz to)
+static bool
+check_timeline(GmOverlap *overlap, int64 subject, int64 predicate, int64 object,
+			   TimestampTz from, TimestampTz to)
 {
+	bool		waited = false;
+
 	if (overlap->timeline == NULL)
 		overlap->timeline = index_open(gm_sql_relid("triples_timeline"), AccessShareLock);
 	for (;;)
@@ -258,9 +269,26 @@ gm_overlap_check_functional(GmOverlap *overlap, int64 subject, int64 predicate, 
 		ScanKeyInit(&keys[2], overlap->valid_from, BTLessStrategyNumber, F_TIMESTAMPTZ_LT,
 					TimestampTzGetDatum(to));
 		if (check_timeline_once(overlap, keys, object, from, to))
-			break;
+			return waited;
+		waited = true;
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+void
+gm_overlap_check(GmOverlap *overlap, bool functional, int64 subject, int64 predicate,
+				 int64 object, TimestampTz from, TimestampTz to)
+{
+	overlap->before = false;
+	(void) (functional ? check_timeline : check_fact) (overlap, subject, predicate, object, from, to);
+}
+
+bool
+gm_overlap_wait(GmOverlap *overlap, bool functional, int64 subject, int64 predicate,
+				int64 object, TimestampTz from, TimestampTz to)
+{
+	overlap->before = true;
+	return (functional ? check_timeline : check_fact) (overlap, subject, predicate, object, from, to);
 }
 
 char *

@@ -635,16 +635,37 @@ check_overlaps(const GmVersionSet *set, const Columns *columns)
 		const GmVersion *version = columns->versions[i];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!version->open || lies_within_open(set, version))
-			continue;
-		if (version->functional)
-			gm_overlap_check_functional(overlap, version->subject, version->predicate,
-										version->object, version->from, version->to);
-		else
-			gm_overlap_check(overlap, version->subject, version->predicate, version->object,
-							 version->from, version->to);
+		if (version->open && !lies_within_open(set, version))
+			gm_overlap_check(overlap, version->functional, version->subject, version->predicate,
+							 version->object, version->from, version->to);
 	}
 	gm_overlap_end(overlap);
+}
+
+/*
+ * False if others were writing versions that those to be written overlap.  Of
+ * a timeline that is held nobody else does; a fixed snapshot may still not show
+ * what a merge has put there.
+ */
+static bool
+wait_for_overlaps(const GmVersionSet *set, const Columns *columns)
+{
+	GmOverlap  *overlap = gm_overlap_begin();
+	bool		waited = false;
+
+	for (int i = 0; i < columns->n; i++)
+	{
+		const GmVersion *version = columns->versions[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (version->open && !lies_within_open(set, version) &&
+			(!version->functional || IsolationUsesXactSnapshot()) &&
+			gm_overlap_wait(overlap, version->functional, version->subject, version->predicate,
+							version->object, version->from, version->to))
+			waited = true;
+	}
+	gm_overlap_end(overlap);
+	return !waited;
 }
 
 static void
@@ -721,6 +742,8 @@ gm_versions_write(GmVersionSet *set)
 		else
 			copies.versions[copies.n++] = version;
 	}
+	if (!wait_for_overlaps(set, &facts) || !wait_for_overlaps(set, &copies))
+		return false;
 	write_expired(&expired);
 	write_new_facts(set->graph_id, &facts);
 	write_copies(set, &copies);

@@ -89,9 +89,10 @@ extern void gm_versions_close(GmVersionSet *set, int version);
 extern GmStep *gm_versions_add_step(GmVersionSet *set, int old, int closed, int rest, int new);
 
 /*
- * False, and nothing is written, if a version to be closed is no longer open:
- * the caller resets the set and looks again.  Raises 23P01 or 23505 if what
- * is open then overlaps.
+ * False, and nothing is written, if a version to be closed is no longer open or
+ * others have been writing one that would overlap: the caller resets the set
+ * and looks again.  Raises 23P01 or 23505 if what is open then overlaps, 40001
+ * if the transaction's snapshot does not show that.
  */
 extern bool gm_versions_write(GmVersionSet *set);
 
