@@ -136,6 +136,12 @@ static GmSql read_step = {
 	STEP_COLUMNS " WHERE c.supersession_id" GM_EQ "$1", 1, {INT8OID}
 };
 
+/* max() since one row is compared; the id is the table's key */
+static GmSql terms_of_version = {
+	"SELECT pg_catalog.max(t.fact_id), pg_catalog.max(t.subject_id), pg_catalog.max(t.predicate_id),"
+	" pg_catalog.max(t.object_id) FROM graphmem.triples t WHERE t.triple_id" GM_EQ "$1", 1, {INT8OID}
+};
+
 static GmSql lock_step = {
 	STEP_COLUMNS " WHERE c.supersession_id" GM_EQ "$1 FOR UPDATE OF c", 1, {INT8OID}
 };
@@ -1060,6 +1066,7 @@ graphmem_undo_supersede(PG_FUNCTION_ARGS)
 {
 	int			level;
 	Undo		undo = {0};
+	Datum		old;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -1067,6 +1074,9 @@ graphmem_undo_supersede(PG_FUNCTION_ARGS)
 				 errmsg("argument \"%s\" must not be null", "supersession_id")));
 	level = gm_sql_enter();
 	undo.step = hold_step(PG_GETARG_INT64(0));
+	/* what was retracted comes back as a copy of a row that nothing locks */
+	old = Int64GetDatum(undo.step.old.triple_id);
+	gm_sql_refuse_stale(&terms_of_version, &old, "merge of entities");
 	for (int tries = 0; !try_undo(&undo); tries++)
 	{
 		CHECK_FOR_INTERRUPTS();
