@@ -446,7 +446,10 @@ write_successor(const NamedFact *fact, const Successor *successor, int64 *step_i
 									   fact->functional, from, set.versions[old].to,
 									   successor->confidence, (Datum) 0);
 		else
+		{
 			check_no_cycle(fact, &set.versions[old], &set.versions[new]);
+			gm_versions_hold(&set, new);
+		}
 		gm_versions_close(&set, old);
 		if (set.versions[old].from < from)
 			closed = gm_versions_add_copy(&set, old, set.versions[old].from, from);
@@ -1011,6 +1014,23 @@ fit_pieces(Undo *undo)
 	}
 }
 
+/*
+ * Whoever supersedes another fact by the new one holds a version of it until
+ * the transaction ends: having waited, this one finds the step.
+ */
+static void
+check_no_other_step(const GmTakenStep *step)
+{
+	Datum		args[2] = {Int64GetDatum(step->new_fact), Int64GetDatum(step->step_id)};
+	bool		found;
+
+	gm_sql_read_latest(&find_other_step, args, NULL);
+	found = SPI_processed > 0;
+	gm_sql_done();
+	if (found)
+		report_contention();
+}
+
 static bool
 try_undo(Undo *undo)
 {
@@ -1038,7 +1058,11 @@ try_undo(Undo *undo)
 														undo->pieces[i].to);
 	if (step->old.functional)
 		fit_pieces(undo);
-	return gm_versions_write(&undo->set);
+	if (!gm_versions_write(&undo->set))
+		return false;
+	if (step->new_fact != 0 && step->created)
+		check_no_other_step(step);
+	return true;
 }
 
 static void

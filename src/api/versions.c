@@ -156,7 +156,7 @@ gm_versions_add_copy(GmVersionSet *set, int of, TimestampTz from, TimestampTz to
 	if (version.stored || version.copied == GM_NO_VERSION)
 		version.copied = of;
 	version.triple_id = 0;
-	version.stored = version.was_open = version.left_out = false;
+	version.stored = version.was_open = version.left_out = version.held = false;
 	version.open = true;
 	version.from = from;
 	version.to = to;
@@ -167,6 +167,12 @@ void
 gm_versions_close(GmVersionSet *set, int version)
 {
 	set->versions[version].open = false;
+}
+
+void
+gm_versions_hold(GmVersionSet *set, int version)
+{
+	set->versions[version].held = true;
 }
 
 GmStep *
@@ -333,6 +339,27 @@ lock_endings(Ending *endings, int n)
 		ending->floor = ending->seen ? recorded + 1 : recorded;
 	}
 	gm_sql_done();
+	return all;
+}
+
+/* Likewise of those that stay open. */
+static bool
+lock_held(const GmVersionSet *set)
+{
+	bool		all = true;
+
+	for (int i = 0; i < set->nversions && all; i++)
+	{
+		Datum		id = Int64GetDatum(set->versions[i].triple_id);
+		Datum		arg;
+
+		if (!set->versions[i].held)
+			continue;
+		arg = gm_sql_array(INT8OID, &id, NULL, 1);
+		gm_sql_run(&lock_rows, &arg, NULL);
+		all = SPI_processed == 1 && gm_sql_int8(0, 4) == DT_NOEND;
+		gm_sql_done();
+	}
 	return all;
 }
 
@@ -727,7 +754,7 @@ gm_versions_write(GmVersionSet *set)
 	Columns		facts = {palloc_array(GmVersion *, set->nversions + 1), 0};
 	Columns		copies = {palloc_array(GmVersion *, set->nversions + 1), 0};
 
-	if (!settle_known_time(set))
+	if (!lock_held(set) || !settle_known_time(set))
 		return false;
 	for (int i = 0; i < set->nversions; i++)
 	{

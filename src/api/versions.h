@@ -44,6 +44,7 @@ typedef struct GmVersion
 	bool		open;
 	bool		functional;
 	bool		left_out;		/* after all, not to be written */
+	bool		held;			/* must be open still when others are written */
 	float4		confidence;		/* of a new fact */
 	Datum		properties;		/* likewise; 0 if none */
 	TimestampTz recorded_at;	/* what the row gets */
@@ -86,12 +87,14 @@ extern int	gm_versions_add_fact(GmVersionSet *set, int64 subject, int64 predicat
 /* of the same fact, with what the version of that number has */
 extern int	gm_versions_add_copy(GmVersionSet *set, int of, TimestampTz from, TimestampTz to);
 extern void gm_versions_close(GmVersionSet *set, int version);
+/* A found one, which a step leads to though it is not written. */
+extern void gm_versions_hold(GmVersionSet *set, int version);
 extern GmStep *gm_versions_add_step(GmVersionSet *set, int old, int closed, int rest, int new);
 
 /*
- * False, and nothing is written, if a version to be closed is no longer open or
- * others have been writing one that would overlap: the caller resets the set
- * and looks again.  Raises 23P01 or 23505 if what is open then overlaps, 40001
+ * False, and nothing is written, if a version to be closed or held is no
+ * longer open or others have been writing one that would overlap: the caller
+ * resets the set and looks again.  Raises 23P01 or 23505 if what is open then overlaps, 40001
  * if the transaction's snapshot does not show that.
  */
 extern bool gm_versions_write(GmVersionSet *set);

@@ -11,6 +11,10 @@ begin a transaction and do one thing; the second may have to wait.  Then
     rollback    the first does not
     crossed     each also does what the other did, so that they may wait for
                 each other
+    savepoint   each takes its deed back once and does it again in a savepoint
+    prepared    the first is prepared, then committed
+    stale       the first commits before the second begins what it does, under
+                the snapshot that it took before
 
 A transaction that ends with 40001 or 40P01 is begun again, once the other has
 ended.  Afterwards nothing of workload.BROKEN may be found, and what the race
@@ -36,36 +40,79 @@ from workload import state_of
 
 RETRIED = {"40001", "40P01"}
 REFUSED = {"22023", "42704", "55000", "23505", "23P01"}
-FINDS_FIRST = {"update", "delete"}
+FINDS_FIRST = {"update", "delete", "delete plain"}
 TRIES = 5
+ONLY = set(filter(None, os.environ.get("GRAPHMEM_DEEDS", "").split(",")))     # one of a pair at least; none: all
+WAYS = ["commit", "rollback", "crossed", "savepoint", "prepared", "stale"]
+LEVELS = ["READ COMMITTED", "REPEATABLE READ"]
 WAIT = 0.04             # seconds after which the second session is thought to wait
 GRAPH = workload.Graph(100, "races", 0, 0)
 
-# {n}: the race, {side}: who
+# {n}: the race, {side}: who, {step}, {taken}, {onto}: steps, {fact}: a fact that there are
 DEEDS = {
     "insert": "INSERT INTO graphmem.facts (subject, predicate, object, valid_from, source) VALUES"
               " ('s{n}', 'f', 'new{side}{n}', '20{side}0-01-01', 'z{side}{n}'),"
               " ('t{n}', 'f', 'new{side}{n}', '20{side}0-01-01', 'z{side}{n}'),"
               " ('s{n}', 'f', 'b{n}', '20{side}5-01-01', 'z{side}{n}')",
+    "restate": "INSERT INTO graphmem.facts (subject, predicate, object, source) VALUES ('s{n}', 'p', 'c{n}', 'y{n}'),"
+               " ('t{n}', 'p', 'c{n}', 'z{side}{n}')",
+    "name": "SELECT graphmem.add_triple('s{n}', 'g{n}', 'e{n}', source => 'z{side}{n}', valid_from => '2004-01-01')",
     "supersede": "SELECT graphmem.supersede('s{n}', 'f', 'b{n}', 'd{side}{n}', '2008-0{side}-01',"
                  " source => 'x{n}')",
+    "supersede by": "SELECT graphmem.supersede('t{n}', 'p', 'c{n}', 'd{n}', '2008-01-01', source => 'y{n}')",
+    "supersede onto": "SELECT graphmem.supersede('o{n}', 'p', 'j{n}', 'k{n}', '2009-01-01')",
     "retract": "SELECT graphmem.retract('s{n}', 'f', 'b{n}', '2006-01-01')",
+    "retract one": "SELECT graphmem.retract('t{n}', 'p', 'h{n}', '2002-01-01')",
     "undo": "SELECT graphmem.undo_supersede({step})",
+    "undo onto": "SELECT graphmem.undo_supersede({onto})",
+    "undo retract": "SELECT graphmem.undo_supersede({taken})",
     "forget": "SELECT count(*) FROM graphmem.forget_source('y{n}')",
+    "forget other": "SELECT count(*) FROM graphmem.forget_source('x{n}')",
+    "forget entity": "SELECT count(*) FROM graphmem.forget_entity('c{n}')",
+    "forget bare": "SELECT count(*) FROM graphmem.forget_entity('e{n}')",
     "merge": "SELECT * FROM graphmem.merge_entities('s{n}', 't{n}')",
     "merge back": "SELECT * FROM graphmem.merge_entities('t{n}', 's{n}')",
+    "unmerge": "SELECT * FROM graphmem.unmerge_entities('m{n}', 'w{n}')",
     "update": "UPDATE graphmem.facts SET valid_to = '20{side}9-01-01' WHERE subject = 's{n}' AND predicate = 'f'"
               " AND object = 'b{n}'",
     "delete": "DELETE FROM graphmem.facts WHERE subject = 's{n}' AND predicate = 'f' AND object = 'b{n}'",
+    "delete plain": "DELETE FROM graphmem.facts WHERE subject = 't{n}' AND predicate = 'p'",
     "alias": "SELECT graphmem.add_alias('s{n}', 'c{n}')",
+    "drop alias": "SELECT graphmem.drop_alias('l{n}')",
+    "alias fact": "SELECT graphmem.add_triple('l{n}', 'p', 'e{n}')",
+    "functional": "SELECT graphmem.set_predicate('g{n}', functional => true)",
+    "weight": "SELECT graphmem.set_predicate('g{n}', weight => 2)",
+    "source": "SELECT graphmem.add_source('y{n}', content => 'of {side}')",
+    "entity": "SELECT graphmem.add_entity('e{n}', 'kind{side}')",
+    "vector": "SELECT graphmem.set_embedding('s{n}', ARRAY[{side}, 1]::real[], 'v')",
+    "other vector": "SELECT graphmem.set_embedding('c{n}', ARRAY[{side}, 1]::real[], 'v{n}')",
+    "source vector": "SELECT graphmem.set_embedding('y{n}', ARRAY[{side}, 1]::real[], 'vs')",
+    "fact vector": "SELECT graphmem.set_embedding('{fact}', ARRAY[{side}, 1]::real[], 'vf')",
+    "drop space": "SELECT graphmem.drop_vector_space('v{n}')",
 }
 
 BEGIN = """
-INSERT INTO graphmem.facts (subject, predicate, object, valid_from, source) VALUES
-    ('s{n}', 'f', 'a{n}', '2001-01-01', 'x{n}'), ('s{n}', 'f', 'b{n}', '2005-01-01', 'y{n}'),
-    ('t{n}', 'f', 'b{n}', '2005-01-01', 'x{n}'), ('t{n}', 'p', 'c{n}', NULL, 'y{n}'),
-    ('s{n}', 'p', 'c{n}', NULL, 'x{n}')
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to, source) VALUES
+    ('s{n}', 'f', 'a{n}', '2001-01-01', NULL, 'x{n}'), ('s{n}', 'f', 'b{n}', '2005-01-01', NULL, 'y{n}'),
+    ('t{n}', 'f', 'b{n}', '2005-01-01', NULL, 'x{n}'), ('t{n}', 'p', 'c{n}', NULL, NULL, 'y{n}'),
+    ('s{n}', 'p', 'c{n}', NULL, NULL, 'x{n}'), ('t{n}', 'p', 'h{n}', '2001-01-01', '2003-01-01', 'y{n}'),
+    ('t{n}', 'p', 'h{n}', '2005-01-01', NULL, NULL), ('s{n}', 'g{n}', 'c{n}', NULL, NULL, 'y{n}'),
+    ('o{n}', 'p', 'i{n}', NULL, NULL, NULL),
+    ('o{n}', 'p', 'j{n}', NULL, NULL, NULL), ('m{n}', 'p', 'c{n}', NULL, NULL, 'x{n}'), ('w{n}', 'p', 'c{n}', NULL, NULL, 'y{n}'),
+    ('w{n}', 'p', 'i{n}', NULL, NULL, 'y{n}');
+SELECT graphmem.add_alias('s{n}', 'l{n}'), graphmem.add_entity('e{n}'),
+    graphmem.create_vector_space('v{n}', 2), graphmem.set_embedding('t{n}', ARRAY[0, 1]::real[], 'v');
+SELECT graphmem.merge_entities('m{n}', 'w{n}');
+SELECT graphmem.supersede('o{n}', 'p', 'i{n}', 'k{n}', '2007-01-01');
+SELECT graphmem.retract('t{n}', 'p', 'h{n}', '2006-01-01');
 """
+
+# the last step of each of three subjects, and a fact
+STEP = "(SELECT max(c.supersession_id) FROM graphmem.supersessions c JOIN graphmem.triples t" \
+    " ON t.triple_id = c.old_triple_id JOIN graphmem.entities e ON e.entity_id = t.subject_id WHERE e.name = '%s{n}')"
+HERE = "SELECT " + ", ".join(STEP % name for name in "sto") + \
+    ", (SELECT t.fact_id FROM graphmem.triples t JOIN graphmem.entities e ON e.entity_id = t.subject_id" \
+    " JOIN graphmem.predicates p USING (predicate_id) WHERE e.name = 's{n}' AND p.name = 'p')"
 
 LEFT = """
 SELECT 'version', s.name, p.name, o.name, t.valid_from::text, t.valid_to::text,
@@ -75,12 +122,27 @@ FROM graphmem.triples t JOIN graphmem.entities s ON s.entity_id = t.subject_id
 JOIN graphmem.entities o ON o.entity_id = t.object_id JOIN graphmem.predicates p USING (predicate_id)
 WHERE t.expired_at = 'infinity' AND s.name = ANY (%(names)s)
 UNION ALL
+SELECT 'predicate', name, functional::text, weight::text, NULL, NULL, NULL
+FROM graphmem.predicates WHERE name ~ %(of)s
+UNION ALL
+SELECT 'vector', v.name, CASE v.target WHEN 'entity' THEN (SELECT name FROM graphmem.entities WHERE entity_id = item_id)
+    WHEN 'source' THEN (SELECT name FROM graphmem.sources WHERE source_id = item_id)
+    ELSE (SELECT DISTINCT name FROM graphmem.triples t JOIN graphmem.entities o ON o.entity_id = t.object_id
+    WHERE fact_id = item_id) END AS name, embedding::text, NULL, NULL, NULL
+FROM graphmem.embeddings JOIN graphmem.vector_spaces v USING (space_id) WHERE item_id = ANY (CASE v.target
+    WHEN 'entity' THEN ARRAY(SELECT entity_id FROM graphmem.entities WHERE name ~ %(of)s)
+    WHEN 'source' THEN ARRAY(SELECT source_id FROM graphmem.sources WHERE name ~ %(of)s)
+    ELSE ARRAY(SELECT fact_id FROM graphmem.triples t JOIN graphmem.entities s ON s.entity_id = t.subject_id
+    WHERE s.name = ANY (%(names)s)) END)
+UNION ALL
 SELECT 'name', name, NULL, NULL, NULL, NULL, NULL FROM graphmem.entities WHERE name ~ %(of)s
 UNION ALL
 SELECT 'alias', a.name, e.name, NULL, NULL, NULL, NULL
 FROM graphmem.aliases a JOIN graphmem.entities e USING (entity_id) WHERE a.name ~ %(of)s
 UNION ALL
-SELECT 'source', name, NULL, NULL, NULL, NULL, NULL FROM graphmem.sources WHERE name ~ %(of)s
+SELECT 'source', name, content, NULL, NULL, NULL, NULL FROM graphmem.sources WHERE name ~ %(of)s
+UNION ALL
+SELECT 'space', name, NULL, NULL, NULL, NULL, NULL FROM graphmem.vector_spaces WHERE name ~ %(of)s
 ORDER BY 1, 2, 3, 4, 5, 6
 """
 
@@ -90,7 +152,8 @@ class Session:
         self.connection = psycopg2.connect(dsn)
         self.connection.autocommit = True
         self.cursor = self.connection.cursor()
-        self.cursor.execute("SET statement_timeout = '20 s'; SET graphmem.graph = 'races'")
+        self.cursor.execute("SET statement_timeout = '20 s'; SET graphmem.graph = 'races';"
+                            " SET graphmem.private_memory_limit = '2 GB'")
         self.thread = self.error = None
 
     def begin(self, level):
@@ -148,18 +211,15 @@ class Races:
         """The number of a fresh place."""
         self.n += 1
         self.third.cursor.execute(BEGIN.format(n="_%d" % self.n))
-        self.third.cursor.execute(
-            "SELECT max(c.supersession_id) FROM graphmem.supersessions c JOIN graphmem.triples t"
-            " ON t.triple_id = c.old_triple_id JOIN graphmem.entities e ON e.entity_id = t.subject_id"
-            " WHERE e.name = %s", ("s_%d" % self.n,))
-        self.step, = self.third.cursor.fetchone()
+        self.third.cursor.execute(HERE.format(n="_%d" % self.n))
+        self.here = dict(zip(("step", "taken", "onto", "fact"), self.third.cursor.fetchone()))
         return self.n
 
-    def deed(self, name, side, n, step):
-        return DEEDS[name].format(n="_%d" % n, side=side, step=step)
+    def deed(self, name, side, n, here):
+        return DEEDS[name].format(n="_%d" % n, side=side, **here)
 
     def left(self, n):
-        self.third.cursor.execute(LEFT, {"names": ["s_%d" % n, "t_%d" % n], "of": "_%d$" % n})
+        self.third.cursor.execute(LEFT, {"names": ["%s_%d" % (name, n) for name in "stomw"], "of": "_%d$" % n})
         return re.sub(r"_%d\b" % n, "", "\n".join(map(str, self.third.cursor.fetchall())))
 
     def again(self, session, level, statements):
@@ -185,18 +245,21 @@ class Races:
             for deeds in transactions:
                 self.third.begin("READ COMMITTED")
                 for name, side in deeds:
-                    self.third.do(self.deed(name, side, n, self.step))
+                    self.third.do(self.deed(name, side, n, self.here))
                 self.third.end([], "COMMIT")
             known = self.orders[str(transactions)] = self.left(n)
         return known
 
     def race(self, level, way, a, b):
         n = self.set_up()
-        step = self.step
+        here = self.here
         first, second = [(a, 1)], [(b, 2)]
         if way == "crossed":
             first, second = first + [(b, 1)], second + [(a, 2)]
-        statements = [[self.deed(name, side, n, step) for name, side in deeds] for deeds in (first, second)]
+        statements = [[self.deed(name, side, n, here) for name, side in deeds] for deeds in (first, second)]
+        if way == "savepoint":
+            statements = [["SAVEPOINT a; %s; ROLLBACK TO a; SAVEPOINT b; %s; RELEASE b" % (own[0], own[0])]
+                          for own in statements]
         self.one.begin(level)
         self.two.begin(level)
         for session in (self.one, self.two):    # the snapshot
@@ -204,12 +267,20 @@ class Races:
         todo = [list(own) for own in statements]
         for session, own in zip((self.one, self.two), todo):
             session.do(own.pop(0))
+            if way == "stale" and session is self.one:
+                self.one.end([], "COMMIT")
         for session, own in zip((self.one, self.two), todo):
             if own and not session.waits():
                 session.do(own.pop(0))
         if self.one.waits() and not self.two.waits():
             self.two.end(todo[1], "COMMIT")
-        self.one.end(todo[0], "ROLLBACK" if way == "rollback" else "COMMIT")
+        if way == "prepared":
+            self.one.end(todo[0], "PREPARE TRANSACTION 'race'")
+            self.third.cursor.execute("SELECT count(*) FROM pg_prepared_xacts")
+            if self.third.cursor.fetchone() == (1,):
+                self.third.cursor.execute("COMMIT PREPARED 'race'")
+        else:
+            self.one.end(todo[0], "ROLLBACK" if way == "rollback" else "COMMIT")
         self.two.end(todo[1], "COMMIT")
         what = "%s, %s: %s beside %s" % (level, way, a, b)
         for session, own in ((self.one, statements[0]), (self.two, statements[1])):
@@ -219,17 +290,18 @@ class Races:
         orders = [[second]] if way == "rollback" else [[first, second], [second, first]]
         wanted = [self.serial(order) for order in orders]
         if left not in wanted and (level != "READ COMMITTED" or not FINDS_FIRST & {a, b}):
-            self.found.append("%s left\n%s\nthe serial orders\n%s" % (what, left, "\nor\n".join(wanted)))
+            self.found.append(what + " left, beside the serial orders,\n" + "\nor\n".join(
+                "\n".join(workload.differing(left.split("\n"), order.split("\n"))) for order in wanted))
 
     def run(self, level, way):
         self.found = []
         raced = 0
         for a in DEEDS:
-            for b in DEEDS:
-                if self.dice.random() < self.share:
-                    self.race(level, way, a, b)
-                    raced += 1
-            self.found += ["%s beside others: %s" % (a, words) for words in workload.broken(self.third.cursor, GRAPH)]
+            chosen = [b for b in DEEDS if self.dice.random() < self.share and (not ONLY or ONLY & {a, b})]
+            for b in chosen:
+                self.race(level, way, a, b)
+            raced += len(chosen)
+        self.found += workload.broken(self.third.cursor, GRAPH)
         self.third.cursor.execute("SELECT c::text FROM graphmem.check('races') AS c LIMIT 5")
         self.found += ["check(): " + row for row, in self.third.cursor.fetchall()]
         ours, theirs = workload.unlike_tables(self.third.cursor, GRAPH, "now()", "now()")
@@ -246,8 +318,12 @@ def main():
     races.third.cursor.execute("INSERT INTO graphmem.graphs (graph_id, name) VALUES (%s, 'races')", (GRAPH.id,))
     races.third.cursor.execute("INSERT INTO graphmem.predicates (graph_id, name, functional) VALUES (%s, 'f', true)",
                                (GRAPH.id,))
-    for way, level in itertools.product(["commit", "rollback", "crossed"], ["READ COMMITTED", "REPEATABLE READ"]):
-        races.run(level, way)
+    cursor = races.third.cursor
+    for name, target in (("v", "entity"), ("vs", "source"), ("vf", "fact")):
+        cursor.execute("SELECT graphmem.create_vector_space(%s, 2, %s)", (name, target))
+    for way, level in itertools.product(WAYS, LEVELS):
+        if way != "stale" or level != "READ COMMITTED":
+            races.run(level, way)
     print("# refused: " + ", ".join("%s %d" % pair for pair in sorted(races.errors.items())))
     print("%sok - some waited in vain and began again" % ("" if races.errors["40001"] else "not "))
     print("done")
