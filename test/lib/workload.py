@@ -429,6 +429,19 @@ def call_functional(dice, g):
                              functional=dice.random() < 0.5)]
 
 
+def call_weight(dice, g):
+    return ["SELECT " + call("set_predicate", g.name, name="p%d" % dice.randrange(PREDICATES),
+                             weight=dice.choice([1, 2]))]
+
+
+def use_space(dice, g):
+    """One that comes and goes."""
+    return [dice.choice(["SELECT " + call("create_vector_space", g.name, name="v0", dim=2),
+                         "SELECT " + call("drop_vector_space", g.name, name="v0")] +
+                        ["SELECT " + call("set_embedding", g.name, item=g.entity(dice), embedding=vector(dice, 2),
+                                          space="v0")] * 4)]
+
+
 WRITES = {
     call_supersede: 1, supersede_known: 3, retract_known: 2, call_undo: 2, call_forget: 0.7, call_merge: 1,
     call_unmerge: 1, call_alias: 1,
@@ -445,7 +458,8 @@ WRITES = {
 STATEMENTS = {
     insert_facts: 12, update_facts: 4, delete_facts: 1, call_add_triple: 6, call_supersede: 1, supersede_known: 6,
     retract_known: 3, call_undo: 5, call_forget: 1.5, call_merge: 2, call_unmerge: 2.5, call_alias: 1,
-    call_functional: 0.5, call_set_embedding: 1,
+    call_functional: 0.5, call_weight: 0.5, call_set_embedding: 2, call_add_source: 1, call_add_entity: 1,
+    use_space: 0.7,
 }
 
 
