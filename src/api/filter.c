@@ -358,7 +358,7 @@ any_version_counts(GmFactSlots *facts, const GmView *view, const uint64_t *slots
 	bool		counts = false;
 	GmSlot		slot;
 
-	gm_fact_slots_seek(facts, fact_id);
+	gm_fact_slots_seek_seen(facts, view, fact_id);
 	while (!counts && (slot = gm_fact_slots_next(facts)) != GM_NONE)
 		counts = (slots == NULL || gm_bit_test(slots, slot)) &&
 			gm_graph_visible(facts->graph, view, slot);

@@ -38,7 +38,7 @@ fact_passes(GmMatch *m, int64_t fact_id)
 	const GmGraph *g = m->image->graph;
 	GmSlot		slot;
 
-	gm_fact_slots_seek(&m->iter, fact_id);
+	gm_fact_slots_seek_seen(&m->iter, &m->view, fact_id);
 	while ((slot = gm_fact_slots_next(&m->iter)) != GM_NONE)
 	{
 		GmNode		subject = GM_ARRAY_U32(&g->subject, slot);

@@ -296,23 +296,20 @@ gm_graph_slot(const GmGraph *g, GmSlot slot, GmTriple *t)
 /*
  * Versions of a fact
  */
-static inline GmSlot
-base_slot(const GmGraph *g, uint32_t at)
-{
-	return g->root->gr_fact_slot.ar_length == 0 ? at : GM_ARRAY_U32(&g->fact_slot, at);
-}
-
 static inline int64_t
 base_fact(const GmGraph *g, uint32_t at)
 {
-	return GM_ARRAY_I64(&g->fact_id, base_slot(g, at));
+	return GM_ARRAY_I64(&g->fact_id, gm_base_slot(g, at));
 }
 
 /*
- * Where the fact would be, were ids spread evenly from lo to hi.  Every step of
- * a search in halves is two cache misses.
+ * Every step of a search in halves is two cache misses.  So positions are guessed
+ * as if ids were spread evenly, and then looked for near the guess, but not often:
+ * ids may be spread otherwise.
  */
+#define GUESSES			4
 #define GUESS_FROM		64
+#define GUESS_NEAR		8
 
 static uint32_t
 guess_position(const GmGraph *g, int64_t fact_id, uint32_t lo, uint32_t hi)
@@ -327,45 +324,60 @@ guess_position(const GmGraph *g, int64_t fact_id, uint32_t lo, uint32_t hi)
 	return share >= 1 ? hi - 1 : lo + (uint32_t) (share * (hi - 1 - lo));
 }
 
+/* of the first position whose fact is not below; it is at least lo and at most hi */
+static inline void
+look_at(const GmGraph *g, int64_t fact_id, uint32_t at, uint32_t *lo, uint32_t *hi)
+{
+	if (base_fact(g, at) < fact_id)
+		*lo = at + 1;
+	else
+		*hi = at;
+}
+
+static void
+look_near_guess(const GmGraph *g, int64_t fact_id, uint32_t *lo, uint32_t *hi)
+{
+	uint32_t	guess = guess_position(g, fact_id, *lo, *hi);
+
+	look_at(g, fact_id, guess, lo, hi);
+	if (*hi - *lo <= GUESS_NEAR)
+		return;
+	look_at(g, fact_id, *hi == guess ? *hi - GUESS_NEAR : *lo + GUESS_NEAR, lo, hi);
+}
+
 /*
- * The first base position whose fact is not below, looked for near a position
- * first: a pass over facts in their order costs a few steps for each.  Guesses
- * alternate with halves, for ids that are spread otherwise.
+ * The first base position from first to end whose fact is not below, looked for
+ * near a position first: a pass over facts in their order costs a few steps for
+ * each.
  */
 static uint32_t
-seek_base_fact(const GmGraph *g, int64_t fact_id, uint32_t near)
+seek_base_fact(const GmGraph *g, int64_t fact_id, uint32_t first, uint32_t end, uint32_t near)
 {
-	uint32_t	n = g->root->gr_base_slots;
 	uint32_t	step = 1;
-	uint32_t	lo = 0;
-	uint32_t	hi = n;
+	uint32_t	lo = first;
+	uint32_t	hi = end;
 
-	if ((near == 0 || base_fact(g, near - 1) < fact_id) &&
-		(near == n || base_fact(g, near) >= fact_id))
+	if ((near == first || base_fact(g, near - 1) < fact_id) &&
+		(near == end || base_fact(g, near) >= fact_id))
 		return near;
-	if (near < n && base_fact(g, near) < fact_id)
+	if (near < end && base_fact(g, near) < fact_id)
 	{
-		for (lo = near + 1; lo < n && base_fact(g, lo) < fact_id; step *= 2)
+		for (lo = near + 1; lo < end && base_fact(g, lo) < fact_id; step *= 2)
 		{
 			near = lo;
-			lo = lo + step < n ? lo + step : n;
+			lo = lo + step < end ? lo + step : end;
 		}
 		hi = lo;
 		lo = near + 1;
 	}
-	else if (near < n)
+	else if (near < end)
 		hi = near;
-	for (bool guess = true; lo < hi; guess = !guess)
+	for (int guesses = 0; lo < hi; guesses++)
 	{
-		uint32_t	mid = lo + (hi - lo) / 2;
-
-		if (guess && hi - lo > GUESS_FROM)
-			mid = guess_position(g, fact_id, lo, hi);
-
-		if (base_fact(g, mid) < fact_id)
-			lo = mid + 1;
-		else
-			hi = mid;
+		if (guesses < GUESSES && hi - lo > GUESS_FROM)
+			look_near_guess(g, fact_id, &lo, &hi);
+		if (lo < hi)
+			look_at(g, fact_id, lo + (hi - lo) / 2, &lo, &hi);
 	}
 	return lo;
 }
@@ -375,44 +387,75 @@ gm_fact_slots_init(GmFactSlots *iter, const GmGraph *g)
 {
 	iter->graph = g;
 	iter->fact_id = 0;
-	iter->at = g->root->gr_base_slots;
+	iter->current = g->root->gr_base_current;
+	iter->past = g->root->gr_base_slots;
 	iter->later = GM_NONE;
+	iter->past_wanted = iter->past_sought = false;
+}
+
+static void
+seek_fact(GmFactSlots *iter, int64_t fact_id, bool past)
+{
+	const GmGraph *g = iter->graph;
+
+	iter->fact_id = fact_id;
+	iter->current = seek_base_fact(g, fact_id, 0, g->root->gr_base_current, iter->current);
+	iter->later = gm_index_first(&g->by_fact, gm_index_hash_id(fact_id));
+	iter->past_sought = false;
+	iter->past_wanted = past && g->root->gr_base_current < g->root->gr_base_slots;
 }
 
 void
 gm_fact_slots_seek(GmFactSlots *iter, int64_t fact_id)
 {
-	const GmGraph *g = iter->graph;
+	seek_fact(iter, fact_id, true);
+}
 
-	iter->fact_id = fact_id;
-	iter->at = seek_base_fact(g, fact_id, iter->at);
-	iter->later = gm_index_first(&g->by_fact, gm_index_hash_id(fact_id));
+void
+gm_fact_slots_seek_seen(GmFactSlots *iter, const GmView *view, int64_t fact_id)
+{
+	seek_fact(iter, fact_id, gm_view_sees_past(iter->graph, view));
+}
+
+/* from *at to before end the next base slot of the fact, or GM_NONE */
+static GmSlot
+next_base_slot(const GmGraph *g, int64_t fact_id, uint32_t *at, uint32_t end)
+{
+	while (*at < end)
+	{
+		GmSlot		slot = gm_base_slot(g, *at);
+
+		if (GM_ARRAY_I64(&g->fact_id, slot) != fact_id)
+			break;
+		++*at;
+		if (gm_graph_slot_live(g, slot))
+			return slot;
+	}
+	return GM_NONE;
 }
 
 GmSlot
 gm_fact_slots_next(GmFactSlots *iter)
 {
 	const GmGraph *g = iter->graph;
+	const GmGraphRoot *r = g->root;
+	GmSlot		slot = next_base_slot(g, iter->fact_id, &iter->current, r->gr_base_current);
 
-	while (iter->at < g->root->gr_base_slots)
+	if (slot != GM_NONE)
+		return slot;
+	while ((slot = iter->later) != GM_NONE)
 	{
-		GmSlot		slot = base_slot(g, iter->at);
-
-		if (GM_ARRAY_I64(&g->fact_id, slot) != iter->fact_id)
-			break;
-		iter->at++;
-		if (gm_graph_slot_live(g, slot))
-			return slot;
-	}
-	while (iter->later != GM_NONE)
-	{
-		GmSlot		slot = iter->later;
-
 		iter->later = gm_index_next(&g->by_fact, slot);
 		if (GM_ARRAY_I64(&g->fact_id, slot) == iter->fact_id)
 			return slot;
 	}
-	return GM_NONE;
+	if (!iter->past_wanted)
+		return GM_NONE;
+	if (!iter->past_sought)
+		iter->past = seek_base_fact(g, iter->fact_id, r->gr_base_current, r->gr_base_slots,
+									iter->past);
+	iter->past_sought = true;
+	return next_base_slot(g, iter->fact_id, &iter->past, r->gr_base_slots);
 }
 
 GmSlot
@@ -423,7 +466,7 @@ gm_graph_visible_version(const GmGraph *g, const GmView *view, int64_t fact_id)
 	GmSlot		slot;
 
 	gm_fact_slots_init(&iter, g);
-	gm_fact_slots_seek(&iter, fact_id);
+	gm_fact_slots_seek_seen(&iter, view, fact_id);
 	while ((slot = gm_fact_slots_next(&iter)) != GM_NONE)
 		if (gm_graph_visible(g, view, slot) &&
 			(found == GM_NONE ||

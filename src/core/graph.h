@@ -193,6 +193,7 @@ typedef struct GmGraphRoot
 	uint32_t	gr_base_slots;	/* of the first build */
 	uint32_t	gr_base_current;	/* of these, current at the build */
 	uint32_t	gr_base_assertions; /* likewise, by (fact_id, source_id) */
+	uint32_t	gr_fact_ordered;	/* see gr_fact_slot */
 	uint32_t	gr_current;		/* slots in the current runs */
 	uint32_t	gr_free_time;	/* in gr_times; 0 none, else the next in recorded_at */
 	bool		gr_history;		/* any slot outside the current runs */
@@ -239,8 +240,9 @@ typedef struct GmGraphRoot
 	GmArrayRoot gr_times;		/* GmTimes: the distinct ones; 0 is never in time, and
 								 * what slots have that belong to nothing */
 	GmArrayRoot gr_times_use;	/* uint32 by number in gr_times: slots that have it */
-	GmArrayRoot gr_fact_slot;	/* uint32: base slots ordered by (fact_id, slot);
-								 * empty where that is the order of the slots */
+	GmArrayRoot gr_fact_slot;	/* uint32: base slots from gr_fact_ordered on, by
+								 * (fact_id, slot), those that were current before the
+								 * others; that is the order of those before */
 
 	GmArrayRoot gr_predicate_info;	/* GmPredicate by number */
 	GmArrayRoot gr_source;		/* GmSource by number */
@@ -262,6 +264,7 @@ typedef struct GmGraphRoot
 } GmGraphRoot;
 
 typedef struct GmGraphBuild GmGraphBuild;
+typedef struct GmView GmView;
 
 typedef struct GmGraph
 {
@@ -545,18 +548,24 @@ gm_graph_slot_live(const GmGraph *g, GmSlot slot)
 /*
  * Slots of all versions of a fact, in no order: gm_fact_slots_init once,
  * gm_fact_slots_seek for each fact, cheapest if facts ascend, then
- * gm_fact_slots_next until it gives GM_NONE.
+ * gm_fact_slots_next until it gives GM_NONE.  gm_fact_slots_seek_seen leaves out
+ * those that the view cannot see, as far as it knows without looking at them.
  */
 typedef struct GmFactSlots
 {
 	const GmGraph *graph;
 	int64_t		fact_id;
-	uint32_t	at;				/* among the base slots, by fact */
+	uint32_t	current;		/* among the base slots, by fact: that were current */
+	uint32_t	past;			/* and the others */
 	GmSlot		later;
+	bool		past_wanted;
+	bool		past_sought;	/* only once the rest is through */
 } GmFactSlots;
 
 extern void gm_fact_slots_init(GmFactSlots *iter, const GmGraph *graph);
 extern void gm_fact_slots_seek(GmFactSlots *iter, int64_t fact_id);
+extern void gm_fact_slots_seek_seen(GmFactSlots *iter, const GmView *view,
+									int64_t fact_id);
 extern GmSlot gm_fact_slots_next(GmFactSlots *iter);
 
 /* assertions of a fact, by source id: until the second gives NULL */
@@ -610,7 +619,7 @@ typedef enum GmDirection
  * What a query may see: set up once a query by gm_view_init, then narrowed by
  * setting fields and calling gm_view_settle.
  */
-typedef struct GmView
+struct GmView
 {
 	GmDirection direction;
 	const uint8_t *predicates;	/* by predicate, nonzero = allowed; NULL: all */
@@ -623,7 +632,7 @@ typedef struct GmView
 	bool		timed;			/* history runs too, and intervals are looked at */
 	bool		reliable;		/* confidence must be computed for known_at */
 	bool		plain;			/* every record of a current run is visible */
-} GmView;
+};
 
 /* everything current at this time (the statement's) */
 extern void gm_view_init(const GmGraph *graph, int64_t now, GmView *view);

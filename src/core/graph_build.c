@@ -822,22 +822,42 @@ current_first(GmGraph *g, int64_t now)
 	return order_times(g);
 }
 
+static bool
+facts_ascend(const GmGraph *g, GmSlot first, GmSlot end)
+{
+	for (GmSlot slot = first; slot + 1 < end; slot++)
+		if (GM_ARRAY_I64(&g->fact_id, slot) > GM_ARRAY_I64(&g->fact_id, slot + 1))
+			return false;
+	return true;
+}
+
+/* the slots that were current, and the others, each by their facts */
 static GmStatus
 order_facts(GmGraph *g)
 {
-	uint32_t	n = g->root->gr_slots;
-	bool		in_order = true;
+	GmGraphRoot *r = g->root;
+	uint32_t	n = r->gr_slots;
+	uint32_t	first = 0;
 	IdAt	   *order;
 
-	for (uint32_t i = 1; i < n && in_order; i++)
-		in_order = GM_ARRAY_I64(&g->fact_id, i - 1) <= GM_ARRAY_I64(&g->fact_id, i);
-	if (in_order)
+	if (facts_ascend(g, 0, r->gr_base_current))
+		first = facts_ascend(g, r->gr_base_current, n) ? n : r->gr_base_current;
+	r->gr_fact_ordered = first;
+	if (first == n)
 		return GM_OK;
-	GM_TRY(gm_array_reserve(g->mem, &g->fact_slot, n));
-	GM_TRY(order_by_id(g, &g->fact_id, n, &order));
-	for (uint32_t i = 0; i < n; i++)
+	GM_TRY(gm_array_reserve(g->mem, &g->fact_slot, n - first));
+	r->gr_fact_slot.ar_length = n - first;
+	GM_TRY(gm_mem_temp(g->mem, (size_t) (n - first) * sizeof(IdAt), (void **) &order));
+	for (GmSlot slot = first; slot < n; slot++)
+	{
+		PAUSE(g, slot);
+		order[slot - first].id = slot >= r->gr_base_current;
+		order[slot - first].second = GM_ARRAY_I64(&g->fact_id, slot);
+		order[slot - first].at = slot;
+	}
+	GM_TRY(sort_ids(g, order, n - first));
+	for (uint32_t i = 0; i < n - first; i++)
 		GM_ARRAY_U32(&g->fact_slot, i) = order[i].at;
-	g->root->gr_fact_slot.ar_length = n;
 	gm_mem_temp_free(g->mem, order);
 	return GM_OK;
 }
@@ -883,15 +903,17 @@ settle_confidence(GmGraph *g)
 	}
 	g->root->gr_asserted.ar_length = n;
 
-	/* both are ordered by fact: one merge */
+	/* either part is ordered by fact, as assertions are: two merges */
 	for (uint32_t i = 0; i < n; i++)
 	{
-		GmSlot		slot = g->root->gr_fact_slot.ar_length == 0 ? i : GM_ARRAY_U32(&g->fact_slot, i);
+		GmSlot		slot = gm_base_slot(g, i);
 		int64_t		fact_id = GM_ARRAY_I64(&g->fact_id, slot);
 		double		doubt = 1.0;
 		uint32_t	end;
 
 		PAUSE(g, i);
+		if (i == g->root->gr_base_current)
+			next = 0;
 		while (next < m && ((GmAssertion *) gm_array_at(&g->assertion, next))->fact_id < fact_id)
 			next++;
 		for (end = next; end < m; end++)

@@ -165,13 +165,17 @@ check_nodes(Check *c)
 	expect(c, live == g->root->gr_live_nodes, "number of nodes", live);
 }
 
+/* among all versions of the fact, or those that a view of what is current may see */
 static bool
-fact_has_slot(GmFactSlots *iter, int64_t fact_id, GmSlot slot)
+fact_has_slot(GmFactSlots *iter, const GmView *view, int64_t fact_id, GmSlot slot)
 {
 	bool		found = false;
 	GmSlot		s;
 
-	gm_fact_slots_seek(iter, fact_id);
+	if (view == NULL)
+		gm_fact_slots_seek(iter, fact_id);
+	else
+		gm_fact_slots_seek_seen(iter, view, fact_id);
 	while ((s = gm_fact_slots_next(iter)) != GM_NONE)
 		found |= s == slot;
 	return found;
@@ -184,7 +188,9 @@ check_slots(Check *c)
 	uint32_t	current = 0;
 	uint32_t	live = 0;
 	GmFactSlots iter;
+	GmView		view;
 
+	gm_view_init(g, g->root->gr_built_at, &view);
 	gm_fact_slots_init(&iter, g);
 	for (GmSlot slot = 0; slot < g->root->gr_slots && !stop(c, 0); slot++)
 	{
@@ -206,7 +212,10 @@ check_slots(Check *c)
 		current += slot_is_current(g, slot);
 		expect(c, c->seen[slot] == 3, "slot is missing from a run", slot);
 		expect(c, gm_graph_find_triple(g, t.triple_id) == slot, "triple is not found by its id", slot);
-		expect(c, fact_has_slot(&iter, t.fact_id, slot), "triple is not found by its fact", slot);
+		expect(c, fact_has_slot(&iter, NULL, t.fact_id, slot), "triple is not found by its fact",
+			   slot);
+		expect(c, !slot_is_current(g, slot) || fact_has_slot(&iter, &view, t.fact_id, slot),
+			   "current triple is not found by its fact", slot);
 		expect(c, t.confidence >= 0 && t.confidence <= 1, "confidence is out of range", slot);
 		expect(c, fabsf(t.confidence - gm_graph_confidence_at(g, slot, GM_TIME_MAX)) <= 1e-6f,
 			   "confidence is not what the assertions make it", slot);

@@ -13,7 +13,7 @@
 #include "core/graph.h"
 
 #define GM_GRAPH_MAGIC		UINT32_C(0x676d6731)	/* "gmg1" */
-#define GM_GRAPH_LAYOUT		6
+#define GM_GRAPH_LAYOUT		7
 
 /* in loops over everything: i counts the iterations, each of which may miss the caches */
 #define GM_PAUSE(intr, i) \
@@ -123,6 +123,15 @@ static inline bool
 gm_times_current(const GmTimes *t, int64_t now)
 {
 	return t->expired_at == GM_TIME_MAX && t->valid_from <= now && now < t->valid_to;
+}
+
+/* the slot at a position among the base slots by fact */
+static inline GmSlot
+gm_base_slot(const GmGraph *g, uint32_t at)
+{
+	uint32_t	ordered = g->root->gr_fact_ordered;
+
+	return at < ordered ? at : GM_ARRAY_U32(&g->fact_slot, at - ordered);
 }
 
 static inline void

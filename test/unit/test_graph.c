@@ -13,6 +13,7 @@
 #include "core/graph.h"
 
 #define MAX_ROWS	3000
+#define NOW			25
 
 typedef struct Row
 {
@@ -85,6 +86,20 @@ make_times(GmTimes *t, bool history)
 		t->expired_at = t->recorded_at + 1 + (int64_t) unit_random_below(20);
 }
 
+/*
+ * Every other fact of a scattered model has two versions, and its facts lie close
+ * together at one end.  In order, those that are not current go against it.
+ */
+static int64_t
+make_fact_id(int i, int n, bool scattered, const GmTimes *t)
+{
+	int64_t		k = n - i / 2;
+
+	if (scattered)
+		return k * k * k;
+	return t->expired_at == GM_TIME_MAX && t->valid_from <= NOW && NOW < t->valid_to ? i + 1 : n - i;
+}
+
 /* ids are spread and given out of order if scattered */
 static void
 make_model(int entities, int n, bool scattered, bool history, int assertions)
@@ -108,12 +123,12 @@ make_model(int entities, int n, bool scattered, bool history, int assertions)
 		Row		   *r = &m.rows[m.n++];
 
 		r->triple_id = scattered ? (int64_t) (i * 7907 % n) * 3 : i + 1;
-		r->fact_id = scattered ? (int64_t) (n - i / 2) : i + 1;
 		r->s = m.entity[unit_random_below((uint32_t) entities)];
 		r->o = unit_random_below(20) == 0 ? r->s : m.entity[unit_random_below((uint32_t) entities)];
 		r->p = 1000 + (int64_t) unit_random_below((uint32_t) m.predicates);
 		r->confidence = (float) unit_random_below(101) / 100;
 		make_times(&r->t, history);
+		r->fact_id = make_fact_id(i, n, scattered, &r->t);
 	}
 	m.sources = assertions > 0 ? 10 : 0;
 	for (int i = 0; i < m.sources; i++)
@@ -266,6 +281,59 @@ check_edges(const GmGraph *g, const GmView *view, const GmView *asked, const boo
 	}
 }
 
+/* all versions of a fact, and those that the view may see, the visible ones at least */
+static void
+check_fact(const GmGraph *g, GmFactSlots *iter, int64_t fact_id, const GmView *view,
+		   const GmView *asked, const bool *predicates)
+{
+	const Row  *visible = NULL;
+	int			want = 0;
+	int			got = 0;
+	int			want_seen = 0;
+	int			seen = 0;
+	GmSlot		slot;
+
+	for (int i = 0; i < m.n; i++)
+	{
+		const Row  *r = &m.rows[i];
+
+		if (r->fact_id != fact_id)
+			continue;
+		want++;
+		if (!model_visible(r, asked, predicates))
+			continue;
+		want_seen++;
+		if (visible == NULL || r->triple_id < visible->triple_id)
+			visible = r;
+	}
+	gm_fact_slots_seek(iter, fact_id);
+	for (; (slot = gm_fact_slots_next(iter)) != GM_NONE; got++)
+		CHECK(GM_ARRAY_I64(&g->fact_id, slot) == fact_id);
+	CHECK(got == want);
+	gm_fact_slots_seek_seen(iter, view, fact_id);
+	while ((slot = gm_fact_slots_next(iter)) != GM_NONE)
+		seen += gm_graph_visible(g, view, slot);
+	CHECK(seen == want_seen);
+	slot = gm_graph_visible_version(g, view, fact_id);
+	CHECK((slot == GM_NONE) == (visible == NULL));
+	if (slot != GM_NONE && visible != NULL)
+		CHECK(GM_ARRAY_I64(&g->triple_id, slot) == visible->triple_id);
+}
+
+/* facts in the order of the rows, then at random, some that there are not */
+static void
+check_facts(const GmGraph *g, const GmView *view, const GmView *asked, const bool *predicates)
+{
+	GmFactSlots iter;
+
+	gm_fact_slots_init(&iter, g);
+	for (int i = 0; i < m.n && i < 50; i++)
+		check_fact(g, &iter, m.rows[i].fact_id, view, asked, predicates);
+	for (int i = 0; i < m.n && i < 50; i++)
+		check_fact(g, &iter, m.rows[unit_random_below((uint32_t) m.n)].fact_id +
+				   (i % 5 == 0) - (i % 5 == 1), view, asked, predicates);
+}
+
 static void
 check_views(const GmGraph *g, bool history)
 {
@@ -294,6 +362,7 @@ check_views(const GmGraph *g, bool history)
 		asked = view;
 		gm_view_settle(g, &view);
 		check_edges(g, &view, &asked, some ? predicates : NULL);
+		check_facts(g, &view, &asked, some ? predicates : NULL);
 	}
 }
 
@@ -305,7 +374,7 @@ one_graph(int entities, int n, bool scattered, bool history, int assertions)
 
 	make_model(entities, n, scattered, history, assertions);
 	REQUIRE(gm_mem_create(4096, 0, NULL, &mem) == GM_OK);
-	REQUIRE(build(mem, 25, &g) == GM_OK);
+	REQUIRE(build(mem, NOW, &g) == GM_OK);
 	CHECK(g->root->gr_nodes == (uint32_t) entities);
 	CHECK(g->root->gr_slots == (uint32_t) m.n);
 	CHECK(gm_graph_check(g, complain, NULL) == 0);
@@ -578,7 +647,7 @@ test_budget(void)
 		GmStatus	status;
 
 		REQUIRE(gm_mem_create(4096, limit, NULL, &mem) == GM_OK);
-		status = build(mem, 25, &g);
+		status = build(mem, NOW, &g);
 		CHECK(status == GM_OK || status == GM_OVER_BUDGET);
 		CHECK(mem->charged <= limit);
 		fitted = status == GM_OK;
