@@ -18,6 +18,8 @@
 #include "image/call.h"
 #include "image/image.h"
 
+#define FETCHED		64			/* slots whose times are fetched together */
+
 /* slots in a growing array */
 typedef struct Slots
 {
@@ -152,22 +154,34 @@ match_node(const GmGraph *g, GmView *view, const Pattern *p, Slots *found)
 	sort_slots(g, found->slots, found->count);
 }
 
-/* slots from first to before end that match, until there are so many */
+/*
+ * Slots from first to before end that match, until there are so many.  Times of
+ * facts of one predicate lie apart: they are fetched for some slots together.
+ */
 static void
 match_slots(const GmGraph *g, const GmView *view, const Pattern *p, GmSlot first, GmSlot end,
 			uint64_t limit, Slots *found)
 {
-	GmSlot		slot;
+	GmSlot		slot = first;
 
-	for (slot = first; slot < end && found->count < limit; slot++)
+	while (slot < end && found->count < limit)
 	{
-		look_around(slot, end);
-		if (p->predicate != GM_NONE && GM_ARRAY_U32(&g->predicate, slot) != p->predicate)
-			continue;
-		if (!object_has_type(g, p, GM_ARRAY_U32(&g->object, slot)))
-			continue;
-		if (gm_graph_visible(g, view, slot))
-			add_slot(found, slot);
+		uint64_t	room = Min(limit - found->count, FETCHED);
+		GmSlot		some[FETCHED];
+		uint32_t	n = 0;
+
+		for (; slot < end && n < room; slot++)
+		{
+			look_around(slot, end);
+			if (p->predicate == GM_NONE || GM_ARRAY_U32(&g->predicate, slot) == p->predicate)
+				some[n++] = slot;
+		}
+		for (uint32_t i = 0; i < n; i++)
+			gm_prefetch(gm_array_at(&g->times, GM_ARRAY_U32(&g->time, some[i])));
+		for (uint32_t i = 0; i < n; i++)
+			if (object_has_type(g, p, GM_ARRAY_U32(&g->object, some[i])) &&
+				gm_graph_visible(g, view, some[i]))
+				add_slot(found, some[i]);
 	}
 	found->looked += slot - first;
 }

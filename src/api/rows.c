@@ -133,6 +133,7 @@ gm_rows_fetch_slots(const GmGraph *g, const GmSlot *slots, Size stride, uint64 i
 		gm_prefetch(gm_array_at(&g->name, GM_ARRAY_U32(&g->subject, slot)));
 		gm_prefetch(gm_array_at(&g->name, object));
 		gm_prefetch(gm_array_at(&g->type, object));
+		gm_prefetch(gm_array_at(&g->times, GM_ARRAY_U32(&g->time, slot)));
 	}
 	if (i + AHEAD_LAST < count)
 	{
