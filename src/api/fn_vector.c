@@ -80,10 +80,11 @@ run_search(const Search *s, const GmSpaceQuery *query, GmRows *rows)
 	hits = gm_match_nearest(&match, query, s->wish, &found);
 	for (uint32_t i = 0; i < found; i++)
 	{
-		gm_items_fetch(s->image, s->info, hits, i, found);
+		gm_items_fetch(s->image, s->info, hits, match.visible, i, found);
 		gm_row_int8(rows, (int64_t) rows->count + 1);
 		gm_row_int8(rows, gm_space_item_id(s->info->space, hits[i].row));
-		gm_item_put(rows, s->image, s->info, &s->view, hits[i].row);
+		gm_item_put(rows, s->image, s->info, &s->view, hits[i].row,
+					match.visible == NULL ? GM_NONE : match.visible[i]);
 		gm_row_float4(rows, hits[i].distance);
 		gm_row_float4(rows, (float) gm_space_similarity(s->info->metric, hits[i].distance));
 		gm_rows_put(rows);

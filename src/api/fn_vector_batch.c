@@ -84,11 +84,11 @@ put_hits(const Batch *b, GmRows *rows, uint32_t i, const GmSpaceHit *hits, uint3
 {
 	for (uint32_t h = 0; h < found; h++)
 	{
-		gm_items_fetch(b->image, b->info, hits, h, found);
+		gm_items_fetch(b->image, b->info, hits, NULL, h, found);
 		gm_row_int4(rows, (int32_t) i + 1);
 		gm_row_int8(rows, (int64_t) h + 1);
 		gm_row_int8(rows, gm_space_item_id(b->info->space, hits[h].row));
-		gm_item_put(rows, b->image, b->info, &b->view, hits[h].row);
+		gm_item_put(rows, b->image, b->info, &b->view, hits[h].row, GM_NONE);
 		gm_row_float4(rows, hits[h].distance);
 		gm_row_float4(rows, (float) gm_space_similarity(b->info->metric, hits[h].distance));
 		gm_rows_put(rows);

@@ -14,23 +14,23 @@
 #define ITEMS_FETCHED	64		/* hits whose columns are fetched together */
 
 static void
-put_fact(GmRows *rows, const GmGraph *g, const GmView *view, int64_t fact_id)
+put_fact(GmRows *rows, const GmGraph *g, const GmView *view, int64_t fact_id, GmSlot slot)
 {
 	MemoryContext old = MemoryContextSwitchTo(gm_row_memory(rows));
-	GmSlot		slot = gm_graph_visible_version(g, view, fact_id);
 	const GmString *part[3];
 	StringInfoData text;
-	GmTriple	t;
 
+	if (slot == GM_NONE)
+		slot = gm_graph_visible_version(g, view, fact_id);
 	if (slot == GM_NONE)
 		slot = gm_graph_latest_version(g, fact_id);
 	initStringInfo(&text);
 	if (slot != GM_NONE)
 	{
-		gm_graph_slot(g, slot, &t);
-		part[0] = gm_graph_name(g, t.subject);
-		part[1] = gm_graph_string(g, gm_graph_predicate(g, t.predicate)->name);
-		part[2] = gm_graph_name(g, t.object);
+		part[0] = gm_graph_name(g, GM_ARRAY_U32(&g->subject, slot));
+		part[1] = gm_graph_string(g, gm_graph_predicate(g, GM_ARRAY_U32(&g->predicate,
+																		slot))->name);
+		part[2] = gm_graph_name(g, GM_ARRAY_U32(&g->object, slot));
 		for (int i = 0; i < 3; i++)
 		{
 			if (i > 0)
@@ -45,7 +45,7 @@ put_fact(GmRows *rows, const GmGraph *g, const GmView *view, int64_t fact_id)
 
 void
 gm_item_put(GmRows *rows, const GmImage *image, const GmSpaceInfo *info, const GmView *view,
-			uint32_t row)
+			uint32_t row, GmSlot visible)
 {
 	const GmGraph *g = image->graph;
 	uint32_t	number = gm_space_number(info->space, row);
@@ -61,15 +61,36 @@ gm_item_put(GmRows *rows, const GmImage *image, const GmSpaceInfo *info, const G
 			gm_row_string(rows, gm_graph_string(g, gm_graph_source(g, number)->kind));
 			break;
 		default:
-			put_fact(rows, g, view, gm_space_item_id(info->space, row));
+			put_fact(rows, g, view, gm_space_item_id(info->space, row), visible);
 			break;
+	}
+}
+
+static void
+fetch_nodes(const GmGraph *g, const GmSlot *slots, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+	{
+		gm_prefetch(gm_array_at(&g->subject, slots[i]));
+		gm_prefetch(gm_array_at(&g->predicate, slots[i]));
+		gm_prefetch(gm_array_at(&g->object, slots[i]));
+	}
+	for (uint32_t i = 0; i < n; i++)
+	{
+		gm_prefetch(gm_array_at(&g->name, GM_ARRAY_U32(&g->subject, slots[i])));
+		gm_prefetch(gm_array_at(&g->name, GM_ARRAY_U32(&g->object, slots[i])));
+	}
+	for (uint32_t i = 0; i < n; i++)
+	{
+		gm_prefetch(gm_graph_name(g, GM_ARRAY_U32(&g->subject, slots[i])));
+		gm_prefetch(gm_graph_name(g, GM_ARRAY_U32(&g->object, slots[i])));
 	}
 }
 
 /* what a hit needs lies in a few places that nobody has looked at lately */
 void
 gm_items_fetch(const GmImage *image, const GmSpaceInfo *info, const GmSpaceHit *hits,
-			   uint32_t i, uint32_t count)
+			   const GmSlot *visible, uint32_t i, uint32_t count)
 {
 	const GmGraph *g = image->graph;
 	const GmSpace *space = info->space;
@@ -82,6 +103,8 @@ gm_items_fetch(const GmImage *image, const GmSpaceInfo *info, const GmSpaceHit *
 		gm_prefetch(gm_array_at(&space->item_id, hits[h].row));
 		gm_prefetch(gm_array_at(&space->number, hits[h].row));
 	}
+	if (visible != NULL)
+		fetch_nodes(g, visible + i, end - i);
 	if (info->target != 'e')
 		return;
 	for (uint32_t h = i; h < end; h++)

@@ -464,20 +464,25 @@ drop_rows(GmMatch *m, uint32_t without)
 static bool
 asks_for_current(const GmMatch *m)
 {
-	return m->versions && m->view.plain && m->rows == NULL && m->kinds == NULL &&
+	return m->info->target == 'f' && m->view.plain && m->rows == NULL && m->kinds == NULL &&
 		m->near == NULL && m->slots == NULL;
 }
 
-static bool
-all_pass(GmMatch *m, const GmSpaceHit *hits, uint32_t n)
+/* of the hits' facts the visible versions; NULL: a fact has none */
+static GmSlot *
+all_current(const GmMatch *m, const GmSpaceHit *hits, uint32_t n)
 {
+	GmSlot	   *slots = make_rows(n);
+
 	for (uint32_t i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!row_passes(m, hits[i].row))
-			return false;
+		slots[i] = gm_graph_visible_version(m->image->graph, &m->view,
+											gm_space_item_id(m->info->space, hits[i].row));
+		if (slots[i] == GM_NONE)
+			return NULL;
 	}
-	return true;
+	return slots;
 }
 
 GmSpaceHit *
@@ -506,7 +511,8 @@ gm_match_nearest(GmMatch *m, const GmSpaceQuery *query, GmSpaceWish wish, uint32
 	{
 		gm_error_check(gm_space_nearest(space, gm_image_work(), query, &wish, &gm_server_interrupt,
 										hits, found, &report), DOING);
-		if (all_pass(m, hits, *found))
+		m->visible = all_current(m, hits, *found);
+		if (m->visible != NULL || !m->versions)
 		{
 			gm_image_searched(m->image, m->info, &report);
 			return hits;

@@ -53,6 +53,9 @@ typedef struct GmMatch
 	/* those that can pass the tests, ascending; NULL: all rows */
 	uint32_t   *rows;
 	uint32_t	count;
+
+	/* by hit: its fact's visible version, which was looked for on the way; or NULL */
+	GmSlot	   *visible;
 } GmMatch;
 
 /* view: what the call says of facts, predicates too; may run statements */
