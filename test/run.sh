@@ -181,6 +181,7 @@ temp_config()
 {
 	cat >"$WORK/temp.conf" <<-'CONF'
 	fsync = off
+	autovacuum = off
 	max_prepared_transactions = 8
 	log_statement = none
 	timezone = 'UTC'
