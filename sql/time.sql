@@ -234,6 +234,40 @@ SELECT graphmem.retract('b', 'lives', 'Z', as_of => '1993-01-01') > 0 AS retract
 SELECT graphmem.retract('b', 'lives', 'Z');
 SELECT object, valid_from, valid_to, held, status, reason FROM past('a', 'lives', 'Oslo');
 
+-- what goes on behind a short claim ends none that began later, in whatever order they are stated
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES
+	('w', 'lives', 'Paris', '1900-01-01', NULL), ('w', 'lives', 'Vichy', '1940-01-01', '1945-01-01'),
+	('w', 'lives', 'Bordeaux', '1942-01-01', NULL),
+	('x', 'lives', 'Paris', '1900-01-01', NULL), ('x', 'lives', 'Bordeaux', '1942-01-01', NULL),
+	('x', 'lives', 'Vichy', '1940-01-01', '1945-01-01');
+SELECT max(step) - 4 AS last FROM steps \gset
+SELECT s, o, valid_from, valid_to FROM open WHERE s IN ('w', 'x') ORDER BY 1, 3;
+SELECT object, valid_from, valid_to, held, status, step - :last AS step, superseded_by FROM past('w');
+-- the short one in the middle; then what took its place, with all that it took
+SELECT undo(:last) AS undone;
+SELECT o, valid_from, valid_to FROM open WHERE s = 'w';
+SELECT count(*) AS steps, count(*) FILTER (WHERE created) AS created FROM steps
+WHERE step > :last - 1 AND undone_at IS NULL AND new_fact_id = (SELECT fact_id FROM graphmem.triples t
+	JOIN graphmem.entities o ON o.entity_id = t.object_id JOIN graphmem.entities s ON s.entity_id = t.subject_id
+	WHERE s.name = 'w' AND o.name = 'Bordeaux' AND t.expired_at = 'infinity');
+SELECT undo(max(step)) AS undone FROM steps WHERE undone_at IS NULL AND created;
+SELECT o, valid_from, valid_to FROM open WHERE s = 'w';
+-- one that ends: in a statement of its own, over two that go on; back at once, or a part of it
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('w', 'lives', 'Vichy', '1940-01-01', '1950-01-01');
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('w', 'lives', 'Vence', '1941-01-01', '1945-01-01');
+SELECT max(step) AS last FROM steps \gset
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from, valid_to) VALUES ('w', 'lives', 'Tours', '1944-01-01', '1960-01-01');
+SELECT step - :last AS step, created, automatic, rest_triple_id IS NOT NULL AS goes_on FROM steps WHERE step > :last ORDER BY 1;
+SELECT o, valid_from, valid_to FROM open WHERE s = 'w';
+SELECT undo(:last + 2) AS undone;
+SELECT o, valid_from, valid_to FROM open WHERE s = 'w';
+SELECT undo(:last + 1) AS undone;
+SELECT o, valid_from, valid_to FROM open WHERE s = 'w';
+-- the same object again is no later claim
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from) VALUES ('w', 'lives', 'Paris', '1943-01-01');
+INSERT INTO graphmem.facts (subject, predicate, object, valid_from) VALUES ('w', 'lives', 'Vichy', '1943-01-01');
+SELECT o, valid_from, valid_to FROM open WHERE s = 'w';
+
 -- what was known
 SELECT count(*) AS wrong FROM graphmem.triples t, (SELECT DISTINCT recorded_at AS at FROM graphmem.triples
 	UNION SELECT expired_at FROM graphmem.triples WHERE expired_at < 'infinity') k

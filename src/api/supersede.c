@@ -23,10 +23,14 @@
  *				behind them.  Its confidence and properties are those of the
  *				first that was left of it, which may have been corrected.  A
  *				version that was retracted comes back whole or not at all.
+ *				Steps by which N took what went on behind shorter claims (rule 5
+ *				of timeline.c) are undone before that which created it; by
+ *				itself, such a step gives back what it took, and N stays where
+ *				else it is valid.  Where one took the second version of A, that
+ *				stays taken.
  *
  * Limits		what is decided is not decided again as if N had never been: a
- *				fact without validity that found a gap keeps it, and one that
- *				ended where the second version of A began still does
+ *				fact without validity that found a gap keeps it
  *
  *-------------------------------------------------------------------------
  */
@@ -161,6 +165,21 @@ static GmSql find_other_step = {
 	"SELECT c.supersession_id FROM graphmem.supersessions c WHERE c.new_fact_id" GM_EQ "$1"
 	" AND NOT c.supersession_id" GM_EQ "$2 AND c.undone_at IS NULL ORDER BY 1 LIMIT 1",
 	2, {INT8OID, INT8OID}
+};
+
+/* what later claims took of a version that a step let go on */
+static GmSql find_taker = {
+	"SELECT c.supersession_id FROM graphmem.supersessions c JOIN graphmem.triples o"
+	" ON o.triple_id" GM_EQ "c.old_triple_id WHERE c.old_fact_id" GM_EQ "$1 AND c.undone_at IS NULL"
+	" AND c.automatic AND NOT c.created AND o.valid_from" GM_EQ "$2 LIMIT 1",
+	2, {INT8OID, TIMESTAMPTZOID}
+};
+
+/* the steps by which the new fact took versions that went on, newest first */
+static GmSql find_taking = {
+	"SELECT c.supersession_id FROM graphmem.supersessions c WHERE c.new_fact_id" GM_EQ "$1"
+	" AND c.undone_at IS NULL AND c.automatic AND NOT c.created"
+	" ORDER BY c.supersession_id DESC LIMIT 1", 1, {INT8OID}
 };
 
 static GmSql is_functional = {
@@ -832,11 +851,17 @@ close_leftovers(Undo *undo)
 	}
 	if (step->has_closed && closed == GM_NO_VERSION)
 		report_changed(step, "first part", step->old.from, step->closed_to);
-	if (step->has_rest && rest == GM_NO_VERSION)
-		report_changed(step, "second part", step->rest_from, step->rest_to);
 	undo->model = undo->old;
 	undo->from = step->old.from;
 	undo->to = step->old.to;
+	if (step->has_rest && rest == GM_NO_VERSION)
+	{
+		Datum		args[2] = {Int64GetDatum(step->old_fact), TimestampTzGetDatum(step->rest_from)};
+
+		if (first_id(&find_taker, args, NULL) == 0)
+			report_changed(step, "second part", step->rest_from, step->rest_to);
+		undo->to = step->rest_from;
+	}
 	if (rest != GM_NO_VERSION)
 	{
 		gm_versions_close(&undo->set, undo->model = rest);
@@ -846,6 +871,17 @@ close_leftovers(Undo *undo)
 	{
 		gm_versions_close(&undo->set, undo->model = closed);
 		undo->from = undo->set.versions[closed].from;
+	}
+	/* steps undone one by one leave parts that touch */
+	for (int i = first; i < first + n; i++)
+	{
+		const GmVersion *version = &undo->set.versions[i];
+
+		if (!version->open || (version->from != undo->to && version->to != undo->from))
+			continue;
+		gm_versions_close(&undo->set, i);
+		undo->from = Min(undo->from, version->from);
+		undo->to = Max(undo->to, version->to);
 	}
 }
 
@@ -869,6 +905,31 @@ close_new_fact(Undo *undo)
 	n = take_versions(&undo->set, step->old.functional);
 	for (int i = first; i < first + n; i++)
 		gm_versions_close(&undo->set, i);
+}
+
+/* Takes from the new fact what it took of a version that went on. */
+static void
+give_back(Undo *undo)
+{
+	Datum		arg = Int64GetDatum(undo->step.new_fact);
+	int			first = undo->set.nversions;
+	int			n;
+
+	gm_sql_run(&find_open_of_fact, &arg, NULL);
+	n = take_versions(&undo->set, undo->step.old.functional);
+	for (int i = first; i < first + n; i++)
+	{
+		TimestampTz from = undo->set.versions[i].from;
+		TimestampTz to = undo->set.versions[i].to;
+
+		if (to <= undo->from || from >= undo->to)
+			continue;
+		gm_versions_close(&undo->set, i);
+		if (from < undo->from)
+			gm_versions_add_copy(&undo->set, i, from, undo->from);
+		if (undo->to < to)
+			gm_versions_add_copy(&undo->set, i, undo->to, to);
+	}
 }
 
 /* Takes a step that led on from the new fact again, from the old one. */
@@ -1052,6 +1113,8 @@ try_undo(Undo *undo)
 		close_new_fact(undo);
 		take_steps_again(undo);
 	}
+	else if (step->automatic)
+		give_back(undo);
 	for (int i = 0; i < undo->npieces; i++)
 		if (undo->pieces[i].version == undo->old)
 			undo->pieces[i].version = add_piece_version(undo, undo->pieces[i].from,
@@ -1085,12 +1148,27 @@ finish_undo(Undo *undo)
 	}
 }
 
+static void
+run_undo(Undo *undo)
+{
+	Datum		old = Int64GetDatum(undo->step.old.triple_id);
+
+	/* what was retracted comes back as a copy of a row that nothing locks */
+	gm_sql_refuse_stale(&terms_of_version, &old, "merge of entities");
+	for (int tries = 0; !try_undo(undo); tries++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (tries == MAX_TRIES)
+			report_contention();
+	}
+	finish_undo(undo);
+}
+
 Datum
 graphmem_undo_supersede(PG_FUNCTION_ARGS)
 {
 	int			level;
 	Undo		undo = {0};
-	Datum		old;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -1098,16 +1176,19 @@ graphmem_undo_supersede(PG_FUNCTION_ARGS)
 				 errmsg("argument \"%s\" must not be null", "supersession_id")));
 	level = gm_sql_enter();
 	undo.step = hold_step(PG_GETARG_INT64(0));
-	/* what was retracted comes back as a copy of a row that nothing locks */
-	old = Int64GetDatum(undo.step.old.triple_id);
-	gm_sql_refuse_stale(&terms_of_version, &old, "merge of entities");
-	for (int tries = 0; !try_undo(&undo); tries++)
+	if (undo.step.created)
 	{
-		CHECK_FOR_INTERRUPTS();
-		if (tries == MAX_TRIES)
-			report_contention();
+		Datum		arg = Int64GetDatum(undo.step.new_fact);
+		int64		taking;
+
+		while ((taking = first_id(&find_taking, &arg, NULL)) != 0)
+		{
+			Undo		first = {.step = hold_step(taking)};
+
+			run_undo(&first);
+		}
 	}
-	finish_undo(&undo);
+	run_undo(&undo);
 	gm_sql_leave(level);
 	if (undo.restored == 0)
 		PG_RETURN_NULL();

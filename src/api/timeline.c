@@ -13,7 +13,9 @@
  *		around T.  It ends where the next version of any object begins.
  *	 2. Given a validity, it ends at the latest where the next version of
  *		another object begins: old facts that arrive late slot into the past.
- *		An open end means "until the next one begins".
+ *		An open end means "until the next one begins".  A version that goes on
+ *		behind a shorter claim (4) does not begin there but where it was first
+ *		valid from, and ends none that began then or later.
  *	 3. Within a version of the same object, it restates that: an assertion is
  *		added for its source, nothing else.  Where it partly overlaps one it
  *		is refused, 23P01.
@@ -22,20 +24,25 @@
  *		If t was given and lies before b, it goes on in [t, b) as a second
  *		version of the same fact, whether or not b is open: a claim retires
  *		what its interval covers, and one with an open end all that follows.
- *	 5. Nothing else changes.
+ *	 5. Versions that end no claim by 2 are superseded as far as it reaches,
+ *		each by a step of its own, which undoing 4 undoes too.
+ *	 6. Nothing else changes.
  * Claims of one statement count in the order given, as if each had been a
  * statement of its own.  So at each moment the claim that began last holds.
  *
- * Algorithm	By 1 to 5 a claim depends on the version that begins last before
- *			or at f and on the one that begins next.  Of a round of claims
- *			both are looked up in the table for each, and the claims are placed
- *			in memory: since placing adds starts to a timeline and takes none
- *			away, what is looked up and what is added is all that the round can
- *			meet.
+ * Algorithm	By 1 to 6 a claim depends on the version that begins last before
+ *			or at f and on those that begin next, up to the first that could
+ *			end it.  Of a round of claims these are looked up in the table for
+ *			each, and the claims are placed in memory: a start that placing
+ *			takes from a timeline lies within a version that it adds, so what
+ *			is looked up and what is added is all that the round can meet.
  * Memory	a few hundred bytes for each claim of a round
- * Cost		two index probes a claim, two more where it supersedes
- * Limits	versions that row security hides are not superseded; what overlaps
- *			them is refused, 23505
+ * Cost		two index probes a claim, two more where it supersedes, and those
+ *			of a step where a version begins after it
+ * Limits	a claim does not go on behind a later one that was there before it:
+ *			of [0, 30) and [10, 20) in this order the first holds again from 20
+ *			on, in the other order nothing does; versions that row security
+ *			hides are not superseded; what overlaps them is refused, 23505
  *
  *-------------------------------------------------------------------------
  */
@@ -55,18 +62,28 @@
 #define MAX_TRIES	10
 
 /* each side by itself, so that the timeline's index gives it in order */
-#define OPEN_VERSION(condition, direction) \
-	"(SELECT t.triple_id, t.fact_id, t.object_id, t.valid_from, t.valid_to" \
+#define OPEN_VERSION(condition, from, direction) \
+	"(SELECT t.triple_id, t.fact_id, t.object_id, t.valid_from, t.valid_to, " SINCE " AS since" \
 	" FROM graphmem.triples t WHERE t.subject_id" GM_EQ "u.s AND t.predicate_id" GM_EQ "u.p" \
 	" AND t.functional AND t.expired_at" GM_EQ "'infinity'" \
-	" AND t.valid_from OPERATOR(pg_catalog." condition ") u.f" \
+	" AND t.valid_from OPERATOR(pg_catalog." condition ") " from \
 	" ORDER BY t.subject_id, t.predicate_id, t.valid_from " direction " LIMIT 1)"
 
+/* where the claim began of which t is what goes on behind a shorter one; else NULL */
+#define SINCE \
+	"(SELECT pg_catalog.min(o.valid_from) FROM graphmem.supersessions c" \
+	" JOIN graphmem.triples o ON o.triple_id" GM_EQ "c.old_triple_id" \
+	" LEFT JOIN graphmem.triples r ON r.triple_id" GM_EQ "c.rest_triple_id" \
+	" WHERE c.old_fact_id" GM_EQ "t.fact_id AND c.undone_at IS NULL" \
+	" HAVING pg_catalog.bool_or(r.valid_from" GM_EQ "t.valid_from))"
+
 static GmSql find_neighbors = {
-	"SELECT u.i, l.triple_id, l.fact_id, l.object_id, l.valid_from, l.valid_to FROM ROWS FROM"
+	"SELECT u.i, l.triple_id, l.fact_id, l.object_id, l.valid_from, l.valid_to, l.since FROM ROWS FROM"
 	" (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
-	" WITH ORDINALITY AS u(s, p, f, i), LATERAL (" OPEN_VERSION("<=", "DESC")
-	" UNION ALL " OPEN_VERSION(">", "") ") AS l",
+	" WITH ORDINALITY AS u(s, p, f, i), LATERAL (" OPEN_VERSION("<=", "u.f", "DESC")
+	" UNION ALL (WITH RECURSIVE later AS (" OPEN_VERSION(">", "u.f", "") " UNION ALL SELECT n.*"
+	" FROM later l, LATERAL " OPEN_VERSION(">", "l.valid_from", "") " AS n"
+	" WHERE l.since OPERATOR(pg_catalog.<=) u.f) SELECT * FROM later)) AS l",
 	3, {INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
@@ -135,6 +152,8 @@ look_up(const GmClaim *claims, int n, TimestampTz now, int *nfound)
 	for (int row = 0; row < *nfound; row++)
 	{
 		GmVersion  *version = &found[row].version;
+		bool		isnull;
+		Datum		since;
 
 		found[row].claim = (int) gm_sql_int8(row, 1) - 1;
 		version->subject = claims[found[row].claim].subject;
@@ -144,6 +163,9 @@ look_up(const GmClaim *claims, int n, TimestampTz now, int *nfound)
 		version->object = gm_sql_int8(row, 4);
 		version->from = gm_sql_int8(row, 5);
 		version->to = gm_sql_int8(row, 6);
+		since = gm_sql_datum(row, 7, &isnull);
+		version->resumed = !isnull;
+		version->since = isnull ? 0 : DatumGetTimestampTz(since);
 		version->copied = GM_NO_VERSION;
 		version->stored = version->was_open = version->open = version->functional = true;
 	}
@@ -198,27 +220,46 @@ add_claimed(GmVersionSet *set, const GmClaim *claim, TimestampTz from, Timestamp
 								from, to, claim->confidence, claim->properties);
 }
 
-/* Rule 4, for a version added already. */
 static void
-supersede(GmVersionSet *set, Line *line, int place, const GmClaim *claim)
+add_automatic(GmVersionSet *set, int old, int closed, int rest, int new, bool created)
+{
+	GmStep	   *step = gm_versions_add_step(set, old, closed, rest, new);
+
+	step->automatic = true;
+	step->created = created;
+}
+
+/* What the claim leaves of a version behind it, else GM_NO_VERSION. */
+static int
+add_rest(GmVersionSet *set, int old, int new)
+{
+	TimestampTz to = set->versions[new].to;
+	int			rest;
+
+	if (to >= set->versions[old].to)
+		return GM_NO_VERSION;
+	rest = gm_versions_add_copy(set, old, to, set->versions[old].to);
+	if (!set->versions[rest].resumed)
+		set->versions[rest].since = set->versions[old].from;
+	set->versions[rest].resumed = true;
+	return rest;
+}
+
+/* Rule 4, for a version added already; its place in the line. */
+static int
+supersede(GmVersionSet *set, Line *line, int place, int new)
 {
 	int			old = line->versions[place];
-	int			new = claim->version;
 	TimestampTz start = set->versions[old].from;
-	TimestampTz end = set->versions[old].to;
 	TimestampTz from = set->versions[new].from;
-	TimestampTz to = set->versions[new].to;
 	int			closed = GM_NO_VERSION;
-	int			rest = GM_NO_VERSION;
-	GmStep	   *step;
+	int			rest;
 
 	gm_versions_close(set, old);
 	if (start < from)
 		closed = gm_versions_add_copy(set, old, start, from);
-	if (claim->has_to && to < end)
-		rest = gm_versions_add_copy(set, old, to, end);
-	step = gm_versions_add_step(set, old, closed, rest, new);
-	step->automatic = step->created = true;
+	rest = add_rest(set, old, new);
+	add_automatic(set, old, closed, rest, new, true);
 
 	if (closed == GM_NO_VERSION)
 		line->versions[place] = new;
@@ -229,6 +270,34 @@ supersede(GmVersionSet *set, Line *line, int place, const GmClaim *claim)
 	}
 	if (rest != GM_NO_VERSION)
 		put_after(line, place, rest);
+	return place;
+}
+
+/* Rule 5: the versions between the one added at that place and the other. */
+static void
+supersede_resumed(GmVersionSet *set, Line *line, int place, int end)
+{
+	int			new = line->versions[place];
+	int			rest = GM_NO_VERSION;
+
+	for (int i = place + 1; i < end; i++)
+	{
+		int			old = line->versions[i];
+
+		gm_versions_close(set, old);
+		rest = add_rest(set, old, new);
+		add_automatic(set, old, GM_NO_VERSION, rest, new, false);
+	}
+	memmove(&line->versions[place + 1], &line->versions[end], (line->n - end) * sizeof(int));
+	line->n -= end - place - 1;
+	if (rest != GM_NO_VERSION)
+		put_after(line, place, rest);
+}
+
+static bool
+began_before(const GmVersion *version, TimestampTz from)
+{
+	return version->resumed && version->since <= from;
 }
 
 static void
@@ -239,18 +308,29 @@ place_claim(GmVersionSet *set, Line *line, GmClaim *claim, TimestampTz now)
 	TimestampTz to = claim->to;
 	int			place = last_before(set, line, from);
 	const GmVersion *before = place < 0 ? NULL : &set->versions[line->versions[place]];
-	const GmVersion *after = place + 1 == line->n ? NULL :
-		&set->versions[line->versions[place + 1]];
 	bool		holds = before != NULL && from < before->to;
+	bool		restates = holds && before->object == claim->object;
+	int			resumed = 0;
 
-	if (after != NULL && after->from < to)
+	for (int next = place + 1; next < line->n; next++)
 	{
+		const GmVersion *after = &set->versions[line->versions[next]];
+
+		if (after->from >= to)
+			break;
+		if (after->object != claim->object && began_before(after, from) &&
+			!restates && (holds || !about_now))
+		{
+			resumed++;
+			continue;
+		}
 		if (!about_now && after->object == claim->object)
 			gm_facts_report_overlap(claim->row, claim->subject, claim->predicate,
 									claim->object, from, to, after->from, after->to);
 		to = after->from;
+		break;
 	}
-	if (holds && before->object == claim->object)
+	if (restates)
 	{
 		if (!about_now && before->to < to)
 			gm_facts_report_overlap(claim->row, claim->subject, claim->predicate,
@@ -262,9 +342,11 @@ place_claim(GmVersionSet *set, Line *line, GmClaim *claim, TimestampTz now)
 		from = before == NULL ? DT_NOBEGIN : before->to;
 	claim->version = add_claimed(set, claim, from, to);
 	if (holds)
-		supersede(set, line, place, claim);
+		place = supersede(set, line, place, claim->version);
 	else
-		put_after(line, place, claim->version);
+		put_after(line, place++, claim->version);
+	if (resumed > 0)
+		supersede_resumed(set, line, place, place + 1 + resumed);
 }
 
 static void

@@ -45,6 +45,8 @@ typedef struct GmVersion
 	bool		functional;
 	bool		left_out;		/* after all, not to be written */
 	bool		held;			/* must be open still when others are written */
+	bool		resumed;		/* goes on behind a shorter claim */
+	TimestampTz since;			/* then: where its own claim began */
 	float4		confidence;		/* of a new fact */
 	Datum		properties;		/* likewise; 0 if none */
 	TimestampTz recorded_at;	/* what the row gets */

@@ -53,10 +53,11 @@ class Refused(Exception):
 class Row:
     """An open version."""
 
-    def __init__(self, fact, obj, start, end, confidence, properties, resumed=False):
+    def __init__(self, fact, obj, start, end, confidence, properties, resumed=False, began=None):
         self.fact, self.obj, self.start, self.end = fact, obj, start, end
         self.confidence, self.properties = confidence, properties
-        self.resumed = resumed  # begins where a shorter claim ended
+        self.resumed = resumed  # goes on behind a shorter claim
+        self.began = began      # its claim, as the steps that closed it know it
 
     def holds(self, moment):
         return self.start <= moment < self.end
@@ -88,6 +89,14 @@ def new_fact():
     return facts
 
 
+def step_on(rows, old):
+    rows.remove(old)
+    old.began = min(old.began or old.start, old.start)
+    for r in rows:
+        if r.fact == old.fact:
+            r.began = old.began
+
+
 def place(rows, claim, now):
     """Plays a claim on the list; the number of steps it takes."""
     obj, start, end, confidence, properties = claim
@@ -95,32 +104,36 @@ def place(rows, claim, now):
     begin = now if about_now else (start or START)
     stop = END if end is None else end
     holder = [r for r in rows if r.holds(begin)]
-    later = [r for r in rows if r.start > begin]
-    if not about_now:
-        rival = [r.start for r in later if r.obj != obj and r.start < stop]
-        stop = min(rival + [stop])
-        for r in rows:
-            if r.obj == obj and r.start <= begin and stop <= r.end:
-                return 0
-        for r in rows:
-            if r.obj == obj and r.start < stop and begin < r.end:
-                raise Refused("23P01")
-    else:
-        if holder and holder[0].obj == obj:
-            return 0
+    later = sorted((r for r in rows if r.start > begin), key=lambda r: r.start)
+    if about_now and not holder:
         stop = min([r.start for r in later] + [END])
-        if not holder:
-            begin = max([r.end for r in rows if r.end <= now] + [START])
-    new = Row(new_fact(), obj, begin, stop, confidence, properties)
-    if holder:
-        old = holder[0]
-        rows.remove(old)
+        begin = max([r.end for r in rows if r.end <= now] + [START])
+        rows.append(Row(new_fact(), obj, begin, stop, confidence, properties))
+        return 0
+    restated = holder and holder[0].obj == obj
+    overtaken = []
+    for r in later:
+        if r.start >= stop:
+            break
+        if r.obj == obj and not about_now:
+            raise Refused("23P01")
+        if r.obj == obj or restated or not r.resumed or r.began > begin:
+            stop = r.start
+            break
+        overtaken.append(r)
+    if restated:
+        if not about_now and holder[0].end < stop:
+            raise Refused("23P01")
+        return 0
+    for old in holder + overtaken:
+        step_on(rows, old)
         if old.start < begin:
-            rows.append(Row(old.fact, old.obj, old.start, begin, old.confidence, old.properties, old.resumed))
-        if end is not None and stop < old.end:
-            rows.append(Row(old.fact, old.obj, stop, old.end, old.confidence, old.properties, True))
-    rows.append(new)
-    return 1 if holder else 0
+            rows.append(Row(old.fact, old.obj, old.start, begin, old.confidence, old.properties,
+                            old.resumed, old.began))
+        if stop < old.end:
+            rows.append(Row(old.fact, old.obj, stop, old.end, old.confidence, old.properties, True, old.began))
+    rows.append(Row(new_fact(), obj, begin, stop, confidence, properties))
+    return len(holder + overtaken)
 
 
 def coalesced(rows):
@@ -170,6 +183,13 @@ LEFT JOIN graphmem.triples k ON k.triple_id = n.closed_triple_id
 WHERE c.supersession_id = %d AND c.created AND n.new_fact_id IS NOT NULL
 AND o.valid_from <= coalesce(k.valid_to, b.valid_from) AND coalesce(k.valid_to, b.valid_from) < o.valid_to
 ORDER BY n.supersession_id LIMIT 1"""
+
+
+BEGAN = """SELECT coalesce(bool_or(r.valid_from = %s), false),
+CASE WHEN count(*) > 0 THEN greatest(min(o.valid_from), '0001-01-01 UTC') END
+FROM graphmem.supersessions c JOIN graphmem.triples o ON o.triple_id = c.old_triple_id
+LEFT JOIN graphmem.triples r ON r.triple_id = c.rest_triple_id
+WHERE c.old_fact_id = %d AND c.undone_at IS NULL"""
 
 
 class Run:
@@ -276,18 +296,23 @@ class Run:
         by_subject = {}
         for s, n, before, claim in taken:
             by_subject.setdefault(s, []).append((n, before, claim))
-        self.cursor.execute("SELECT c.supersession_id, s.name FROM graphmem.supersessions c JOIN graphmem.triples t"
-                            " ON t.triple_id = c.old_triple_id JOIN graphmem.entities s ON s.entity_id = t.subject_id"
+        self.cursor.execute("SELECT c.supersession_id, c.created, s.name FROM graphmem.supersessions c"
+                            " JOIN graphmem.triples t ON t.triple_id = c.old_triple_id"
+                            " JOIN graphmem.entities s ON s.entity_id = t.subject_id"
                             " WHERE c.supersession_id = ANY (%s) ORDER BY 1", (ids,))
         of_subject = {}
-        for step, s in self.cursor.fetchall():
-            of_subject.setdefault(s, []).append(step)
+        for step, created, s in self.cursor.fetchall():
+            of_subject.setdefault(s, []).append((step, created))
         for s, entries in by_subject.items():
             line = self.lines[s]
             for n, before, claim in entries:
-                mine = [of_subject[s].pop(0)] if n else []
-                line.claims.append((claim, now, mine))
-                line.last = (mine[0], before) if mine else None
+                mine = [of_subject[s].pop(0) for _ in range(n)]
+                # the others took what went on behind a shorter claim, and go with the first
+                main = [step for step, created in mine if created]
+                if main != [step for step, _ in mine[:1] if main]:
+                    self.fail("steps of a claim", mine)
+                line.claims.append((claim, now, main))
+                line.last = (main[0], before) if main else None
         self.compare("statement")
 
     def undo(self):
@@ -323,11 +348,18 @@ class Run:
                 r.fact = back.setdefault(r.fact, None) or new_fact()
             line.rows = found[s]
             self.compare("undo")
+            self.adopt(s)
         self.new_steps()
         line.last = None
         line.settle()
 
     undone_in_middle = 0
+
+    def adopt(self, s):
+        """Takes from the chain which rows go on behind a shorter claim."""
+        for r in self.lines[s].rows:
+            self.cursor.execute(BEGAN % (moment(r.start) if r.start > START else "'-infinity'", self.facts[r.fact]))
+            r.resumed, r.began = self.cursor.fetchone()
 
     def without(self, line, step):
         """What the claims but that of the step make of the base; None if that cannot be told."""
@@ -342,15 +374,13 @@ class Run:
             try:
                 size = len(whole)
                 place(whole, claim, now)
-                if gone and any(r.resumed and r.start == whole[-1].end for r in whole):
-                    return None     # what is gone made it end there
                 restated = len(whole) == size and not ids
                 if step in ids:
                     gone = True
                 elif gone and restated:
                     return None     # it may have restated what is gone
-                else:
-                    place(rows, claim, now)
+                elif not place(rows, claim, now) and about_now and gone:
+                    return None     # found a gap
             except Refused:
                 return None
         return rows
@@ -369,9 +399,10 @@ class Run:
         if rows is None:
             return
         row = holder[0]
-        line.rows.remove(row)
+        step_on(line.rows, row)
         if row.start < at:
-            line.rows.append(Row(row.fact, row.obj, row.start, at, row.confidence, row.properties))
+            line.rows.append(Row(row.fact, row.obj, row.start, at, row.confidence, row.properties,
+                                 row.resumed, row.began))
         line.rows.append(Row(new_fact(), new, at, row.end, 1.0, None))
         if self.new_steps() != [rows[0][0]]:
             self.fail("step of supersede", rows)
@@ -388,7 +419,7 @@ class Run:
                             None if holder else {"42704"})
         if rows is None:
             return
-        line.rows.remove(holder[0])
+        step_on(line.rows, holder[0])
         self.new_steps()
         line.settle()
         line.last = (rows[0][0], before)
@@ -413,8 +444,9 @@ class Run:
             return
         row.start, row.end, row.confidence = start, end, 0.125
         line.last = None
-        line.settle()
         self.compare("update")
+        self.adopt(s)
+        line.settle()
 
     def after_commit(self):
         self.cursor.execute("SELECT clock_timestamp()")
