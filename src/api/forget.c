@@ -318,8 +318,7 @@ id_count(Datum ids)
 typedef enum Sight
 {
 	STATEMENT,					/* what the caller's statement sees */
-	FRESH,						/* what this transaction sees now */
-	LATEST						/* and what is committed, whatever the isolation */
+	FRESH						/* what this transaction sees now */
 } Sight;
 
 static void
@@ -327,13 +326,8 @@ run(GmSql *sql, Datum *args, Sight sight)
 {
 	if (sight == STATEMENT)
 		gm_sql_read(sql, args, NULL);
-	else if (sight == FRESH)
-		gm_sql_run(sql, args, NULL);
 	else
-	{
-		CommandCounterIncrement();
-		gm_sql_read_latest(sql, args, NULL);
-	}
+		gm_sql_run(sql, args, NULL);
 }
 
 /* the array that the statement returns */
@@ -347,20 +341,6 @@ find_ids(GmSql *sql, Datum *args, Sight sight)
 	ids = datumCopy(gm_sql_datum(0, 1, &isnull), false, -1);
 	gm_sql_done();
 	return ids;
-}
-
-/* 40001 if a fixed snapshot finds other ids than are there now */
-static Datum
-find_latest(GmSql *find, Datum *args, Datum seen)
-{
-	Datum		now = find_ids(find, args, LATEST);
-
-	if (IsolationUsesXactSnapshot() && !datumIsEqual(seen, now, false, -1))
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to concurrent statement of a fact"),
-				 errhint("Run the transaction again.")));
-	return now;
 }
 
 /*
@@ -379,9 +359,8 @@ find_and_lock(const Forgetting *f, GmSql *find, Datum *args, GmSql *lock)
 		run(lock, &ids, FRESH);
 		gm_sql_done();
 	}
-	else if (!IsolationUsesXactSnapshot())
-		return ids;
-	return find_latest(find, args, ids);
+	gm_sql_refuse_stale(find, args, "statement of a fact");
+	return id_count(ids) > 0 ? find_ids(find, args, FRESH) : ids;
 }
 
 /* ---- what is named ---- */
@@ -446,8 +425,8 @@ find_facts(Forgetting *f)
 	Datum		args[2] = {by_source ? f->ids[SOURCE_IDS] : f->named, Int32GetDatum(f->graph_id)};
 
 	/* the source is locked: nothing is added to what it states after this look */
-	if (by_source && !f->dry_run && IsolationUsesXactSnapshot())
-		(void) find_latest(&stated_by_source, args, find_ids(&stated_by_source, args, FRESH));
+	if (by_source && !f->dry_run)
+		gm_sql_refuse_stale(&stated_by_source, args, "statement of a fact");
 	f->ids[FACT_IDS] = find_and_lock(f, by_source ? &facts_of_source : &facts_of_entities, args,
 									 &lock_facts);
 	if (!f->dry_run)
