@@ -16,11 +16,13 @@ SELECT count(graphmem.add_triple(split_part(e, ' ', 1), predicate, split_part(e,
 FROM unnest(string_to_array(edges, ', ')) e
 $$;
 
--- what a space holds: vectors, those of length 1, as only finite numbers give
+-- what a space holds: vectors, those of their length, as only finite numbers give: 1, by fastrp at most
+-- the sum of its weights
 CREATE VIEW held AS
 SELECT g.name AS graph, v.name AS space, v.space_id, v.state, count(t.embedding) AS vectors,
 	count(t.entity_id) FILTER (WHERE t.embedding IS NULL) AS none,
-	count(*) FILTER (WHERE abs(l.length - 1) < 1e-3) AS of_length_1,
+	count(*) FILTER (WHERE CASE v.parameters ->> 'method' WHEN 'fastrp' THEN l.length BETWEEN 0.001 AND 5.42
+		ELSE abs(l.length - 1) < 1e-3 END) AS of_length,
 	count(t.entity_id) FILTER (WHERE cardinality(t.embedding) <> v.dim) AS other_dim,
 	count(t.entity_id) FILTER (WHERE t.shape IS NULL) AS provisional
 FROM graphmem.vector_spaces v JOIN graphmem.graphs g USING (graph_id)
@@ -55,7 +57,7 @@ SELECT g.name, m.method, r.nodes, r.arcs, r.memory > 0 AS memory, r.state
 FROM graphmem.graphs g, unnest('{spectral,walk,propagation,fastrp}'::text[]) WITH ORDINALITY m(method, n),
 	LATERAL graphmem.refresh_topology(m.method, 4, space => m.method, graph => g.name) r
 WHERE g.name = ANY (mine()) ORDER BY g.graph_id, m.n;
-SELECT graph, space, state, vectors, none, of_length_1, other_dim, provisional FROM held
+SELECT graph, space, state, vectors, none, of_length, other_dim, provisional FROM held
 ORDER BY graph COLLATE "C", space COLLATE "C";
 SELECT count(*) AS violations FROM unnest(mine()) g, LATERAL graphmem.check(g);
 SELECT DISTINCT state, vectors IS NOT NULL AS counted, computed_at > now() - interval '1 hour' AS dated,

@@ -54,7 +54,7 @@ typedef struct GmTopologyOpts
 	GmTopologyMethod method;
 	uint32_t	dim;			/* 1 to GM_TOPOLOGY_MAX_DIM; 128 */
 	uint64_t	seed;			/* 0 */
-	bool		normalize;		/* rows to length 1; true */
+	bool		normalize;		/* rows to length 1; true, fastrp false */
 
 	/* spectral, prone, walk */
 	uint32_t	oversampling;	/* columns beyond dim while iterating, to 128; 16, walk 32 */
@@ -81,7 +81,7 @@ typedef struct GmTopologyOpts
 
 	/* fastrp */
 	uint32_t	powers;			/* 1 to 16; 4 */
-	float		power_weights[GM_TOPOLOGY_MAX_POWERS];	/* 0, 1, 7.81, 45.28 */
+	float		power_weights[GM_TOPOLOGY_MAX_POWERS];	/* 0, 0.1, 0.781, 4.528 */
 	float		self_weight;	/* of the projection itself; 0 */
 	double		degree_exponent;	/* of degree / volume; -0.628 */
 

@@ -4,10 +4,11 @@
 #
 #	test/bench/quality.sh				all sections
 #	test/bench/quality.sh SECTION...	of these:
-#		core		in process: PPI's node classes, scores of WordNet's triples
+#		core		in process: node classes of PPI (and of BlogCatalog, if it is there), scores of
+#					WordNet's triples
 #		speed		in process: time and memory on R-MAT graphs of 1 to 16 million edges
 #		scipy		the reference programs on the graph of 8 million triples, 6 minutes
-#		sql			the same as core, through SQL
+#		sql			the same as core, through SQL (but BlogCatalog)
 #		server		time through SQL; queries, commits and shutdown meanwhile
 #
 # Settings, from the environment:

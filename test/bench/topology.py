@@ -125,7 +125,7 @@ def triples(table):
         with load_facts(what, sorted({tuple(row[:3]) for row in known})) as session:
             for method in METHODS:
                 did = refresh(session, method)
-                found = vectors(session, "topology")
+                found = {name: x / np.linalg.norm(x) for name, x in vectors(session, "topology").items()}
                 none = np.zeros(did["dim"], np.float32)
                 with open(scores, "w", encoding="utf-8") as out:
                     for s, p, o in (row[:3] for row in asked_rows):
