@@ -961,6 +961,9 @@ take_again(Undo *undo, const GmTakenStep *later)
 			rest = add_piece_version(undo, to, piece.to);
 			add_piece(undo, to, piece.to, rest);
 		}
+		/* it led back to the old fact, which holds there by what that step left */
+		if (later->new_fact == undo->step.old_fact)
+			break;
 		step = gm_versions_add_step(&undo->set, piece.version, closed, rest, GM_NO_VERSION);
 		step->new_fact = later->new_fact;
 		step->reason = later->reason;
