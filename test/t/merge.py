@@ -412,14 +412,18 @@ def main():
             print("not ok - graph %d: %s" % (number, str(error).strip().replace("\n", " / ")))
         sys.stdout.flush()
     undone = together = 0
-    for number in range(graphs):
+    # few facts fall together in some runs: then more chains are made, told of if they fail
+    for number in range(4 * graphs):
+        if number >= graphs and together >= graphs // 8:
+            break
         graph = None
         try:
             graph = Chains(db, number, random.Random(seed * 1000 + 500000 + number))
             found = one_chains(graph)
             undone += found[0]
             together += found[1]
-            print("ok - chains %d" % number)
+            if number < graphs:
+                print("ok - chains %d" % number)
         except (Failure, psycopg2.Error) as error:
             print("not ok - chains %d: %s" % (number, str(error).strip().replace("\n", " / ")))
             for call in graph.calls if graph else []:
